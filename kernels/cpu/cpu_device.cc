@@ -1,0 +1,151 @@
+#include <algorithm>
+#include <memory>
+#include <vector>
+
+#include "kernels/cpu/attention.h"
+#include "kernels/cpu/gemm.h"
+#include "kernels/cpu/row_kernels.h"
+#include "kernels/device.h"
+#include "kernels/reference/reference_kernels.h"
+
+namespace quantd {
+namespace {
+
+// Elements per piece of a flat loop, rows per piece of a row loop: fixed, so
+// that the partition never depends on the number of threads.
+constexpr int64_t kPieceElements = int64_t{1} << 16;
+
+int64_t RowsPerPiece(int64_t cols) {
+  return std::max<int64_t>(1, kPieceElements / std::max<int64_t>(1, cols));
+}
+
+// Calls body(begin, count) over [0, total) in pieces of `piece`.
+template <typename Body>
+void ForPieces(ThreadPool& pool, int64_t total, int64_t piece,
+               const Body& body) {
+  pool.ParallelFor((total + piece - 1) / piece, [&](int64_t index) {
+    const int64_t begin = index * piece;
+    body(begin, std::min(piece, total - begin));
+  });
+}
+
+class CpuDevice final : public Device {
+ public:
+  explicit CpuDevice(int threads) : pool_(threads) {}
+
+  absl::string_view name() const override { return "cpu"; }
+  std::string gemm_name(const GemmArgs& args) const override {
+    return cpu::ChooseGemm(args).name;
+  }
+  ThreadPool& pool() override { return pool_; }
+
+  void Gemm(const GemmArgs& args) override { cpu::ParallelGemm(args, pool_); }
+
+  void AccumulateGram(const float* x, int64_t rows, int64_t cols,
+                      double* gram) override {
+    gram_.resize(static_cast<size_t>(cols * cols));
+    for (int64_t begin = 0; begin < rows; begin += kGramRows) {
+      GemmArgs args;
+      args.transpose_a = Transpose::kYes;
+      args.m = cols;
+      args.n = cols;
+      args.k = std::min(kGramRows, rows - begin);
+      args.a = x + begin * cols;
+      args.lda = cols;
+      args.b = args.a;
+      args.ldb = cols;
+      args.c = gram_.data();
+      args.ldc = cols;
+      Gemm(args);
+      ForPieces(pool_, cols * cols, kPieceElements,
+                [&](int64_t first, int64_t count) {
+                  for (int64_t i = first; i < first + count; ++i) {
+                    gram[i] += gram_[static_cast<size_t>(i)];
+                  }
+                });
+    }
+  }
+
+  void RmsNorm(const float* x, const float* weight, float eps, int64_t rows,
+               int64_t cols, float* y) override {
+    ForPieces(pool_, rows, RowsPerPiece(cols),
+              [&](int64_t begin, int64_t count) {
+                cpu::RmsNormRows(x + begin * cols, weight, eps, count, cols,
+                                 y + begin * cols);
+              });
+  }
+
+  void Rotary(float* x, int64_t rows, int64_t heads, int64_t head_dim,
+              int64_t tokens, const float* cos, const float* sin) override {
+    // Whole sequences per piece, because positions are rows modulo tokens.
+    ForPieces(pool_, rows / tokens, 1, [&](int64_t begin, int64_t count) {
+      reference::Rotary(x + begin * tokens * heads * head_dim, count * tokens,
+                        heads, head_dim, tokens, cos, sin);
+    });
+  }
+
+  void CausalAttention(const AttentionArgs& args) override {
+    cpu::CausalAttention(args, pool_);
+  }
+
+  void SiluMul(const float* gate, const float* up, int64_t count,
+               float* y) override {
+    ForPieces(pool_, count, kPieceElements, [&](int64_t begin, int64_t n) {
+      cpu::SiluMulRange(gate + begin, up + begin, n, y + begin);
+    });
+  }
+
+  void Add(const float* x, int64_t count, float* y) override {
+    ForPieces(pool_, count, kPieceElements, [&](int64_t begin, int64_t n) {
+      cpu::AddRange(x + begin, n, y + begin);
+    });
+  }
+
+  void AddBias(const float* bias, int64_t rows, int64_t cols,
+               float* y) override {
+    ForPieces(pool_, rows, RowsPerPiece(cols),
+              [&](int64_t begin, int64_t count) {
+                for (int64_t r = begin; r < begin + count; ++r) {
+                  cpu::AddRange(bias, cols, y + r * cols);
+                }
+              });
+  }
+
+  void NegativeLogLikelihood(const float* logits, const int32_t* targets,
+                             int64_t rows, int64_t cols,
+                             double* nll) override {
+    ForPieces(pool_, rows, RowsPerPiece(cols),
+              [&](int64_t begin, int64_t count) {
+                for (int64_t r = begin; r < begin + count; ++r) {
+                  const float* row = logits + r * cols;
+                  nll[r] = cpu::LogSumExpRow(row, cols) - row[targets[r]];
+                }
+              });
+  }
+
+  void DecodePackedInt(const PackedIntArgs& args) override {
+    const int64_t row_bytes = (args.cols * args.bits + 7) / 8;
+    ForPieces(pool_, args.rows, RowsPerPiece(args.cols),
+              [&](int64_t begin, int64_t count) {
+                PackedIntArgs part = args;
+                part.rows = count;
+                part.codes += begin * row_bytes;
+                part.scales += begin * args.groups;
+                part.zeros += begin * args.groups;
+                part.out += begin * args.cols;
+                reference::DecodePackedInt(part);
+              });
+  }
+
+ private:
+  ThreadPool pool_;
+  std::vector<float> gram_;
+};
+
+}  // namespace
+
+std::unique_ptr<Device> NewCpuDevice(int threads) {
+  return std::make_unique<CpuDevice>(threads);
+}
+
+}  // namespace quantd

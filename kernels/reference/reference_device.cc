@@ -1,0 +1,61 @@
+#include <memory>
+
+#include "kernels/device.h"
+#include "kernels/reference/reference_kernels.h"
+
+namespace quantd {
+namespace {
+
+class ReferenceDevice final : public Device {
+ public:
+  absl::string_view name() const override { return "reference"; }
+  std::string gemm_name(const GemmArgs&) const override { return "reference"; }
+  ThreadPool& pool() override { return pool_; }
+
+  void Gemm(const GemmArgs& args) override { reference::Gemm(args); }
+  void AccumulateGram(const float* x, int64_t rows, int64_t cols,
+                      double* gram) override {
+    reference::AccumulateGram(x, rows, cols, gram);
+  }
+  void RmsNorm(const float* x, const float* weight, float eps, int64_t rows,
+               int64_t cols, float* y) override {
+    reference::RmsNorm(x, weight, eps, rows, cols, y);
+  }
+  void Rotary(float* x, int64_t rows, int64_t heads, int64_t head_dim,
+              int64_t tokens, const float* cos, const float* sin) override {
+    reference::Rotary(x, rows, heads, head_dim, tokens, cos, sin);
+  }
+  void CausalAttention(const AttentionArgs& args) override {
+    reference::CausalAttention(args);
+  }
+  void SiluMul(const float* gate, const float* up, int64_t count,
+               float* y) override {
+    reference::SiluMul(gate, up, count, y);
+  }
+  void Add(const float* x, int64_t count, float* y) override {
+    reference::Add(x, count, y);
+  }
+  void AddBias(const float* bias, int64_t rows, int64_t cols,
+               float* y) override {
+    reference::AddBias(bias, rows, cols, y);
+  }
+  void NegativeLogLikelihood(const float* logits, const int32_t* targets,
+                             int64_t rows, int64_t cols,
+                             double* nll) override {
+    reference::NegativeLogLikelihood(logits, targets, rows, cols, nll);
+  }
+  void DecodePackedInt(const PackedIntArgs& args) override {
+    reference::DecodePackedInt(args);
+  }
+
+ private:
+  ThreadPool pool_{1};
+};
+
+}  // namespace
+
+std::unique_ptr<Device> NewReferenceDevice() {
+  return std::make_unique<ReferenceDevice>();
+}
+
+}  // namespace quantd
