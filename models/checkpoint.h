@@ -1,0 +1,90 @@
+// A model directory in Hugging Face layout: config.json, model.safetensors or
+// model.safetensors.index.json with its shards, tokenizer.json. Opening reads
+// headers only; weights are memory-mapped and converted when asked for.
+//
+//   ASSIGN_OR_RETURN(auto checkpoint, Checkpoint::Open(directory));
+//   ASSIGN_OR_RETURN(Tensor w, checkpoint->LoadFloat(
+//       "model.layers.0.mlp.up_proj.weight", {768, 256}));
+//
+// Thread-safe after Open().
+#ifndef QUANTD_MODELS_CHECKPOINT_H_
+#define QUANTD_MODELS_CHECKPOINT_H_
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "absl/types/span.h"
+#include "models/safetensors.h"
+#include "nlohmann/json_fwd.hpp"
+#include "tensor/tensor.h"
+
+namespace quantd {
+
+class Checkpoint {
+ public:
+  // NotFound names the missing file; InvalidArgument the broken one and its
+  // fault (bad JSON, a shard that the index names but that is absent, a tensor
+  // the index places in the wrong shard, a tensor in two shards, a shard path
+  // that leaves the directory).
+  static absl::StatusOr<std::shared_ptr<const Checkpoint>> Open(
+      const std::string& directory);
+  ~Checkpoint();
+
+  const std::string& directory() const { return directory_; }
+
+  // The parsed config.json; always an object.
+  const nlohmann::json& config() const { return *config_; }
+
+  // All tensors by name.
+  const std::map<std::string, const StoredTensor*>& tensors() const {
+    return tensors_;
+  }
+  bool Has(absl::string_view name) const;
+
+  // NotFound names the tensor and the directory.
+  absl::StatusOr<const StoredTensor*> Find(absl::string_view name) const;
+
+  // A float32 copy. F32, F16 and BF16 are converted; another type is
+  // InvalidArgument. A shape other than `expected` is InvalidArgument naming
+  // both. NaN or infinity in the weights is InvalidArgument naming the
+  // tensor. The mapped pages are released afterwards.
+  absl::StatusOr<Tensor> LoadFloat(absl::string_view name,
+                                   absl::Span<const int64_t> expected) const;
+
+  // Sum of elements and bytes over all tensors.
+  uint64_t parameter_count() const { return parameter_count_; }
+  uint64_t tensor_bytes() const { return tensor_bytes_; }
+
+  // SHA-256 over config.json, tokenizer.json, tokenizer_config.json and, per
+  // safetensors file, its name, size and header: cheap, and different
+  // whenever the files were replaced by others (an edit of weight bytes in
+  // place is not seen).
+  const std::string& digest() const { return digest_; }
+
+  // Relative paths of the tokenizer and generation files that belong into a
+  // derived checkpoint: those of tokenizer.json, tokenizer_config.json,
+  // special_tokens_map.json, tokenizer.model, vocab.json, merges.txt,
+  // generation_config.json, chat_template.jinja that exist.
+  std::vector<std::string> CompanionFiles() const;
+
+ private:
+  Checkpoint();
+
+  std::string directory_;
+  std::unique_ptr<nlohmann::json> config_;
+  std::vector<std::unique_ptr<SafetensorsFile>> files_;
+  std::map<std::string, const StoredTensor*> tensors_;
+  std::map<std::string, const SafetensorsFile*> file_of_;
+  uint64_t parameter_count_ = 0;
+  uint64_t tensor_bytes_ = 0;
+  std::string digest_;
+};
+
+}  // namespace quantd
+
+#endif  // QUANTD_MODELS_CHECKPOINT_H_

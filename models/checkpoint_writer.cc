@@ -1,0 +1,63 @@
+#include "models/checkpoint_writer.h"
+
+#include <cstdint>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "base/file.h"
+#include "base/status_macros.h"
+#include "nlohmann/json.hpp"
+
+namespace quantd {
+
+std::string CheckpointWriter::ShardName(int index) const {
+  return absl::StrFormat("model-%05d-of-%05d.safetensors", index + 1, shards_);
+}
+
+std::string CheckpointWriter::ShardPath(int index) const {
+  return absl::StrCat(directory_, "/", ShardName(index));
+}
+
+absl::Status CheckpointWriter::WriteShard(
+    int index, std::vector<TensorToWrite> tensors,
+    absl::Span<const std::string> copied) const {
+  for (const std::string& name : copied) {
+    ASSIGN_OR_RETURN(const StoredTensor* stored, source_.Find(name));
+    tensors.push_back({stored->name, stored->dtype, stored->shape,
+                       std::string(stored->bytes)});
+  }
+  return WriteSafetensors(ShardPath(index), tensors, {{"format", "pt"}});
+}
+
+absl::Status CheckpointWriter::Finish(
+    const nlohmann::json& quantization_config) const {
+  nlohmann::json weight_map = nlohmann::json::object();
+  uint64_t total = 0;
+  for (int i = 0; i < shards_; ++i) {
+    ASSIGN_OR_RETURN(const auto shard, SafetensorsFile::Open(ShardPath(i)));
+    for (const auto& [name, tensor] : shard->tensors()) {
+      weight_map[name] = ShardName(i);
+      total += tensor.bytes.size();
+    }
+  }
+  const nlohmann::json index = {{"metadata", {{"total_size", total}}},
+                                {"weight_map", weight_map}};
+  RETURN_IF_ERROR(WriteFileDurably(
+      absl::StrCat(directory_, "/model.safetensors.index.json"),
+      index.dump(2) + "\n"));
+
+  nlohmann::json config = source_.config();
+  config["quantization_config"] = quantization_config;
+  RETURN_IF_ERROR(WriteFileDurably(absl::StrCat(directory_, "/config.json"),
+                                   config.dump(2) + "\n"));
+  for (const std::string& file : source_.CompanionFiles()) {
+    ASSIGN_OR_RETURN(const std::string content,
+                     ReadFile(absl::StrCat(source_.directory(), "/", file)));
+    RETURN_IF_ERROR(
+        WriteFileDurably(absl::StrCat(directory_, "/", file), content));
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace quantd

@@ -1,0 +1,56 @@
+#include "models/compressed_linear.h"
+
+#include "absl/strings/str_join.h"
+#include "base/status_macros.h"
+#include "models/layouts/packed_int.h"
+#include "nlohmann/json.hpp"
+#include "tensor/ops.h"
+
+namespace quantd {
+namespace {
+
+struct LayoutRow {
+  absl::string_view name;
+  absl::StatusOr<std::shared_ptr<const CompressedLinear>> (*load)(
+      TensorFinder find, absl::string_view layer,
+      const nlohmann::json& header, int64_t rows, int64_t cols);
+};
+
+constexpr LayoutRow kLayouts[] = {
+    {kPackedIntLayout, LoadPackedInt},
+};
+
+}  // namespace
+
+Tensor CompressedLinear::Multiply(const Tensor& x,
+                                  ExecutionContext& ctx) const {
+  return ops::LinearProduct(x, Decode(ctx), ctx);
+}
+
+absl::StatusOr<std::shared_ptr<const CompressedLinear>> LoadCompressedLinear(
+    TensorFinder find, absl::string_view layer,
+    const nlohmann::json& header, int64_t rows, int64_t cols) {
+  const auto layout = header.find("layout");
+  if (layout == header.end() || !layout->is_string()) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("layer ", layer, ": its header names no layout"));
+  }
+  const std::string& name = layout->get_ref<const std::string&>();
+  for (const LayoutRow& row : kLayouts) {
+    if (row.name == name) {
+      return Annotate(row.load(find, layer, header, rows, cols),
+                      "layer ", layer);
+    }
+  }
+  return absl::UnimplementedError(
+      absl::StrCat("layer ", layer, ": layout \"", name,
+                   "\" is not one of ", absl::StrJoin(KnownLayouts(), ", ")));
+}
+
+std::vector<absl::string_view> KnownLayouts() {
+  std::vector<absl::string_view> names;
+  for (const LayoutRow& row : kLayouts) names.push_back(row.name);
+  return names;
+}
+
+}  // namespace quantd

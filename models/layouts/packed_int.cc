@@ -1,0 +1,288 @@
+#include "models/layouts/packed_int.h"
+
+#include <cmath>
+#include <cstring>
+#include <utility>
+
+#include "base/status_macros.h"
+#include "kernels/float_formats.h"
+#include "nlohmann/json.hpp"
+
+namespace quantd {
+namespace {
+
+int64_t BytesOf(int64_t count, int bits) { return (count * bits + 7) / 8; }
+
+// The stored form: what the tensors hold, unpacked where that is small.
+class PackedIntLinear final : public CompressedLinear {
+ public:
+  // `codes` is packed, [rows, BytesOf(cols, bits)].
+  PackedIntLinear(PackedIntWeights meta, std::vector<uint8_t> codes)
+      : meta_(std::move(meta)), codes_(std::move(codes)) {}
+
+  absl::string_view layout() const override { return kPackedIntLayout; }
+  int64_t rows() const override { return meta_.rows; }
+  int64_t cols() const override { return meta_.cols; }
+
+  uint64_t stored_bits() const override {
+    const int64_t scales = meta_.rows * meta_.groups();
+    int64_t bytes = static_cast<int64_t>(codes_.size()) + 2 * scales +
+                    4 * static_cast<int64_t>(meta_.group_index.size());
+    if (!meta_.symmetric) bytes += BytesOf(scales, meta_.bits);
+    return static_cast<uint64_t>(bytes) * 8;
+  }
+
+  Tensor Decode(ExecutionContext& ctx) const override {
+    Tensor out = Tensor::Uninitialized({meta_.rows, meta_.cols});
+    PackedIntArgs args;
+    args.rows = meta_.rows;
+    args.cols = meta_.cols;
+    args.bits = meta_.bits;
+    args.group_size = meta_.group_size;
+    args.groups = meta_.groups();
+    args.codes = codes_.data();
+    args.scales = meta_.scales.data();
+    args.zeros = meta_.zeros.data();
+    args.group_of =
+        meta_.group_index.empty() ? nullptr : meta_.group_index.data();
+    args.out = out.data();
+    ctx.device().DecodePackedInt(args);
+    return out;
+  }
+
+  nlohmann::json Save(absl::string_view layer,
+                      std::vector<TensorToWrite>* tensors) const override {
+    const int64_t groups = meta_.groups();
+    tensors->push_back({absl::StrCat(layer, ".codes"), DType::kU8,
+                        {meta_.rows, BytesOf(meta_.cols, meta_.bits)},
+                        std::string(codes_.begin(), codes_.end())});
+    std::string scales(meta_.scales.size() * 2, '\0');
+    for (size_t i = 0; i < meta_.scales.size(); ++i) {
+      const uint16_t bits = F32ToF16(meta_.scales[i]);
+      std::memcpy(scales.data() + 2 * i, &bits, 2);
+    }
+    tensors->push_back({absl::StrCat(layer, ".scales"), DType::kF16,
+                        {meta_.rows, groups}, std::move(scales)});
+    if (!meta_.symmetric) {
+      const int64_t count = meta_.rows * groups;
+      std::string zeros(static_cast<size_t>(BytesOf(count, meta_.bits)), '\0');
+      PackBits(meta_.zeros.data(), count, meta_.bits,
+               reinterpret_cast<uint8_t*>(zeros.data()));
+      const int64_t size = static_cast<int64_t>(zeros.size());
+      tensors->push_back({absl::StrCat(layer, ".zeros"), DType::kU8, {size},
+                          std::move(zeros)});
+    }
+    if (!meta_.group_index.empty()) {
+      tensors->push_back(
+          {absl::StrCat(layer, ".group_index"), DType::kI32, {meta_.cols},
+           std::string(
+               reinterpret_cast<const char*>(meta_.group_index.data()),
+               meta_.group_index.size() * sizeof(int32_t))});
+    }
+    return {{"layout", std::string(kPackedIntLayout)},
+            {"bits", meta_.bits},
+            {"group_size", meta_.group_size},
+            {"symmetric", meta_.symmetric},
+            {"group_index", !meta_.group_index.empty()}};
+  }
+
+ private:
+  const PackedIntWeights meta_;  // codes empty
+  const std::vector<uint8_t> codes_;
+};
+
+// The checks that memory and disk share. Codes are not looked at.
+absl::Status CheckShape(const PackedIntWeights& w) {
+  if (w.bits < 2 || w.bits > 8) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("bits ", w.bits, " is not in 2..8"));
+  }
+  if (w.group_size < 1 || w.cols % w.group_size != 0) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "group_size ", w.group_size, " does not divide the input size ",
+        w.cols));
+  }
+  const size_t groups = static_cast<size_t>(w.rows * w.groups());
+  if (w.scales.size() != groups || w.zeros.size() != groups) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("expected ", groups, " scales and zeros, got ",
+                     w.scales.size(), " and ", w.zeros.size()));
+  }
+  if (!w.group_index.empty() &&
+      w.group_index.size() != static_cast<size_t>(w.cols)) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("group_index has ", w.group_index.size(),
+                     " entries for ", w.cols, " input channels"));
+  }
+  for (int32_t g : w.group_index) {
+    if (g < 0 || g >= w.groups()) {
+      return absl::InvalidArgumentError(absl::StrCat(
+          "group_index ", g, " is not in 0..", w.groups() - 1));
+    }
+  }
+  const int max_code = (1 << w.bits) - 1;
+  for (size_t i = 0; i < groups; ++i) {
+    if (!std::isfinite(w.scales[i]) ||
+        F16ToF32(F32ToF16(w.scales[i])) != w.scales[i]) {
+      return absl::InvalidArgumentError(absl::StrCat(
+          "scale ", w.scales[i], " is not a finite F16 value"));
+    }
+    if (w.zeros[i] > max_code) {
+      return absl::InvalidArgumentError(absl::StrCat(
+          "zero point ", int{w.zeros[i]}, " exceeds ", max_code));
+    }
+  }
+  return absl::OkStatus();
+}
+
+void FillSymmetricZeros(PackedIntWeights* w) {
+  if (!w->symmetric) return;
+  w->zeros.assign(static_cast<size_t>(w->rows * w->groups()),
+                  static_cast<uint8_t>(1 << (w->bits - 1)));
+}
+
+// The bytes of tensor "<layer>.<part>", after checking type and shape.
+absl::StatusOr<absl::string_view> PartBytes(TensorFinder find,
+                                            absl::string_view layer,
+                                            absl::string_view part,
+                                            DType dtype, const Shape& shape) {
+  ASSIGN_OR_RETURN(const StoredTensor* tensor,
+                   find(absl::StrCat(layer, ".", part)));
+  if (tensor->dtype != dtype || tensor->shape != shape) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        part, " is ", DTypeName(tensor->dtype), " ",
+        ShapeToString(tensor->shape), ", expected ", DTypeName(dtype), " ",
+        ShapeToString(shape)));
+  }
+  return tensor->bytes;
+}
+
+absl::StatusOr<int64_t> HeaderInt(const nlohmann::json& header,
+                                  const char* key) {
+  const auto it = header.find(key);
+  if (it == header.end() || !it->is_number_integer()) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("header: ", key, " is not an integer"));
+  }
+  return it->get<int64_t>();
+}
+
+absl::StatusOr<bool> HeaderBool(const nlohmann::json& header,
+                                const char* key) {
+  const auto it = header.find(key);
+  if (it == header.end() || !it->is_boolean()) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("header: ", key, " is not true or false"));
+  }
+  return it->get<bool>();
+}
+
+}  // namespace
+
+void PackBits(const uint8_t* values, int64_t count, int bits, uint8_t* bytes) {
+  std::memset(bytes, 0, static_cast<size_t>(BytesOf(count, bits)));
+  for (int64_t i = 0; i < count; ++i) {
+    const int64_t bit = i * bits;
+    const uint32_t word = uint32_t{values[i]} << (bit % 8);
+    bytes[bit / 8] |= static_cast<uint8_t>(word);
+    if (bit % 8 + bits > 8) {
+      bytes[bit / 8 + 1] |= static_cast<uint8_t>(word >> 8);
+    }
+  }
+}
+
+void UnpackBits(const uint8_t* bytes, int64_t count, int bits,
+                uint8_t* values) {
+  const uint32_t mask = (1u << bits) - 1;
+  for (int64_t i = 0; i < count; ++i) {
+    const int64_t bit = i * bits;
+    uint32_t word = bytes[bit / 8];
+    if (bit % 8 + bits > 8) word |= uint32_t{bytes[bit / 8 + 1]} << 8;
+    values[i] = static_cast<uint8_t>((word >> (bit % 8)) & mask);
+  }
+}
+
+absl::StatusOr<std::shared_ptr<const CompressedLinear>> NewPackedInt(
+    const PackedIntWeights& weights) {
+  PackedIntWeights meta = weights;
+  meta.codes.clear();
+  FillSymmetricZeros(&meta);
+  RETURN_IF_ERROR(CheckShape(meta));
+  if (weights.codes.size() !=
+      static_cast<size_t>(weights.rows * weights.cols)) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("expected ", weights.rows * weights.cols,
+                     " codes, got ", weights.codes.size()));
+  }
+  const int max_code = (1 << weights.bits) - 1;
+  for (uint8_t code : weights.codes) {
+    if (code > max_code) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("code ", int{code}, " exceeds ", max_code));
+    }
+  }
+  const int64_t row_bytes = BytesOf(weights.cols, weights.bits);
+  std::vector<uint8_t> packed(static_cast<size_t>(weights.rows * row_bytes));
+  for (int64_t r = 0; r < weights.rows; ++r) {
+    PackBits(weights.codes.data() + r * weights.cols, weights.cols,
+             weights.bits, packed.data() + r * row_bytes);
+  }
+  return std::shared_ptr<const CompressedLinear>(
+      std::make_shared<PackedIntLinear>(std::move(meta), std::move(packed)));
+}
+
+absl::StatusOr<std::shared_ptr<const CompressedLinear>> LoadPackedInt(
+    TensorFinder find, absl::string_view layer,
+    const nlohmann::json& header, int64_t rows, int64_t cols) {
+  PackedIntWeights w;
+  w.rows = rows;
+  w.cols = cols;
+  ASSIGN_OR_RETURN(const int64_t bits, HeaderInt(header, "bits"));
+  if (bits < 2 || bits > 8) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("header: bits ", bits, " is not in 2..8"));
+  }
+  w.bits = static_cast<int>(bits);
+  ASSIGN_OR_RETURN(w.group_size, HeaderInt(header, "group_size"));
+  if (w.group_size < 1 || cols % w.group_size != 0) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("header: group_size ", w.group_size,
+                     " does not divide the input size ", cols));
+  }
+  ASSIGN_OR_RETURN(w.symmetric, HeaderBool(header, "symmetric"));
+  ASSIGN_OR_RETURN(const bool indexed, HeaderBool(header, "group_index"));
+
+  const int64_t groups = w.groups();
+  const int64_t row_bytes = BytesOf(cols, w.bits);
+  ASSIGN_OR_RETURN(const absl::string_view codes,
+                   PartBytes(find, layer, "codes", DType::kU8,
+                             {rows, row_bytes}));
+  ASSIGN_OR_RETURN(const absl::string_view scales,
+                   PartBytes(find, layer, "scales", DType::kF16,
+                             {rows, groups}));
+  w.scales.resize(static_cast<size_t>(rows * groups));
+  ConvertF16ToF32(scales.data(), w.scales.data(), w.scales.size());
+  if (w.symmetric) {
+    FillSymmetricZeros(&w);
+  } else {
+    ASSIGN_OR_RETURN(const absl::string_view zeros,
+                     PartBytes(find, layer, "zeros", DType::kU8,
+                               {BytesOf(rows * groups, w.bits)}));
+    w.zeros.resize(w.scales.size());
+    UnpackBits(reinterpret_cast<const uint8_t*>(zeros.data()), rows * groups,
+               w.bits, w.zeros.data());
+  }
+  if (indexed) {
+    ASSIGN_OR_RETURN(const absl::string_view index,
+                     PartBytes(find, layer, "group_index", DType::kI32,
+                               {cols}));
+    w.group_index.resize(static_cast<size_t>(cols));
+    std::memcpy(w.group_index.data(), index.data(), index.size());
+  }
+  RETURN_IF_ERROR(CheckShape(w));
+  return std::shared_ptr<const CompressedLinear>(
+      std::make_shared<PackedIntLinear>(
+          std::move(w), std::vector<uint8_t>(codes.begin(), codes.end())));
+}
+
+}  // namespace quantd

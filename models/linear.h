@@ -1,0 +1,62 @@
+// One linear layer of a block: y = x W^T + bias, W [out, in], held either as
+// float32 or compressed.
+//
+// Thread-compatible.
+#ifndef QUANTD_MODELS_LINEAR_H_
+#define QUANTD_MODELS_LINEAR_H_
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+
+#include "kernels/execution_context.h"
+#include "models/compressed_linear.h"
+#include "tensor/tensor.h"
+
+namespace quantd {
+
+class Linear {
+ public:
+  Linear(std::string name, Tensor weight, std::optional<Tensor> bias)
+      : name_(std::move(name)),
+        weight_(std::move(weight)),
+        bias_(std::move(bias)) {}
+
+  // The tensor name without ".weight": "model.layers.3.mlp.down_proj".
+  const std::string& name() const { return name_; }
+  int64_t rows() const { return weight_.dim(0); }
+  int64_t cols() const { return weight_.dim(1); }
+
+  // The float32 weight in use: the original, or what the compressed form
+  // decodes to.
+  const Tensor& weight() const { return weight_; }
+  const std::optional<Tensor>& bias() const { return bias_; }
+
+  // Null while the layer is in floating point.
+  const std::shared_ptr<const CompressedLinear>& compressed() const {
+    return compressed_;
+  }
+
+  // From now on the layer computes with the compressed weight.
+  // REQUIRES: equal shape.
+  void SetCompressed(std::shared_ptr<const CompressedLinear> compressed,
+                     ExecutionContext& ctx);
+
+  // Replaces the float32 weight (transforms of a recipe). REQUIRES: equal
+  // shape, not compressed.
+  void SetWeight(Tensor weight) { weight_ = std::move(weight); }
+
+  // x [n, in] -> [n, out].
+  Tensor Forward(const Tensor& x, ExecutionContext& ctx) const;
+
+ private:
+  std::string name_;
+  Tensor weight_;
+  std::optional<Tensor> bias_;
+  std::shared_ptr<const CompressedLinear> compressed_;
+};
+
+}  // namespace quantd
+
+#endif  // QUANTD_MODELS_LINEAR_H_

@@ -1,0 +1,119 @@
+// A network as a sequence of Blocks with named linear layers. Blocks load
+// their weights when asked for and are dropped when done with, so that a model
+// larger than memory can be worked on block by block.
+//
+//   ASSIGN_OR_RETURN(auto model, Model::Open(checkpoint));
+//   ASSIGN_OR_RETURN(Tensor hidden, model->Embed(tokens));
+//   for (int k = 0; k < model->block_count(); ++k) {
+//     ASSIGN_OR_RETURN(auto block, model->LoadBlock(k, ctx));
+//     ASSIGN_OR_RETURN(hidden, block->Forward(hidden, length, ctx));
+//   }
+//   ASSIGN_OR_RETURN(Tensor logits, model->Logits(hidden, ctx));
+//
+// Model is immutable and thread-safe; a Block is confined to one thread.
+#ifndef QUANTD_MODELS_MODEL_H_
+#define QUANTD_MODELS_MODEL_H_
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/types/span.h"
+#include "kernels/execution_context.h"
+#include "models/checkpoint.h"
+#include "models/linear.h"
+#include "models/model_description.h"
+#include "nlohmann/json_fwd.hpp"
+#include "tensor/tensor.h"
+
+namespace quantd {
+
+// Sees the inputs of a block's linear layers while it runs.
+class LinearTap {
+ public:
+  virtual ~LinearTap() = default;
+
+  // `input` [n, in] is about to enter all linear layers of set `set`
+  // (Block::linear_sets()). Return false to stop the block here: Forward()
+  // then returns an empty tensor.
+  virtual bool OnInput(int set, const Tensor& input) = 0;
+};
+
+class Block {
+ public:
+  virtual ~Block() = default;
+
+  // "model.layers.3".
+  virtual const std::string& name() const = 0;
+
+  // The linear layers, in the order of their computation.
+  virtual absl::Span<Linear> linears() = 0;
+
+  // Indices into linears(): layers of one set read the same input, sets are in
+  // order of computation ({q,k,v}, {o}, {gate,up}, {down}).
+  virtual const std::vector<std::vector<int>>& linear_sets() const = 0;
+
+  // hidden [sequences * tokens, hidden] -> same shape. Cancelled when the
+  // context is.
+  virtual absl::StatusOr<Tensor> Forward(const Tensor& hidden, int64_t tokens,
+                                         ExecutionContext& ctx,
+                                         LinearTap* tap) = 0;
+  absl::StatusOr<Tensor> Forward(const Tensor& hidden, int64_t tokens,
+                                 ExecutionContext& ctx) {
+    return Forward(hidden, tokens, ctx, nullptr);
+  }
+
+  // Names of the block's tensors in the checkpoint that belong to no linear
+  // weight: norms, biases. They are copied into a compressed checkpoint as
+  // they are.
+  virtual std::vector<std::string> OtherTensors() const = 0;
+};
+
+class Model {
+ public:
+  virtual ~Model() = default;
+
+  // Any error of DescribeModel().
+  static absl::StatusOr<std::unique_ptr<Model>> Open(
+      std::shared_ptr<const Checkpoint> checkpoint);
+
+  virtual const ModelDescription& description() const = 0;
+  virtual const Checkpoint& checkpoint() const = 0;
+  int block_count() const { return description().blocks; }
+
+  // Reads block k's weights, float or compressed.
+  virtual absl::StatusOr<std::unique_ptr<Block>> LoadBlock(
+      int k, ExecutionContext& ctx) const = 0;
+
+  // Rows of the embedding table: [tokens, hidden]. OutOfRange names an id
+  // that is not in the vocabulary.
+  virtual absl::StatusOr<Tensor> Embed(
+      absl::Span<const int32_t> tokens) const = 0;
+
+  // Final norm and head: hidden [n, hidden] -> [n, vocabulary]. The head is
+  // read on the first call and kept.
+  virtual absl::StatusOr<Tensor> Logits(const Tensor& hidden,
+                                        ExecutionContext& ctx) const = 0;
+
+  // Tensors outside the blocks: embedding, final norm, head.
+  virtual std::vector<std::string> OtherTensors() const = 0;
+};
+
+// The key of config.json's quantization_config under which a compressed
+// checkpoint lists its layers: {"<layer>": header of CompressedLinear::Save}.
+inline constexpr char kLayerHeadersKey[] = "layers";
+// The value of quantization_config.quant_method.
+inline constexpr char kQuantMethod[] = "quantd";
+
+// The header of `layer` in a compressed checkpoint, or null when the layer is
+// stored in floating point. InvalidArgument when quantization_config is that
+// of another tool or malformed.
+absl::StatusOr<const nlohmann::json*> CompressedLayerHeader(
+    const Checkpoint& checkpoint, absl::string_view layer);
+
+}  // namespace quantd
+
+#endif  // QUANTD_MODELS_MODEL_H_
