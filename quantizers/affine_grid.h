@@ -1,0 +1,74 @@
+// The affine (uniform integer) grid of one group of weights.
+//
+//   q(w) = scale * (clamp(round(w / scale) + zero, 0, 2^bits - 1) - zero)
+//
+// Asymmetric: zero is always inside the range, scale = (max - min) / (2^b - 1),
+// zero = round(-min / scale). Symmetric: max = max|w|, min = -max, zero =
+// 2^(b-1). Rounding is half to even. An all-zero group uses [-1, 1]. The
+// optional shrink search scales both ends by p = 1 - i / 100 and keeps the p
+// with the least sum |q(w) - w|^norm. Source: GPTQ (arXiv:2210.17323),
+// reference grid.
+//
+// The scale is rounded to binary16 before anything is computed with it,
+// because that is how it is stored; error compensation then sees the grid that
+// will really be decoded.
+//
+// Free functions, thread-safe. Instantiated for float and double.
+#ifndef QUANTD_QUANTIZERS_AFFINE_GRID_H_
+#define QUANTD_QUANTIZERS_AFFINE_GRID_H_
+
+#include <cmath>
+#include <cstdint>
+
+#include "absl/types/span.h"
+#include "quantd/v1/recipe.pb.h"
+
+namespace quantd {
+
+struct AffineGridOptions {
+  int bits = 4;
+  bool symmetric = false;
+  int64_t group_size = -1;  // -1: one group per output channel
+  bool shrink_search = false;
+  double shrink_norm = 2.4;
+  int shrink_steps = 80;
+
+  // Input channels per group in a layer of `cols` input channels.
+  int64_t GroupSizeFor(int64_t cols) const {
+    return group_size < 0 ? cols : group_size;
+  }
+  int max_code() const { return (1 << bits) - 1; }
+};
+
+// REQUIRES: defaults were filled in and validated (proto/field_rules.h).
+AffineGridOptions GridOptionsFrom(const v1::AffineGrid& grid);
+
+// The grid of one group. `scale` is a positive value exact in binary16.
+struct GroupGrid {
+  float scale = 1.0f;
+  int zero = 0;
+};
+
+template <typename Real>
+GroupGrid FitGroupGrid(absl::Span<const Real> weights,
+                       const AffineGridOptions& options);
+
+// The code of `w`, 0 .. max_code.
+template <typename Real>
+inline int EncodeWeight(Real w, const GroupGrid& grid, int max_code) {
+  const Real rounded =
+      std::nearbyint(w / static_cast<Real>(grid.scale)) + grid.zero;
+  // Clamped before conversion: a huge quotient does not fit an int.
+  if (!(rounded > 0)) return 0;
+  if (rounded > max_code) return max_code;
+  return static_cast<int>(rounded);
+}
+
+template <typename Real>
+inline Real DecodeWeight(int code, const GroupGrid& grid) {
+  return static_cast<Real>(grid.scale) * static_cast<Real>(code - grid.zero);
+}
+
+}  // namespace quantd
+
+#endif  // QUANTD_QUANTIZERS_AFFINE_GRID_H_

@@ -1,0 +1,44 @@
+#include "quantizers/calibration.h"
+
+#include <random>
+
+#include "absl/strings/str_cat.h"
+
+namespace quantd {
+namespace {
+
+// Uniform on [0, bound) by rejection. The standard's distributions differ
+// between libraries; the engine does not.
+uint64_t UniformBelow(std::mt19937_64& engine, uint64_t bound) {
+  const uint64_t limit = UINT64_MAX - UINT64_MAX % bound;
+  uint64_t value = engine();
+  while (value >= limit) value = engine();
+  return value % bound;
+}
+
+}  // namespace
+
+absl::StatusOr<CalibrationWindows> DrawWindows(
+    absl::Span<const int32_t> text_tokens, int64_t count,
+    int64_t window_tokens, uint64_t seed) {
+  const int64_t total = static_cast<int64_t>(text_tokens.size());
+  if (total < window_tokens) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "calibration text has ", total, " tokens, fewer than one window of ",
+        window_tokens));
+  }
+  CalibrationWindows result;
+  result.window_tokens = window_tokens;
+  result.tokens.reserve(static_cast<size_t>(count * window_tokens));
+  std::mt19937_64 engine(seed);
+  const uint64_t starts = static_cast<uint64_t>(total - window_tokens) + 1;
+  for (int64_t i = 0; i < count; ++i) {
+    const uint64_t start = UniformBelow(engine, starts);
+    const auto window =
+        text_tokens.subspan(start, static_cast<size_t>(window_tokens));
+    result.tokens.insert(result.tokens.end(), window.begin(), window.end());
+  }
+  return result;
+}
+
+}  // namespace quantd

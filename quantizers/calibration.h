@@ -1,0 +1,35 @@
+// Calibration windows: runs of tokens drawn at random positions of one
+// tokenized text, as in arXiv:2210.17323 section 4.
+#ifndef QUANTD_QUANTIZERS_CALIBRATION_H_
+#define QUANTD_QUANTIZERS_CALIBRATION_H_
+
+#include <cstdint>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "absl/types/span.h"
+
+namespace quantd {
+
+struct CalibrationWindows {
+  int64_t window_tokens = 0;
+  // All windows, one after the other.
+  std::vector<int32_t> tokens;
+
+  int64_t count() const {
+    return window_tokens == 0
+               ? 0
+               : static_cast<int64_t>(tokens.size()) / window_tokens;
+  }
+};
+
+// `count` windows whose starts are uniform over all positions where a whole
+// window fits, with repetition; a function of the arguments alone.
+// InvalidArgument when the text is shorter than one window.
+absl::StatusOr<CalibrationWindows> DrawWindows(
+    absl::Span<const int32_t> text_tokens, int64_t count,
+    int64_t window_tokens, uint64_t seed);
+
+}  // namespace quantd
+
+#endif  // QUANTD_QUANTIZERS_CALIBRATION_H_

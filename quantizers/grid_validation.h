@@ -1,0 +1,20 @@
+// Whether an affine grid fits a layer.
+#ifndef QUANTD_QUANTIZERS_GRID_VALIDATION_H_
+#define QUANTD_QUANTIZERS_GRID_VALIDATION_H_
+
+#include "absl/status/status.h"
+#include "absl/strings/string_view.h"
+#include "quantizers/affine_grid.h"
+#include "quantizers/stage.h"
+
+namespace quantd {
+
+// InvalidArgument naming "<prefix>.group_size", the layer and its input size
+// when the group size does not divide it.
+absl::Status ValidateGridFor(const AffineGridOptions& grid,
+                             absl::string_view prefix,
+                             const LayerShape& layer);
+
+}  // namespace quantd
+
+#endif  // QUANTD_QUANTIZERS_GRID_VALIDATION_H_

@@ -1,0 +1,60 @@
+// What a recipe run keeps on disk between attempts (recipe_run.h draws the
+// folder). Block records are written after the shard they describe, so a
+// record vouches for its shard.
+#ifndef QUANTD_QUANTIZERS_RUN_WORKSPACE_H_
+#define QUANTD_QUANTIZERS_RUN_WORKSPACE_H_
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "nlohmann/json.hpp"
+#include "quantizers/stage.h"
+
+namespace quantd {
+
+// One finished block.
+struct BlockRecord {
+  // Layer name -> header of CompressedLinear::Save(); only compressed layers.
+  nlohmann::json headers = nlohmann::json::object();
+  std::vector<LayerReport> reports;
+  // Of the compressed layers.
+  uint64_t stored_bits = 0;
+  uint64_t weights = 0;
+  // Of the shard; checked before the block is taken over.
+  std::string shard_digest;
+};
+
+nlohmann::json ReportToJson(const LayerReport& report);
+
+class RunWorkspace {
+ public:
+  // Prepares `directory` for the plan: keeps what an earlier attempt at the
+  // same plan left, otherwise empties it. `plan` is compared as text.
+  static absl::StatusOr<RunWorkspace> Open(const std::string& directory,
+                                           const nlohmann::json& plan);
+
+  const std::string& artifact_directory() const { return artifact_; }
+
+  // The record of `block` if it is finished and its shard at `shard_path` is
+  // intact; nullopt otherwise (it is then computed again).
+  std::optional<BlockRecord> FindBlock(int block,
+                                       const std::string& shard_path) const;
+
+  absl::Status WriteBlock(int block, const BlockRecord& record) const;
+
+ private:
+  explicit RunWorkspace(const std::string& directory)
+      : blocks_(directory + "/blocks"), artifact_(directory + "/artifact") {}
+
+  std::string RecordPath(int block) const;
+
+  std::string blocks_;
+  std::string artifact_;
+};
+
+}  // namespace quantd
+
+#endif  // QUANTD_QUANTIZERS_RUN_WORKSPACE_H_

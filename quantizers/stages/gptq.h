@@ -1,0 +1,52 @@
+// GPTQ: error-compensating rounding with the second moment of the layer's
+// inputs. Frantar et al., arXiv:2210.17323, algorithm 1, with the options of
+// its reference code (act order, static groups, true-sequential order).
+#ifndef QUANTD_QUANTIZERS_STAGES_GPTQ_H_
+#define QUANTD_QUANTIZERS_STAGES_GPTQ_H_
+
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "kernels/execution_context.h"
+#include "models/layouts/packed_int.h"
+#include "quantd/v1/recipe.pb.h"
+#include "quantizers/affine_grid.h"
+#include "quantizers/second_moment.h"
+#include "quantizers/stage.h"
+
+namespace quantd {
+
+struct GptqOptions {
+  AffineGridOptions grid;
+  bool act_order = true;
+  bool static_groups = true;
+  double damping = 0.01;
+  int64_t column_block = 128;
+};
+
+// The outcome for one layer.
+struct GptqResult {
+  PackedIntWeights weights;  // columns in original order
+  // sum (w - q)^2 / (2 U_jj^2).
+  double loss = 0;
+  double damping = 0;
+  int damping_retries = 0;
+  int64_t dead_inputs = 0;
+};
+
+// The algorithm on one layer: `weight` [rows, cols] and its H. Instantiated
+// for float (production) and double (checks against exact results).
+template <typename Real>
+absl::StatusOr<GptqResult> QuantizeGptq(int64_t rows, int64_t cols,
+                                        const Real* weight,
+                                        const SquareMatrix& second_moment,
+                                        const GptqOptions& options,
+                                        ExecutionContext& ctx);
+
+std::unique_ptr<Stage> NewGptqStage(const v1::GptqStage& options);
+
+}  // namespace quantd
+
+#endif  // QUANTD_QUANTIZERS_STAGES_GPTQ_H_
