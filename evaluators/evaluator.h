@@ -1,0 +1,71 @@
+// Evaluators turn scored requests into reports. An evaluator names the token
+// windows it wants scored (Requests), folds the per-token results into its
+// accumulators as they come (Fold) and writes the report (Report); the scoring
+// core (scoring.h) runs the network once for all of them.
+//
+// Metrics are named by users as text, "ppl/gptq-512"; builtin_evaluators.cc
+// is the table of families.
+//
+// One instance serves one run; confined to the thread that runs it.
+#ifndef QUANTD_EVALUATORS_EVALUATOR_H_
+#define QUANTD_EVALUATORS_EVALUATOR_H_
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "absl/types/span.h"
+#include "models/tokenizer.h"
+#include "quantd/v1/evaluation.pb.h"
+
+namespace quantd {
+
+// One token window to run through the network, and which of its positions are
+// scored: targets tokens[first_target .. first_target + target_count), each
+// predicted from all tokens of the window before it.
+struct ScoreRequest {
+  std::vector<int32_t> tokens;
+  int first_target = 1;   // >= 1
+  int target_count = 0;
+};
+
+class Evaluator {
+ public:
+  virtual ~Evaluator() = default;
+
+  // Tokenizes `text` by the rules of the metric and returns the windows to
+  // score, in order. InvalidArgument when the text is too short, too large
+  // for the convention, or not UTF-8.
+  virtual absl::StatusOr<std::vector<ScoreRequest>> Requests(
+      absl::string_view text, const Tokenizer& tokenizer) = 0;
+
+  // The negative log-likelihoods (natural log) of request `index`'s targets.
+  // Called once per request, in any order.
+  virtual absl::Status Fold(size_t index, absl::Span<const double> nll) = 0;
+
+  // REQUIRES: every request was folded. Internal when a value is NaN or
+  // infinite: a broken model never gets a score.
+  virtual absl::Status Report(v1::Evaluation* evaluation) const = 0;
+};
+
+struct EvaluatorOptions {
+  // Score only the first windows; 0 = all. A limited run carries its limit in
+  // the tag, so that it is never compared with a whole one.
+  uint64_t max_windows = 0;
+};
+
+// The evaluator of a metric. InvalidArgument: unknown metric (with the known
+// patterns) or a window out of range.
+absl::StatusOr<std::unique_ptr<Evaluator>> NewEvaluator(
+    absl::string_view metric, const EvaluatorOptions& options = {});
+
+// All metric families, for listings.
+std::vector<v1::MetricInfo> KnownMetrics();
+
+}  // namespace quantd
+
+#endif  // QUANTD_EVALUATORS_EVALUATOR_H_
