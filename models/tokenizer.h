@@ -24,17 +24,22 @@ class Tokenizer {
   virtual ~Tokenizer() = default;
 
   // Ids of `text` without special tokens being added (added tokens that occur
-  // in the text are recognised). InvalidArgument when the text is not UTF-8.
+  // in the text are recognised). InvalidArgument when the text is not UTF-8;
+  // ResourceExhausted when it is over 1 GiB or makes a pattern of the
+  // tokenizer backtrack without end.
   virtual absl::StatusOr<std::vector<int32_t>> Encode(
       absl::string_view text) const = 0;
 
-  // The text of `ids`. OutOfRange when an id is not in the vocabulary.
+  // The text of `ids`, always UTF-8: bytes that form no whole character become
+  // U+FFFD. OutOfRange when an id is not in the vocabulary.
   virtual absl::StatusOr<std::string> Decode(
       absl::Span<const int32_t> ids) const = 0;
 
   virtual int vocabulary_size() const = 0;
 
-  // Beginning-of-sequence id, from tokenizer_config.json / config.json.
+  // Beginning-of-sequence id: bos_token of tokenizer_config.json, else
+  // bos_token_id of config.json, else what the post-processor puts first. The
+  // end-of-sequence id likewise, without the last.
   virtual std::optional<int32_t> bos_id() const = 0;
   virtual std::optional<int32_t> eos_id() const = 0;
   // Whether the tokenizer itself puts BOS before every text

@@ -24,7 +24,7 @@ std::vector<v1::Stage> StageList(const v1::Recipe& recipe) {
 absl::Status AssignToStages(absl::Span<const std::string> assignments,
                             v1::Recipe* recipe) {
   // Only the stages are open to assignment, not the recipe's name or rules.
-  v1::Recipe stages_only;
+  v1::StageList stages_only;
   *stages_only.mutable_stages() = recipe->stages();
   for (const std::string& assignment : assignments) {
     RETURN_IF_ERROR(ApplyAssignment(&stages_only, assignment));
