@@ -1,0 +1,352 @@
+// Every operation of the CPU device against the reference device, over shapes
+// around vector width and piece size, with padding that must not be touched.
+#include "kernels/device.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <limits>
+#include <random>
+#include <string>
+#include <vector>
+
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "kernels/cpu/gemm.h"
+
+namespace quantd {
+namespace {
+
+constexpr float kNaN = std::numeric_limits<float>::quiet_NaN();
+
+std::vector<float> Random(int64_t count, uint64_t seed, float spread = 1.0f) {
+  std::mt19937_64 engine(seed);
+  std::vector<float> values(static_cast<size_t>(count));
+  for (float& v : values) {
+    v = spread * static_cast<float>(
+                     static_cast<double>(engine() >> 11) * 0x1p-52 - 1.0);
+  }
+  return values;
+}
+
+void ExpectNear(const std::vector<float>& got, const std::vector<float>& want,
+                double bound) {
+  ASSERT_EQ(got.size(), want.size());
+  for (size_t i = 0; i < got.size(); ++i) {
+    if (std::isnan(want[i])) {
+      ASSERT_TRUE(std::isnan(got[i])) << "padding changed at " << i;
+      continue;
+    }
+    ASSERT_NEAR(got[i], want[i], bound * (1 + std::abs(want[i]))) << i;
+  }
+}
+
+class DeviceTest : public testing::TestWithParam<int> {
+ protected:
+  std::unique_ptr<Device> cpu_ = NewCpuDevice(GetParam());
+  std::unique_ptr<Device> reference_ = NewReferenceDevice();
+};
+
+struct Shape3 {
+  int64_t m, n, k;
+};
+
+constexpr Shape3 kShapes[] = {{1, 1, 1},    {3, 5, 7},   {16, 16, 16},
+                              {17, 33, 65}, {255, 3, 9}, {256, 8, 31},
+                              {257, 9, 33}, {600, 2, 4}};
+
+TEST_P(DeviceTest, GemmMatchesReferenceInEveryOrientation) {
+  for (const Shape3& s : kShapes) {
+    for (Transpose ta : {Transpose::kNo, Transpose::kYes}) {
+      for (Transpose tb : {Transpose::kNo, Transpose::kYes}) {
+        for (float beta : {0.0f, 1.0f}) {
+          const int64_t a_cols = ta == Transpose::kYes ? s.m : s.k;
+          const int64_t b_cols = tb == Transpose::kYes ? s.k : s.n;
+          GemmArgs args;
+          args.transpose_a = ta;
+          args.transpose_b = tb;
+          args.m = s.m;
+          args.n = s.n;
+          args.k = s.k;
+          args.lda = a_cols + 3;
+          args.ldb = b_cols + 1;
+          args.ldc = s.n + 2;
+          args.beta = beta;
+          const auto a =
+              Random((ta == Transpose::kYes ? s.k : s.m) * args.lda, 1);
+          const auto b =
+              Random((tb == Transpose::kYes ? s.n : s.k) * args.ldb, 2);
+          // With beta 0, c is not read: NaN must vanish.
+          std::vector<float> c(static_cast<size_t>(s.m * args.ldc), kNaN);
+          if (beta != 0) {
+            const auto start = Random(s.m * s.n, 3);
+            for (int64_t i = 0; i < s.m; ++i) {
+              std::copy_n(start.data() + i * s.n, s.n,
+                          c.data() + i * args.ldc);
+            }
+          }
+          std::vector<float> expected = c;
+          args.a = a.data();
+          args.b = b.data();
+          args.c = expected.data();
+          reference_->Gemm(args);
+          args.c = c.data();
+          cpu_->Gemm(args);
+          ExpectNear(c, expected, 2e-5);
+        }
+      }
+    }
+  }
+}
+
+TEST_P(DeviceTest, GramAddsToWhatIsThere) {
+  for (int64_t rows : {1, 5, 512, 513}) {
+    const int64_t cols = 19;
+    const auto x = Random(rows * cols, 4);
+    std::vector<double> got(static_cast<size_t>(cols * cols), 1.5);
+    std::vector<double> want = got;
+    cpu_->AccumulateGram(x.data(), rows, cols, got.data());
+    reference_->AccumulateGram(x.data(), rows, cols, want.data());
+    for (size_t i = 0; i < got.size(); ++i) {
+      ASSERT_NEAR(got[i], want[i], 1e-4) << rows << " " << i;
+    }
+  }
+}
+
+TEST_P(DeviceTest, RowOperationsMatchReferenceAroundVectorWidth) {
+  for (int64_t cols : {1, 7, 8, 15, 16, 17, 31, 33, 64, 100}) {
+    const int64_t rows = 5;
+    const auto x = Random(rows * cols, 5, 3.0f);
+    const auto w = Random(cols, 6);
+    std::vector<float> got(x.size());
+    std::vector<float> want(x.size());
+    cpu_->RmsNorm(x.data(), w.data(), 1e-5f, rows, cols, got.data());
+    reference_->RmsNorm(x.data(), w.data(), 1e-5f, rows, cols, want.data());
+    ExpectNear(got, want, 1e-6);
+
+    got = x;
+    want = x;
+    cpu_->AddBias(w.data(), rows, cols, got.data());
+    reference_->AddBias(w.data(), rows, cols, want.data());
+    EXPECT_EQ(got, want);
+
+    const auto y = Random(rows * cols, 7, 30.0f);
+    cpu_->SiluMul(y.data(), x.data(), rows * cols, got.data());
+    reference_->SiluMul(y.data(), x.data(), rows * cols, want.data());
+    ExpectNear(got, want, 2e-6);
+
+    got = x;
+    want = x;
+    cpu_->Add(y.data(), rows * cols, got.data());
+    reference_->Add(y.data(), rows * cols, want.data());
+    EXPECT_EQ(got, want);
+  }
+}
+
+TEST_P(DeviceTest, SiluSurvivesExtremeGates) {
+  const std::vector<float> gate = {-1e30f, -200, -89, 0, 89, 200, 1e30f, 1};
+  const std::vector<float> up(gate.size(), 1.0f);
+  std::vector<float> y(gate.size());
+  cpu_->SiluMul(gate.data(), up.data(), static_cast<int64_t>(gate.size()),
+                y.data());
+  EXPECT_NEAR(y[1], 0, 1e-30);
+  EXPECT_EQ(y[3], 0);
+  EXPECT_FLOAT_EQ(y[5], 200);
+  EXPECT_FLOAT_EQ(y[6], 1e30f);
+}
+
+TEST_P(DeviceTest, RotaryKeepsLengthsAndMatchesReference) {
+  const int64_t tokens = 5, sequences = 3, heads = 2, dim = 6;
+  std::vector<float> cos, sin;
+  for (int64_t i = 0; i < tokens * dim / 2; ++i) {
+    cos.push_back(std::cos(0.1f * static_cast<float>(i)));
+    sin.push_back(std::sin(0.1f * static_cast<float>(i)));
+  }
+  const auto x = Random(sequences * tokens * heads * dim, 8);
+  auto got = x, want = x;
+  cpu_->Rotary(got.data(), sequences * tokens, heads, dim, tokens, cos.data(),
+               sin.data());
+  reference_->Rotary(want.data(), sequences * tokens, heads, dim, tokens,
+                     cos.data(), sin.data());
+  ExpectNear(got, want, 1e-6);
+  double before = 0, after = 0;
+  for (float v : x) before += v * v;
+  for (float v : got) after += v * v;
+  EXPECT_NEAR(before, after, 1e-4);
+}
+
+TEST_P(DeviceTest, AttentionMatchesReferenceAcrossQueryBlocks) {
+  for (int64_t tokens : {1, 3, 127, 128, 129, 200}) {
+    AttentionArgs args;
+    args.sequences = 2;
+    args.tokens = tokens;
+    args.heads = 4;
+    args.kv_heads = 2;
+    args.head_dim = 8;
+    args.scale = 0.35f;
+    const auto q = Random(2 * tokens * 32, 9, 3.0f);
+    const auto k = Random(2 * tokens * 16, 10, 3.0f);
+    const auto v = Random(2 * tokens * 16, 11);
+    std::vector<float> got(q.size()), want(q.size());
+    args.q = q.data();
+    args.k = k.data();
+    args.v = v.data();
+    args.out = got.data();
+    cpu_->CausalAttention(args);
+    args.out = want.data();
+    reference_->CausalAttention(args);
+    ExpectNear(got, want, 3e-6);
+  }
+}
+
+TEST_P(DeviceTest, NegativeLogLikelihoodMatchesReference) {
+  for (int64_t cols : {2, 15, 16, 17, 1000}) {
+    const int64_t rows = 4;
+    const auto logits = Random(rows * cols, 12, 60.0f);
+    std::vector<int32_t> targets;
+    for (int64_t r = 0; r < rows; ++r) {
+      targets.push_back(static_cast<int32_t>((r * 7) % cols));
+    }
+    std::vector<double> got(4), want(4);
+    cpu_->NegativeLogLikelihood(logits.data(), targets.data(), rows, cols,
+                                got.data());
+    reference_->NegativeLogLikelihood(logits.data(), targets.data(), rows,
+                                      cols, want.data());
+    for (int64_t r = 0; r < rows; ++r) {
+      EXPECT_NEAR(got[r], want[r], 1e-5 * (1 + want[r]));
+    }
+  }
+}
+
+TEST_P(DeviceTest, ConstantLogitsGiveTheLogOfTheirNumberAndNaNStaysNaN) {
+  for (Device* device : {cpu_.get(), reference_.get()}) {
+    for (int64_t cols : {3, 64, 100}) {
+      std::vector<float> logits(static_cast<size_t>(cols), 4.25f);
+      const int32_t target = 1;
+      double nll = 0;
+      device->NegativeLogLikelihood(logits.data(), &target, 1, cols, &nll);
+      EXPECT_NEAR(nll, std::log(static_cast<double>(cols)), 1e-6);
+      for (size_t position : {size_t{0}, logits.size() - 1}) {
+        auto broken = logits;
+        broken[position] = kNaN;
+        device->NegativeLogLikelihood(broken.data(), &target, 1, cols, &nll);
+        EXPECT_TRUE(std::isnan(nll)) << device->name() << cols << position;
+      }
+    }
+  }
+}
+
+TEST_P(DeviceTest, PackedIntDecodesEveryWidth) {
+  for (int bits = 2; bits <= 8; ++bits) {
+    const int64_t rows = 70, cols = 24, group = 8, groups = 3;
+    const int64_t row_bytes = (cols * bits + 7) / 8;
+    std::mt19937_64 engine(static_cast<uint64_t>(bits));
+    std::vector<uint8_t> codes(static_cast<size_t>(rows * row_bytes));
+    for (auto& c : codes) c = static_cast<uint8_t>(engine());
+    const auto scales = Random(rows * groups, 13);
+    std::vector<uint8_t> zeros(scales.size());
+    for (auto& z : zeros) {
+      z = static_cast<uint8_t>(engine() % (uint64_t{1} << bits));
+    }
+    std::vector<float> got(static_cast<size_t>(rows * cols));
+    std::vector<float> want(got.size());
+    PackedIntArgs args;
+    args.rows = rows;
+    args.cols = cols;
+    args.bits = bits;
+    args.group_size = group;
+    args.groups = groups;
+    args.codes = codes.data();
+    args.scales = scales.data();
+    args.zeros = zeros.data();
+    args.out = got.data();
+    cpu_->DecodePackedInt(args);
+    // From the definition: bit j of a row is bit j % 8 of byte j / 8.
+    for (int64_t r = 0; r < rows; ++r) {
+      for (int64_t c = 0; c < cols; ++c) {
+        int code = 0;
+        for (int b = 0; b < bits; ++b) {
+          const int64_t bit = c * bits + b;
+          code |= ((codes[static_cast<size_t>(r * row_bytes + bit / 8)] >>
+                    (bit % 8)) & 1) << b;
+        }
+        const size_t g = static_cast<size_t>(r * groups + c / group);
+        want[static_cast<size_t>(r * cols + c)] =
+            scales[g] * static_cast<float>(code - zeros[g]);
+      }
+    }
+    EXPECT_EQ(got, want) << bits;
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Threads, DeviceTest, testing::Values(1, 2, 4));
+
+TEST(DeviceTest, ResultsDoNotDependOnTheNumberOfThreads) {
+  const int64_t m = 700, n = 65, k = 129;
+  const auto a = Random(m * k, 14);
+  const auto b = Random(n * k, 15);
+  std::vector<std::vector<float>> results;
+  std::vector<std::vector<double>> grams;
+  for (int threads : {1, 2, 4}) {
+    auto device = NewCpuDevice(threads);
+    GemmArgs args;
+    args.transpose_b = Transpose::kYes;
+    args.m = m;
+    args.n = n;
+    args.k = k;
+    args.a = a.data();
+    args.lda = k;
+    args.b = b.data();
+    args.ldb = k;
+    std::vector<float> c(static_cast<size_t>(m * n));
+    args.c = c.data();
+    args.ldc = n;
+    device->Gemm(args);
+    results.push_back(c);
+    std::vector<double> gram(static_cast<size_t>(k * k));
+    device->AccumulateGram(a.data(), m, k, gram.data());
+    grams.push_back(gram);
+  }
+  EXPECT_EQ(results[0], results[1]);
+  EXPECT_EQ(results[0], results[2]);
+  EXPECT_EQ(grams[0], grams[1]);
+  EXPECT_EQ(grams[0], grams[2]);
+}
+
+TEST(GemmImplementationsTest, EveryImplementationThatCanAgreesWithReference) {
+  const int64_t m = 33, n = 17, k = 64;
+  const auto a = Random(m * k, 16);
+  const auto b = Random(k * n, 17);
+  GemmArgs args;
+  args.m = m;
+  args.n = n;
+  args.k = k;
+  args.a = a.data();
+  args.lda = k;
+  args.b = b.data();
+  args.ldb = n;
+  args.ldc = n;
+  std::vector<float> want(static_cast<size_t>(m * n));
+  args.c = want.data();
+  NewReferenceDevice()->Gemm(args);
+  std::vector<std::string> ran;
+  for (const auto& implementation : cpu::GemmImplementations()) {
+    args.compute = absl::string_view(implementation.name) == "onednn_bf16"
+                       ? ComputeType::kBF16
+                       : ComputeType::kF32;
+    if (!implementation.can(args)) continue;
+    std::vector<float> got(want.size(), kNaN);
+    args.c = got.data();
+    implementation.run(args);
+    // bfloat16 keeps 8 bits: operands are off by up to 2^-9 each.
+    ExpectNear(got, want, args.compute == ComputeType::kBF16 ? 5e-2 : 1e-5);
+    ran.push_back(implementation.name);
+  }
+  EXPECT_THAT(ran, testing::IsSupersetOf({"onednn_f32", "reference"}));
+  if (CpuHasBF16()) {
+    EXPECT_THAT(ran, testing::Contains("onednn_bf16"));
+  }
+}
+
+}  // namespace
+}  // namespace quantd

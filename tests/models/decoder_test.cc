@@ -1,0 +1,169 @@
+// The decoder against logits of the reference library, and its contract with
+// the recipe engine (sets, taps, streaming).
+#include "models/decoder.h"
+
+#include <cmath>
+#include <cstring>
+#include <filesystem>
+#include <memory>
+#include <string>
+
+#include "gmock/gmock.h"
+#include "models/model.h"
+#include "tests/testing/status_matchers.h"
+#include "tests/testing/temp_dir.h"
+#include "tests/testing/tiny_model.h"
+
+namespace quantd {
+namespace {
+
+using ::quantd::test::StatusIs;
+using ::quantd::test::TempDir;
+using ::testing::_;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+
+class FixtureLogitsTest : public testing::TestWithParam<const char*> {};
+
+TEST_P(FixtureLogitsTest, MatchTheReferenceLibrary) {
+  const std::string directory =
+      std::string(QUANTD_SOURCE_DIR "/../shared/fixtures/") + GetParam();
+  if (!std::filesystem::exists(directory)) {
+    GTEST_SKIP() << "no fixture at " << directory;
+  }
+  ASSERT_OK_AND_ASSIGN(auto checkpoint, Checkpoint::Open(directory));
+  ASSERT_OK_AND_ASSIGN(const auto model, Model::Open(checkpoint));
+  ASSERT_OK_AND_ASSIGN(
+      const auto reference,
+      SafetensorsFile::Open(directory + "/reference.safetensors"));
+  const StoredTensor& ids = reference->tensors().at("input_ids");
+  const StoredTensor& logits = reference->tensors().at("logits");
+  std::vector<int32_t> tokens;
+  for (size_t i = 0; i < ids.bytes.size(); i += 8) {
+    int64_t id;
+    std::memcpy(&id, ids.bytes.data() + i, 8);
+    tokens.push_back(static_cast<int32_t>(id));
+  }
+  std::vector<float> expected(logits.bytes.size() / 4);
+  std::memcpy(expected.data(), logits.bytes.data(), logits.bytes.size());
+
+  for (bool tuned : {true, false}) {
+    const auto device = tuned ? NewCpuDevice(2) : NewReferenceDevice();
+    ExecutionContext ctx(device.get());
+    ASSERT_OK_AND_ASSIGN(Tensor hidden, model->Embed(tokens));
+    for (int k = 0; k < model->block_count(); ++k) {
+      ASSERT_OK_AND_ASSIGN(const auto block, model->LoadBlock(k, ctx));
+      ASSERT_OK_AND_ASSIGN(hidden, block->Forward(hidden, ids.shape[1], ctx));
+    }
+    ASSERT_OK_AND_ASSIGN(const Tensor got, model->Logits(hidden, ctx));
+    ASSERT_EQ(static_cast<size_t>(got.size()), expected.size());
+    double largest = 0;
+    for (size_t i = 0; i < expected.size(); ++i) {
+      largest = std::max<double>(largest,
+                                 std::abs(got.values()[i] - expected[i]));
+    }
+    EXPECT_LE(largest, 1e-4) << device->name();
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Families, FixtureLogitsTest,
+                         testing::Values("llama", "llama3"));
+
+class DecoderTest : public testing::Test {
+ protected:
+  void SetUp() override {
+    test::WriteTinyModel(directory_.path());
+    ASSERT_OK_AND_ASSIGN(checkpoint_, Checkpoint::Open(directory_.path()));
+    ASSERT_OK_AND_ASSIGN(model_, Model::Open(checkpoint_));
+    ASSERT_OK_AND_ASSIGN(block_, model_->LoadBlock(1, ctx_));
+  }
+  TempDir directory_;
+  std::unique_ptr<Device> device_ = NewCpuDevice(1);
+  ExecutionContext ctx_{device_.get()};
+  std::shared_ptr<const Checkpoint> checkpoint_;
+  std::unique_ptr<Model> model_;
+  std::unique_ptr<Block> block_;
+};
+
+// Records the sets seen and stops at one of them.
+class RecordingTap final : public LinearTap {
+ public:
+  explicit RecordingTap(int stop_at) : stop_at_(stop_at) {}
+  bool OnInput(int set, const Tensor& input) override {
+    sets.push_back(set);
+    cols.push_back(input.cols());
+    return set != stop_at_;
+  }
+  std::vector<int> sets;
+  std::vector<int64_t> cols;
+
+ private:
+  const int stop_at_;
+};
+
+TEST_F(DecoderTest, SetsFollowTheOrderOfComputation) {
+  EXPECT_THAT(block_->linear_sets(),
+              ElementsAre(ElementsAre(0, 1, 2), ElementsAre(3),
+                          ElementsAre(4, 5), ElementsAre(6)));
+  EXPECT_EQ(block_->linears()[6].name(), "model.layers.1.mlp.down_proj");
+  ASSERT_OK_AND_ASSIGN(const Tensor hidden, model_->Embed({1, 2, 3, 4}));
+  RecordingTap tap(-1);
+  ASSERT_OK_AND_ASSIGN(const Tensor out,
+                       block_->Forward(hidden, 4, ctx_, &tap));
+  EXPECT_EQ(out.shape(), hidden.shape());
+  EXPECT_THAT(tap.sets, ElementsAre(0, 1, 2, 3));
+  EXPECT_THAT(tap.cols, ElementsAre(32, 32, 32, 64));
+}
+
+TEST_F(DecoderTest, TapStopsTheBlock) {
+  ASSERT_OK_AND_ASSIGN(const Tensor hidden, model_->Embed({1, 2}));
+  RecordingTap tap(1);
+  ASSERT_OK_AND_ASSIGN(const Tensor out,
+                       block_->Forward(hidden, 2, ctx_, &tap));
+  EXPECT_EQ(out.size(), 0);
+  EXPECT_THAT(tap.sets, ElementsAre(0, 1));
+}
+
+TEST_F(DecoderTest, SequencesOfABatchDoNotSeeEachOther) {
+  ASSERT_OK_AND_ASSIGN(const Tensor a, model_->Embed({1, 2, 3}));
+  ASSERT_OK_AND_ASSIGN(const Tensor both, model_->Embed({9, 8, 7, 1, 2, 3}));
+  ASSERT_OK_AND_ASSIGN(const Tensor alone, block_->Forward(a, 3, ctx_));
+  ASSERT_OK_AND_ASSIGN(const Tensor batch, block_->Forward(both, 3, ctx_));
+  for (int64_t i = 0; i < alone.size(); ++i) {
+    EXPECT_NEAR(alone.data()[i], batch.row(3)[i], 1e-6);
+  }
+}
+
+TEST_F(DecoderTest, UnknownTokensAndCancellationAreReported) {
+  EXPECT_THAT(model_->Embed({0, 256}),
+              StatusIs(absl::StatusCode::kOutOfRange, HasSubstr("256")));
+  EXPECT_THAT(model_->Embed({-1}),
+              StatusIs(absl::StatusCode::kOutOfRange, _));
+  ASSERT_OK_AND_ASSIGN(const Tensor hidden, model_->Embed({1}));
+  ctx_.RequestCancel();
+  EXPECT_THAT(block_->Forward(hidden, 1, ctx_),
+              StatusIs(absl::StatusCode::kCancelled, _));
+}
+
+TEST_F(DecoderTest, EveryTensorIsNamedOnce) {
+  // A compressed checkpoint copies OtherTensors() and writes the linears; the
+  // two must cover the checkpoint without overlap.
+  std::vector<std::string> named = model_->OtherTensors();
+  for (int k = 0; k < model_->block_count(); ++k) {
+    ASSERT_OK_AND_ASSIGN(const auto block, model_->LoadBlock(k, ctx_));
+    for (const std::string& name : block->OtherTensors()) {
+      named.push_back(name);
+    }
+    for (const Linear& layer : block->linears()) {
+      named.push_back(layer.name() + ".weight");
+    }
+  }
+  std::vector<std::string> stored;
+  for (const auto& [name, tensor] : checkpoint_->tensors()) {
+    stored.push_back(name);
+  }
+  EXPECT_THAT(named, testing::UnorderedElementsAreArray(stored));
+}
+
+}  // namespace
+}  // namespace quantd

@@ -1,0 +1,171 @@
+#include "models/model_description.h"
+
+#include <cmath>
+#include <functional>
+#include <numbers>
+
+#include "gmock/gmock.h"
+#include "models/rotary_table.h"
+#include "nlohmann/json.hpp"
+#include "tests/testing/status_matchers.h"
+
+namespace quantd {
+namespace {
+
+using ::quantd::test::StatusIs;
+using ::testing::HasSubstr;
+using nlohmann::json;
+
+json ValidConfig() {
+  return {{"model_type", "llama"},        {"hidden_size", 64},
+          {"intermediate_size", 160},     {"num_hidden_layers", 2},
+          {"num_attention_heads", 4},     {"num_key_value_heads", 2},
+          {"vocab_size", 256},            {"max_position_embeddings", 64},
+          {"hidden_act", "silu"},         {"rms_norm_eps", 1e-6},
+          {"rope_theta", 500000.0},       {"tie_word_embeddings", true}};
+}
+
+TEST(ModelDescriptionTest, ReadsEveryKey) {
+  ASSERT_OK_AND_ASSIGN(const ModelDescription d,
+                       ParseModelConfig(ValidConfig(), "config.json"));
+  EXPECT_EQ(d.architecture, "llama");
+  EXPECT_EQ(d.head_dim, 16);
+  EXPECT_EQ(d.kv_heads, 2);
+  EXPECT_EQ(d.rope.theta, 500000.0);
+  EXPECT_TRUE(d.tied_embeddings);
+  EXPECT_FALSE(d.attention_bias);
+}
+
+TEST(ModelDescriptionTest, OptionalKeysHaveTheFamilysDefaults) {
+  json config = ValidConfig();
+  for (const char* key : {"num_key_value_heads", "hidden_act", "rms_norm_eps",
+                          "rope_theta", "tie_word_embeddings"}) {
+    config.erase(key);
+  }
+  config["rope_scaling"] = nullptr;
+  ASSERT_OK_AND_ASSIGN(const ModelDescription d,
+                       ParseModelConfig(config, "config.json"));
+  EXPECT_EQ(d.kv_heads, 4);
+  EXPECT_FLOAT_EQ(d.norm_epsilon, 1e-6f);
+  EXPECT_EQ(d.rope.theta, 10000.0);
+  EXPECT_FALSE(d.tied_embeddings);
+}
+
+struct BrokenConfig {
+  const char* name;
+  std::function<void(json&)> change;
+  absl::StatusCode code;
+  const char* expected;
+};
+
+class BrokenConfigTest : public testing::TestWithParam<BrokenConfig> {};
+
+TEST_P(BrokenConfigTest, IsRefusedByName) {
+  json config = ValidConfig();
+  GetParam().change(config);
+  EXPECT_THAT(ParseModelConfig(config, "config.json").status(),
+              StatusIs(GetParam().code,
+                       testing::AllOf(HasSubstr("config.json"),
+                                      HasSubstr(GetParam().expected))));
+}
+
+constexpr auto kInvalid = absl::StatusCode::kInvalidArgument;
+constexpr auto kUnsupported = absl::StatusCode::kUnimplemented;
+
+INSTANTIATE_TEST_SUITE_P(
+    Table, BrokenConfigTest,
+    testing::Values(
+        BrokenConfig{"NoModelType", [](json& c) { c.erase("model_type"); },
+                     kInvalid, "model_type"},
+        BrokenConfig{"UnknownArchitecture",
+                     [](json& c) { c["model_type"] = "perceiver"; },
+                     kUnsupported, "perceiver"},
+        BrokenConfig{"UnknownActivation",
+                     [](json& c) { c["hidden_act"] = "tanhshrink"; },
+                     kUnsupported, "tanhshrink"},
+        BrokenConfig{"UnknownRope",
+                     [](json& c) {
+                       c["rope_scaling"] = {{"rope_type", "spiral"}};
+                     },
+                     kUnsupported, "spiral"},
+        BrokenConfig{"OldRopeKeyUnknownType",
+                     [](json& c) { c["rope_scaling"] = {{"type", "odd"}}; },
+                     kUnsupported, "odd"},
+        BrokenConfig{"RopeWithoutFactor",
+                     [](json& c) {
+                       c["rope_scaling"] = {{"rope_type", "llama3"}};
+                     },
+                     kInvalid, "rope_scaling.factor"},
+        BrokenConfig{"RopeNotAnObject",
+                     [](json& c) { c["rope_scaling"] = 7; }, kInvalid,
+                     "rope_scaling"},
+        BrokenConfig{"NoHiddenSize", [](json& c) { c.erase("hidden_size"); },
+                     kInvalid, "hidden_size"},
+        BrokenConfig{"NegativeHiddenSize",
+                     [](json& c) { c["hidden_size"] = -64; }, kInvalid,
+                     "hidden_size"},
+        BrokenConfig{"FractionalBlocks",
+                     [](json& c) { c["num_hidden_layers"] = 2.5; }, kInvalid,
+                     "num_hidden_layers"},
+        BrokenConfig{"HugeVocabulary",
+                     [](json& c) { c["vocab_size"] = 1ull << 60; }, kInvalid,
+                     "vocab_size"},
+        BrokenConfig{"ZeroHeads",
+                     [](json& c) { c["num_attention_heads"] = 0; }, kInvalid,
+                     "num_attention_heads"},
+        BrokenConfig{"HeadsDoNotDivide",
+                     [](json& c) { c["num_attention_heads"] = 3; }, kInvalid,
+                     "num_key_value_heads"},
+        BrokenConfig{"OddHeadDim", [](json& c) { c["head_dim"] = 15; },
+                     kInvalid, "head_dim"},
+        BrokenConfig{"ThetaAsText",
+                     [](json& c) { c["rope_theta"] = "10000"; }, kInvalid,
+                     "rope_theta"},
+        BrokenConfig{"TiedAsNumber",
+                     [](json& c) { c["tie_word_embeddings"] = 1; }, kInvalid,
+                     "tie_word_embeddings"}),
+    [](const auto& info) { return info.param.name; });
+
+TEST(RotaryTableTest, Llama3ScalingHasThreeRegions) {
+  RopeDescription rope;
+  rope.theta = 10000;
+  rope.scaling = RopeDescription::Scaling::kLlama3;
+  rope.factor = 8;
+  rope.low_frequency_factor = 1;
+  rope.high_frequency_factor = 4;
+  rope.original_context = 64;
+  RopeDescription plain = rope;
+  plain.scaling = RopeDescription::Scaling::kNone;
+  const auto scaled = RotaryFrequencies(rope, 16);
+  const auto original = RotaryFrequencies(plain, 16);
+  int kept = 0, divided = 0, between = 0;
+  for (size_t i = 0; i < scaled.size(); ++i) {
+    const double wavelength = 2 * std::numbers::pi / original[i];
+    if (wavelength < 16) {
+      EXPECT_EQ(scaled[i], original[i]);
+      ++kept;
+    } else if (wavelength > 64) {
+      EXPECT_DOUBLE_EQ(scaled[i], original[i] / 8);
+      ++divided;
+    } else {
+      EXPECT_GT(scaled[i], original[i] / 8);
+      EXPECT_LT(scaled[i], original[i]);
+      ++between;
+    }
+  }
+  EXPECT_GT(kept, 0);
+  EXPECT_GT(divided, 0);
+  EXPECT_GT(between, 0);
+}
+
+TEST(RotaryTableTest, PositionZeroIsTheIdentity) {
+  const RotaryTable table = MakeRotaryTable({}, 8, 3);
+  for (int i = 0; i < 4; ++i) {
+    EXPECT_EQ(table.cos.row(0)[i], 1);
+    EXPECT_EQ(table.sin.row(0)[i], 0);
+  }
+  EXPECT_FLOAT_EQ(table.cos.row(2)[0], std::cos(2.0f));
+}
+
+}  // namespace
+}  // namespace quantd

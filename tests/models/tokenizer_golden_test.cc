@@ -1,0 +1,121 @@
+// Tokenizers as published, against encodings made by another implementation.
+// No golden entry of either contradicts its tokenizer.json: all 2 x 244 must
+// agree.
+#include <filesystem>
+#include <sstream>
+#include <string>
+#include <vector>
+
+#include "base/file.h"
+#include "base/sha256.h"
+#include "models/tokenizer.h"
+#include "nlohmann/json.hpp"
+#include "tests/testing/status_matchers.h"
+
+namespace quantd::test {
+namespace {
+
+using nlohmann::json;
+
+const char kShared[] = QUANTD_SOURCE_DIR "/../shared/";
+
+class GoldenTokenizerTest : public ::testing::TestWithParam<std::string> {};
+
+TEST_P(GoldenTokenizerTest, EncodesAsTheReferenceAndDecodesBack) {
+  const std::string directory = kShared + ("tokenizers/" + GetParam());
+  if (!std::filesystem::exists(directory)) GTEST_SKIP() << "no " << directory;
+  ASSERT_OK_AND_ASSIGN(const auto tokenizer, LoadTokenizer(directory));
+  ASSERT_OK_AND_ASSIGN(const std::string golden,
+                       ReadFile(directory + "/golden.jsonl"));
+  // Only this one's normalizer changes text (to NFC).
+  const bool normalizes = GetParam() == "qwen3-bpe";
+  std::istringstream lines(golden);
+  std::string line;
+  int entries = 0;
+  int changed = 0;
+  while (std::getline(lines, line)) {
+    const json entry = json::parse(line);
+    const auto text = entry["text"].get<std::string>();
+    ASSERT_OK_AND_ASSIGN(const std::vector<int32_t> ids,
+                         tokenizer->Encode(text));
+    EXPECT_EQ(ids, entry["ids"].get<std::vector<int32_t>>()) << text;
+    ASSERT_OK_AND_ASSIGN(const std::string back, tokenizer->Decode(ids));
+    if (back != text) ++changed;
+    ASSERT_OK_AND_ASSIGN(const std::vector<int32_t> again,
+                         tokenizer->Encode(back));
+    EXPECT_EQ(again, ids);
+    ++entries;
+  }
+  EXPECT_EQ(entries, 244);
+  // One of the hand-picked strings holds a decomposed letter.
+  EXPECT_EQ(changed, normalizes ? 1 : 0);
+}
+
+INSTANTIATE_TEST_SUITE_P(Published, GoldenTokenizerTest,
+                         ::testing::Values("llama3-bpe", "qwen3-bpe"),
+                         [](const auto& info) {
+                           std::string name = info.param;
+                           name.resize(name.find('-'));
+                           return name;
+                         });
+
+TEST(PublishedTokenizerTest, PublishedMarkersAreRead) {
+  const std::string llama = std::string(kShared) + "tokenizers/llama3-bpe";
+  if (!std::filesystem::exists(llama)) GTEST_SKIP() << "no " << llama;
+  ASSERT_OK_AND_ASSIGN(const auto llama3, LoadTokenizer(llama));
+  EXPECT_EQ(llama3->bos_id(), 128000);
+  EXPECT_EQ(llama3->vocabulary_size(), 128256);
+  EXPECT_FALSE(llama3->adds_bos());
+  ASSERT_OK_AND_ASSIGN(const auto qwen3, LoadTokenizer(std::string(kShared) +
+                                                       "tokenizers/qwen3-bpe"));
+  EXPECT_EQ(qwen3->bos_id(), std::nullopt);
+  EXPECT_EQ(qwen3->eos_id(), 151645);
+}
+
+TEST(PublishedTokenizerTest, SentencePieceModelsAreRefusedByName) {
+  const std::string directory =
+      std::string(kShared) + "tokenizers/mistral-spm-bpe";
+  if (!std::filesystem::exists(directory)) GTEST_SKIP() << "no " << directory;
+  EXPECT_THAT(LoadTokenizer(directory),
+              StatusIs(absl::StatusCode::kUnimplemented,
+                       ::testing::HasSubstr("\"Prepend\"")));
+}
+
+// WikiText rows, one a line; a blank line is an empty row, any other keeps its
+// newline; rows are joined by two newlines.
+std::string JoinRows(const std::string& raw) {
+  std::string joined;
+  for (size_t pos = 0; pos < raw.size();) {
+    size_t end = raw.find('\n', pos);
+    end = end == std::string::npos ? raw.size() : end + 1;
+    if (pos > 0) joined += "\n\n";
+    const std::string row = raw.substr(pos, end - pos);
+    if (row != " \n") joined += row;
+    pos = end;
+  }
+  return joined;
+}
+
+TEST(WikiTextTest, TokenCountsAreTheKnownOnes) {
+  const std::string model = std::string(kShared) + "models/tiny-llama-7m";
+  if (!std::filesystem::exists(model)) GTEST_SKIP() << "no " << model;
+  ASSERT_OK_AND_ASSIGN(const auto tokenizer, LoadTokenizer(model));
+  ASSERT_OK_AND_ASSIGN(
+      const std::string raw,
+      ReadFile(std::string(kShared) + "data/wikitext2_raw/wiki.test.raw"));
+  ASSERT_OK_AND_ASSIGN(const std::vector<int32_t> raw_ids,
+                       tokenizer->Encode(raw));
+  EXPECT_EQ(raw_ids.size(), 388798u);
+  EXPECT_EQ(tokenizer->Decode(raw_ids).value(), raw);
+
+  const std::string joined = JoinRows(raw);
+  ASSERT_EQ(Sha256Hex(joined),
+            "696cca6b65a171b0a358a4be6732cdfdf2dd6164a32e20fd70e3c13fc4dfae83");
+  ASSERT_OK_AND_ASSIGN(const std::vector<int32_t> joined_ids,
+                       tokenizer->Encode(joined));
+  EXPECT_EQ(joined_ids.size(), 397372u);
+  EXPECT_EQ(tokenizer->Decode(joined_ids).value(), joined);
+}
+
+}  // namespace
+}  // namespace quantd::test

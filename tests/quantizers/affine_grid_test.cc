@@ -1,0 +1,135 @@
+#include "quantizers/affine_grid.h"
+
+#include <cmath>
+#include <random>
+#include <vector>
+
+#include "gtest/gtest.h"
+#include "kernels/float_formats.h"
+
+namespace quantd {
+namespace {
+
+double ErrorOf(const std::vector<float>& w, const GroupGrid& grid,
+               const AffineGridOptions& options, double norm) {
+  double error = 0;
+  for (float v : w) {
+    const int code = EncodeWeight(v, grid, options.max_code());
+    error += std::pow(std::abs(DecodeWeight<float>(code, grid) - v), norm);
+  }
+  return error;
+}
+
+std::vector<float> RandomWeights(int count, uint64_t seed) {
+  std::mt19937_64 engine(seed);
+  std::vector<float> w(static_cast<size_t>(count));
+  for (float& v : w) {
+    v = static_cast<float>(static_cast<int64_t>(engine() % 2001) - 900) /
+        700.0f;
+  }
+  return w;
+}
+
+TEST(AffineGridTest, AsymmetricGridFollowsTheFormula) {
+  AffineGridOptions options;
+  options.bits = 2;
+  const std::vector<float> w = {-1, 0.5f, 2};
+  const GroupGrid grid = FitGroupGrid<float>(w, options);
+  EXPECT_EQ(grid.scale, 1.0f);
+  EXPECT_EQ(grid.zero, 1);
+  EXPECT_EQ(EncodeWeight(-1.0f, grid, 3), 0);
+  EXPECT_EQ(EncodeWeight(2.0f, grid, 3), 3);
+  EXPECT_EQ(EncodeWeight(0.5f, grid, 3), 1);  // 0.5 rounds to even: 0
+  EXPECT_EQ(EncodeWeight(1.5f, grid, 3), 3);  // 1.5 rounds to even: 2
+  EXPECT_EQ(EncodeWeight(-1e30f, grid, 3), 0);
+  EXPECT_EQ(EncodeWeight(1e30f, grid, 3), 3);
+}
+
+TEST(AffineGridTest, SymmetricGridCentresOnHalfTheCodes) {
+  AffineGridOptions options;
+  options.bits = 4;
+  options.symmetric = true;
+  const GroupGrid grid = FitGroupGrid<float>(
+      std::vector<float>{-0.5f, 7.5f}, options);
+  EXPECT_EQ(grid.zero, 8);
+  EXPECT_EQ(grid.scale, 1.0f);
+}
+
+TEST(AffineGridTest, RangeAlwaysContainsZero) {
+  AffineGridOptions options;
+  const GroupGrid positive =
+      FitGroupGrid<float>(std::vector<float>{3, 4, 5}, options);
+  EXPECT_EQ(positive.zero, 0);
+  const GroupGrid negative =
+      FitGroupGrid<float>(std::vector<float>{-3, -4, -5}, options);
+  EXPECT_EQ(negative.zero, 15);
+}
+
+TEST(AffineGridTest, AllZeroGroupDecodesToZero) {
+  AffineGridOptions options;
+  for (bool symmetric : {false, true}) {
+    options.symmetric = symmetric;
+    const GroupGrid grid =
+        FitGroupGrid<float>(std::vector<float>(8, 0.0f), options);
+    EXPECT_EQ(DecodeWeight<float>(EncodeWeight(0.0f, grid, 15), grid), 0);
+  }
+}
+
+TEST(AffineGridTest, ScalesAreStorableAndPositiveAtEveryMagnitude) {
+  AffineGridOptions options;
+  for (float magnitude : {1e-30f, 1e-9f, 1e-4f, 1.0f, 1e4f, 1e9f, 1e30f}) {
+    const GroupGrid grid = FitGroupGrid<float>(
+        std::vector<float>{-magnitude, magnitude}, options);
+    EXPECT_GT(grid.scale, 0);
+    EXPECT_TRUE(std::isfinite(grid.scale));
+    EXPECT_EQ(F16ToF32(F32ToF16(grid.scale)), grid.scale);
+  }
+}
+
+TEST(AffineGridTest, ErrorIsAtMostHalfAStepInsideTheRange) {
+  for (int bits = 2; bits <= 8; ++bits) {
+    AffineGridOptions options;
+    options.bits = bits;
+    const std::vector<float> w = RandomWeights(200, 3);
+    const GroupGrid grid = FitGroupGrid<float>(w, options);
+    for (float v : w) {
+      const float q =
+          DecodeWeight<float>(EncodeWeight(v, grid, options.max_code()), grid);
+      // One more half step at the ends, where the stored scale and the
+      // rounded zero point may cut the range short.
+      EXPECT_LE(std::abs(q - v), 1.01f * grid.scale) << bits;
+    }
+  }
+}
+
+TEST(AffineGridTest, ShrinkSearchNeverIncreasesTheErrorItMinimises) {
+  for (uint64_t seed = 0; seed < 20; ++seed) {
+    AffineGridOptions options;
+    options.bits = 2 + static_cast<int>(seed % 3);
+    std::vector<float> w = RandomWeights(64, seed);
+    w[0] = 4;  // an outlier makes shrinking pay
+    const GroupGrid plain = FitGroupGrid<float>(w, options);
+    options.shrink_search = true;
+    const GroupGrid shrunk = FitGroupGrid<float>(w, options);
+    const double before = ErrorOf(w, plain, options, options.shrink_norm);
+    const double after = ErrorOf(w, shrunk, options, options.shrink_norm);
+    EXPECT_LE(after, before);
+    if (options.bits == 2) {
+      EXPECT_LT(after, before);
+    }
+  }
+}
+
+TEST(AffineGridTest, FloatAndDoubleAgree) {
+  const std::vector<float> w = RandomWeights(64, 5);
+  const std::vector<double> d(w.begin(), w.end());
+  AffineGridOptions options;
+  options.shrink_search = true;
+  const GroupGrid a = FitGroupGrid<float>(w, options);
+  const GroupGrid b = FitGroupGrid<double>(d, options);
+  EXPECT_EQ(a.scale, b.scale);
+  EXPECT_EQ(a.zero, b.zero);
+}
+
+}  // namespace
+}  // namespace quantd

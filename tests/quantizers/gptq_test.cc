@@ -1,0 +1,179 @@
+#include "quantizers/stages/gptq.h"
+
+#include <cmath>
+#include <memory>
+#include <random>
+#include <vector>
+
+#include "gmock/gmock.h"
+#include "tests/testing/status_matchers.h"
+
+namespace quantd {
+namespace {
+
+std::vector<double> Random(int64_t count, uint64_t seed) {
+  std::mt19937_64 engine(seed);
+  std::vector<double> values(static_cast<size_t>(count));
+  for (double& v : values) {
+    v = static_cast<double>(engine() >> 11) * 0x1p-52 - 1;
+  }
+  return values;
+}
+
+// Correlated inputs of unequal size, as real activations are.
+SquareMatrix CorrelatedMoment(int64_t n, uint64_t seed) {
+  const std::vector<double> x = Random(4 * n * n, seed);
+  SquareMatrix h(n);
+  for (int64_t r = 0; r < 4 * n; ++r) {
+    std::vector<double> row(static_cast<size_t>(n));
+    for (int64_t i = 0; i < n; ++i) {
+      row[i] = (1 + static_cast<double>(i % 5)) *
+               (x[r * n + i] + 0.8 * x[r * n + (i + 1) % n]);
+    }
+    for (int64_t i = 0; i < n; ++i) {
+      for (int64_t j = 0; j < n; ++j) h.at(i, j) += row[i] * row[j];
+    }
+  }
+  return h;
+}
+
+double Objective(const std::vector<double>& w, const PackedIntWeights& q,
+                 const SquareMatrix& h) {
+  double sum = 0;
+  for (int64_t r = 0; r < q.rows; ++r) {
+    std::vector<double> d(static_cast<size_t>(q.cols));
+    for (int64_t c = 0; c < q.cols; ++c) {
+      const int64_t g =
+          q.group_index.empty() ? c / q.group_size : q.group_index[c];
+      const size_t i = static_cast<size_t>(r * q.groups() + g);
+      d[c] = w[r * q.cols + c] -
+             q.scales[i] * (q.codes[r * q.cols + c] - q.zeros[i]);
+    }
+    for (int64_t i = 0; i < q.cols; ++i) {
+      for (int64_t j = 0; j < q.cols; ++j) sum += d[i] * h.at(i, j) * d[j];
+    }
+  }
+  return sum;
+}
+
+class GptqTest : public testing::Test {
+ protected:
+  absl::StatusOr<GptqResult> Run(const std::vector<double>& w,
+                                 const SquareMatrix& h,
+                                 const GptqOptions& options) {
+    return QuantizeGptq<double>(static_cast<int64_t>(w.size()) / h.n, h.n,
+                                w.data(), h, options, ctx_);
+  }
+
+  std::unique_ptr<Device> device_ = NewCpuDevice(2);
+  ExecutionContext ctx_{device_.get()};
+};
+
+TEST_F(GptqTest, IdentityMomentReproducesRoundToNearest) {
+  const int64_t rows = 9, n = 32;
+  const std::vector<double> w = Random(rows * n, 1);
+  SquareMatrix h(n);
+  for (int64_t i = 0; i < n; ++i) h.at(i, i) = 3;
+  for (bool static_groups : {false, true}) {
+    GptqOptions options;
+    options.grid.bits = 3;
+    options.grid.group_size = 8;
+    options.static_groups = static_groups;
+    options.act_order = false;
+    ASSERT_OK_AND_ASSIGN(const GptqResult result, Run(w, h, options));
+    for (int64_t r = 0; r < rows; ++r) {
+      for (int64_t g = 0; g < 4; ++g) {
+        const GroupGrid grid = FitGroupGrid<double>(
+            {w.data() + r * n + g * 8, 8}, options.grid);
+        for (int64_t c = g * 8; c < g * 8 + 8; ++c) {
+          EXPECT_EQ(result.weights.codes[r * n + c],
+                    EncodeWeight(w[r * n + c], grid, 7));
+        }
+      }
+    }
+  }
+}
+
+TEST_F(GptqTest, ColumnBlockDoesNotChangeTheCodes) {
+  const int64_t n = 96;
+  const std::vector<double> w = Random(20 * n, 2);
+  const SquareMatrix h = CorrelatedMoment(n, 3);
+  for (bool static_groups : {false, true}) {
+    for (bool act_order : {false, true}) {
+      std::vector<std::vector<uint8_t>> codes;
+      // 32 and 48 make dynamic groups of 24 start inside a block.
+      for (int64_t block : {1, 32, 48, 128}) {
+        GptqOptions options;
+        options.grid.bits = 3;
+        options.grid.group_size = 24;
+        options.static_groups = static_groups;
+        options.act_order = act_order;
+        options.column_block = block;
+        ASSERT_OK_AND_ASSIGN(const GptqResult result, Run(w, h, options));
+        codes.push_back(result.weights.codes);
+      }
+      for (const auto& other : codes) EXPECT_EQ(other, codes[0]);
+    }
+  }
+}
+
+TEST_F(GptqTest, ObjectiveIsBelowThatOfRoundToNearest) {
+  const int64_t n = 64;
+  const std::vector<double> w = Random(32 * n, 4);
+  const SquareMatrix h = CorrelatedMoment(n, 5);
+  for (int bits : {2, 3, 4}) {
+    GptqOptions options;
+    options.grid.bits = bits;
+    options.grid.group_size = 32;
+    ASSERT_OK_AND_ASSIGN(const GptqResult gptq, Run(w, h, options));
+    SquareMatrix identity(n);
+    for (int64_t i = 0; i < n; ++i) identity.at(i, i) = 1;
+    ASSERT_OK_AND_ASSIGN(const GptqResult rtn, Run(w, identity, options));
+    EXPECT_LT(Objective(w, gptq.weights, h),
+              0.9 * Objective(w, rtn.weights, h))
+        << bits;
+  }
+}
+
+TEST_F(GptqTest, DynamicGroupsUnderActOrderCarryTheirIndex) {
+  const int64_t n = 32;
+  const std::vector<double> w = Random(4 * n, 6);
+  const SquareMatrix h = CorrelatedMoment(n, 7);
+  GptqOptions options;
+  options.grid.group_size = 8;
+  options.static_groups = false;
+  ASSERT_OK_AND_ASSIGN(const GptqResult result, Run(w, h, options));
+  ASSERT_EQ(result.weights.group_index.size(), 32u);
+  std::vector<int> members(4);
+  for (int32_t g : result.weights.group_index) ++members[g];
+  EXPECT_THAT(members, testing::Each(8));
+  EXPECT_LT(Objective(w, result.weights, h), 1e9);
+  options.static_groups = true;
+  ASSERT_OK_AND_ASSIGN(const GptqResult fixed, Run(w, h, options));
+  EXPECT_TRUE(fixed.weights.group_index.empty());
+}
+
+TEST_F(GptqTest, DeadInputsAreCountedAndDecodeToZero) {
+  const int64_t n = 16;
+  const std::vector<double> w = Random(4 * n, 8);
+  SquareMatrix h = CorrelatedMoment(n, 9);
+  for (int64_t i = 0; i < n; ++i) h.at(5, i) = h.at(i, 5) = 0;
+  GptqOptions options;
+  options.grid.group_size = 8;
+  ASSERT_OK_AND_ASSIGN(const GptqResult result, Run(w, h, options));
+  EXPECT_EQ(result.dead_inputs, 1);
+  for (int64_t r = 0; r < 4; ++r) {
+    EXPECT_EQ(result.weights.codes[r * n + 5], result.weights.zeros[r * 2]);
+  }
+}
+
+TEST_F(GptqTest, AllInputsDeadStillGivesAWeight) {
+  GptqOptions options;
+  options.grid.group_size = -1;
+  ASSERT_OK_AND_ASSIGN(const GptqResult result,
+                       Run(Random(8, 10), SquareMatrix(8), options));
+  EXPECT_EQ(result.dead_inputs, 8);
+}
+
+}  // namespace
+}  // namespace quantd

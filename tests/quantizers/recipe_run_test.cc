@@ -1,0 +1,235 @@
+#include "quantizers/recipe_run.h"
+
+#include <filesystem>
+#include <fstream>
+#include <map>
+#include <memory>
+#include <set>
+#include <string>
+
+#include "base/file.h"
+#include "gmock/gmock.h"
+#include "models/model.h"
+#include "models/tokenizer.h"
+#include "nlohmann/json.hpp"
+#include "quantizers/recipe.h"
+#include "tests/testing/status_matchers.h"
+#include "tests/testing/temp_dir.h"
+#include "tests/testing/tiny_model.h"
+
+namespace quantd {
+namespace {
+
+using ::quantd::test::IsOk;
+using ::quantd::test::StatusIs;
+using ::quantd::test::TempDir;
+using ::testing::_;
+using ::testing::HasSubstr;
+
+std::map<std::string, std::string> FilesIn(const std::string& directory) {
+  std::map<std::string, std::string> files;
+  for (const auto& entry : std::filesystem::directory_iterator(directory)) {
+    files[entry.path().filename()] = *ReadFile(entry.path());
+  }
+  return files;
+}
+
+class RecipeRunTest : public testing::Test {
+ protected:
+  void SetUp() override {
+    test::WriteTinyModel(model_.path());
+    ASSERT_OK_AND_ASSIGN(checkpoint_, Checkpoint::Open(model_.path()));
+  }
+
+  RecipeRun NewRun(const std::string& method,
+                   const std::vector<std::string>& assignments,
+                   const std::string& workspace) {
+    RecipeRun run;
+    run.checkpoint = checkpoint_;
+    run.recipe = *ResolveRecipe(method, assignments);
+    run.provenance.source_name = "models/tiny";
+    run.provenance.source_digest = checkpoint_->digest();
+    run.workspace = workspace;
+    if (run.recipe.needs_calibration()) {
+      const auto tokenizer = *LoadTokenizer(model_.path());
+      run.calibration = *DrawWindows(*tokenizer->Encode(test::TinyText(2000)),
+                                     10, 32, 0);
+    }
+    return run;
+  }
+
+  absl::StatusOr<RecipeOutcome> Execute(const RecipeRun& run,
+                                        int threads = 2) {
+    const auto device = NewCpuDevice(threads);
+    ExecutionContext ctx(device.get());
+    return RunRecipe(run, ctx);
+  }
+
+  TempDir model_;
+  std::shared_ptr<const Checkpoint> checkpoint_;
+};
+
+TEST_F(RecipeRunTest, ArtifactIsACheckpointThatLoadsAndAddsUp) {
+  TempDir workspace;
+  ASSERT_OK_AND_ASSIGN(
+      const RecipeOutcome outcome,
+      Execute(NewRun("gptq", {"bits=3", "group_size=16"}, workspace.path())));
+  EXPECT_EQ(outcome.layers.size(), 14u);
+  EXPECT_EQ(outcome.resumed_blocks, 0);
+  EXPECT_NEAR(outcome.bits_per_weight, 3 + 19.0 / 16, 0.01);
+
+  ASSERT_OK_AND_ASSIGN(auto compressed,
+                       Checkpoint::Open(outcome.artifact_directory));
+  ASSERT_OK_AND_ASSIGN(const auto model, Model::Open(compressed));
+  const auto device = NewCpuDevice(1);
+  ExecutionContext ctx(device.get());
+  uint64_t bits = 0;
+  for (int k = 0; k < model->block_count(); ++k) {
+    ASSERT_OK_AND_ASSIGN(const auto block, model->LoadBlock(k, ctx));
+    for (const Linear& layer : block->linears()) {
+      ASSERT_NE(layer.compressed(), nullptr) << layer.name();
+      bits += layer.compressed()->stored_bits();
+    }
+  }
+  // The figure reported is the bytes of the tensors written, no more.
+  uint64_t tensor_bits = 0;
+  const std::set<std::string> parts = {"codes", "scales", "zeros",
+                                       "group_index"};
+  for (const auto& [name, tensor] : compressed->tensors()) {
+    if (parts.count(name.substr(name.rfind('.') + 1)) > 0) {
+      tensor_bits += 8 * tensor->bytes.size();
+    }
+  }
+  EXPECT_EQ(bits, tensor_bits);
+  EXPECT_NEAR(outcome.bits_per_weight,
+              static_cast<double>(bits) /
+                  static_cast<double>(outcome.compressed_weights),
+              1e-12);
+  EXPECT_THAT(LoadTokenizer(outcome.artifact_directory), IsOk());
+  const auto summary =
+      nlohmann::json::parse(FilesIn(outcome.artifact_directory)["quantd.json"]);
+  EXPECT_EQ(summary["recipe"]["stages"][0]["gptq"]["grid"]["bits"], 3);
+  EXPECT_EQ(summary["calibration"]["windows"], 10);
+  EXPECT_EQ(summary["layers"].size(), 14u);
+  EXPECT_GT(summary["layers"][0]["output_error"], 0);
+}
+
+TEST_F(RecipeRunTest, EqualRequestsGiveEqualBytesWhateverTheThreads) {
+  for (const char* method : {"rtn", "gptq"}) {
+    TempDir a, b;
+    ASSERT_OK_AND_ASSIGN(
+        const auto first,
+        Execute(NewRun(method, {"group_size=8"}, a.path()), 1));
+    ASSERT_OK_AND_ASSIGN(
+        const auto second,
+        Execute(NewRun(method, {"group_size=8"}, b.path()), 4));
+    EXPECT_EQ(FilesIn(first.artifact_directory),
+              FilesIn(second.artifact_directory));
+  }
+}
+
+TEST_F(RecipeRunTest, ResumedRunIsByteIdenticalAfterAnyBlock) {
+  for (const char* method : {"rtn", "gptq"}) {
+    TempDir whole;
+    ASSERT_OK_AND_ASSIGN(
+        const auto expected,
+        Execute(NewRun(method, {"group_size=16"}, whole.path())));
+    for (int stop_after : {1, 2}) {
+      TempDir workspace;
+      const RecipeRun run =
+          NewRun(method, {"group_size=16"}, workspace.path());
+      // Cancels when the note of a written block comes.
+      {
+        const auto device = NewCpuDevice(2);
+        ExecutionContext ctx(device.get());
+        int written = 0;
+        ctx.set_note_sink([&](absl::string_view note) {
+          if (note.find("written") != absl::string_view::npos &&
+              ++written == stop_after) {
+            ctx.RequestCancel();
+          }
+        });
+        const auto interrupted = RunRecipe(run, ctx);
+        if (stop_after == 1) {
+          EXPECT_THAT(interrupted, StatusIs(absl::StatusCode::kCancelled, _));
+        }
+      }
+      ASSERT_OK_AND_ASSIGN(const auto resumed, Execute(run));
+      EXPECT_EQ(resumed.resumed_blocks, stop_after);
+      EXPECT_EQ(FilesIn(resumed.artifact_directory),
+                FilesIn(expected.artifact_directory));
+    }
+  }
+}
+
+TEST_F(RecipeRunTest, DamagedShardIsComputedAgain) {
+  TempDir workspace;
+  const RecipeRun run = NewRun("rtn", {"group_size=16"}, workspace.path());
+  ASSERT_OK_AND_ASSIGN(const auto first, Execute(run));
+  const auto expected = FilesIn(first.artifact_directory);
+  const std::string shard =
+      first.artifact_directory + "/model-00001-of-00003.safetensors";
+  std::string bytes = *ReadFile(shard);
+  bytes.back() = static_cast<char>(bytes.back() ^ 1);
+  ASSERT_THAT(WriteFileDurably(shard, bytes), IsOk());
+  ASSERT_OK_AND_ASSIGN(const auto second, Execute(run));
+  EXPECT_EQ(second.resumed_blocks, 1);
+  EXPECT_EQ(FilesIn(second.artifact_directory), expected);
+}
+
+TEST_F(RecipeRunTest, WorkspaceOfAnotherPlanIsNotReused) {
+  TempDir workspace;
+  ASSERT_THAT(Execute(NewRun("rtn", {"bits=4"}, workspace.path())),
+              StatusIs(absl::StatusCode::kInvalidArgument,
+                       HasSubstr("64 does not divide the 32")));
+  ASSERT_THAT(
+      Execute(NewRun("rtn", {"bits=4", "group_size=16"}, workspace.path())),
+      IsOk());
+  ASSERT_OK_AND_ASSIGN(
+      const auto other,
+      Execute(NewRun("rtn", {"bits=3", "group_size=16"}, workspace.path())));
+  EXPECT_EQ(other.resumed_blocks, 0);
+  EXPECT_NEAR(other.bits_per_weight, 3 + 19.0 / 16, 0.01);
+}
+
+TEST_F(RecipeRunTest, LayerRulesKeepFloatAndChangeBits) {
+  TempDir workspace;
+  RecipeRun run = NewRun("rtn", {"group_size=16"}, workspace.path());
+  auto* keep = run.recipe.add_layer_rules();
+  keep->set_pattern("model\\.layers\\.0\\..*");
+  keep->set_keep_float(true);
+  auto* wide = run.recipe.add_layer_rules();
+  wide->set_pattern(".*down_proj");
+  wide->add_set("bits=8");
+  ASSERT_OK_AND_ASSIGN(const auto outcome, Execute(run));
+  EXPECT_EQ(outcome.layers.size(), 7u);
+  ASSERT_OK_AND_ASSIGN(auto compressed,
+                       Checkpoint::Open(outcome.artifact_directory));
+  EXPECT_TRUE(compressed->Has("model.layers.0.mlp.up_proj.weight"));
+  EXPECT_TRUE(compressed->Has("model.layers.1.mlp.up_proj.codes"));
+  for (const LayerReport& report : outcome.layers) {
+    const bool down = report.layer.find("down_proj") != std::string::npos;
+    EXPECT_NEAR(report.bits_per_weight, down ? 9.5 : 5.25, 0.01);
+  }
+}
+
+TEST_F(RecipeRunTest, CompressedSourceAndRecipeWithoutWorkAreRefused) {
+  TempDir workspace, again;
+  ASSERT_OK_AND_ASSIGN(
+      const auto outcome,
+      Execute(NewRun("rtn", {"group_size=16"}, workspace.path())));
+  RecipeRun run = NewRun("rtn", {"group_size=16"}, again.path());
+  ASSERT_OK_AND_ASSIGN(run.checkpoint,
+                       Checkpoint::Open(outcome.artifact_directory));
+  EXPECT_THAT(Execute(run), StatusIs(absl::StatusCode::kInvalidArgument,
+                                     HasSubstr("compressed already")));
+  run = NewRun("rtn", {"group_size=16"}, again.path());
+  auto* keep = run.recipe.add_layer_rules();
+  keep->set_pattern(".*");
+  keep->set_keep_float(true);
+  EXPECT_THAT(Execute(run), StatusIs(absl::StatusCode::kInvalidArgument,
+                                     HasSubstr("every layer")));
+}
+
+}  // namespace
+}  // namespace quantd

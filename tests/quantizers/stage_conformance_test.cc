@@ -1,0 +1,214 @@
+// What every stage must do, whatever its method: one suite over the stage
+// table. A new stage gets these tests from its table row.
+#include <cmath>
+#include <cstring>
+#include <memory>
+#include <random>
+#include <string>
+#include <vector>
+
+#include "gmock/gmock.h"
+#include "proto/field_rules.h"
+#include "quantizers/layer_error.h"
+#include "quantizers/stage.h"
+#include "nlohmann/json.hpp"
+#include "tests/testing/status_matchers.h"
+
+namespace quantd {
+namespace {
+
+using ::quantd::test::IsOk;
+using ::quantd::test::StatusIs;
+using ::testing::_;
+using ::testing::HasSubstr;
+
+Tensor Random(int64_t rows, int64_t cols, uint64_t seed) {
+  std::mt19937_64 engine(seed);
+  Tensor t = Tensor::Uninitialized({rows, cols});
+  for (float& v : t.values()) {
+    v = static_cast<float>(static_cast<double>(engine() >> 11) * 0x1p-52 - 1);
+  }
+  return t;
+}
+
+class StageConformanceTest : public testing::TestWithParam<StageRow> {
+ protected:
+  // The stage with `assignments` on top of the defaults.
+  absl::StatusOr<std::unique_ptr<Stage>> Make(
+      const std::vector<std::string>& assignments) {
+    v1::Stage options;
+    const auto* field = v1::Stage::descriptor()->FindFieldByNumber(
+        static_cast<int>(GetParam().kind));
+    options.GetReflection()->MutableMessage(&options, field);
+    FillDefaults(&options);
+    for (const std::string& assignment : assignments) {
+      RETURN_IF_ERROR(ApplyAssignment(&options, assignment));
+    }
+    return NewStage(options);
+  }
+
+  // Runs the stage on one layer with random calibration inputs and returns the
+  // layer.
+  absl::StatusOr<Linear> Run(Stage& stage, const Tensor& weight, int threads,
+                             LayerReport* report, bool dead_inputs = false) {
+    const std::unique_ptr<Device> device = NewCpuDevice(threads);
+    ExecutionContext ctx(device.get());
+    Linear layer("layer", weight.Clone(), std::nullopt);
+    RETURN_IF_ERROR(stage.Validate({"layer", weight.rows(), weight.cols()}));
+    LayerStatistics statistics;
+    SecondMomentAccumulator accumulator(weight.cols());
+    Tensor inputs = Random(4 * weight.cols(), weight.cols(), 99);
+    if (dead_inputs) {
+      for (int64_t r = 0; r < inputs.rows(); ++r) {
+        for (int64_t c = 0; c < inputs.cols(); c += 3) inputs.row(r)[c] = 0;
+      }
+    }
+    accumulator.Add(inputs, 4, ctx);
+    statistics.second_moment = accumulator.Finish();
+    BlockWork work;
+    work.layers.push_back({&layer, &statistics, report});
+    RETURN_IF_ERROR(stage.ProcessBlock(work, ctx));
+    return layer;
+  }
+
+  static std::string BytesOf(const Linear& layer) {
+    std::vector<TensorToWrite> tensors;
+    std::string bytes = layer.compressed()->Save("layer", &tensors).dump();
+    for (const TensorToWrite& t : tensors) bytes += t.name + t.bytes;
+    return bytes;
+  }
+};
+
+TEST_P(StageConformanceTest, NameIsThatOfTheTable) {
+  ASSERT_OK_AND_ASSIGN(const auto stage, Make({}));
+  EXPECT_EQ(stage->name(), GetParam().name);
+}
+
+TEST_P(StageConformanceTest, ErrorShrinksWithBitsAndStaysBounded) {
+  const Tensor w = Random(24, 64, 1);
+  double previous = 1e9;
+  for (int bits = 2; bits <= 8; ++bits) {
+    ASSERT_OK_AND_ASSIGN(
+        const auto stage,
+        Make({"bits=" + std::to_string(bits), "group_size=32"}));
+    LayerReport report;
+    ASSERT_OK_AND_ASSIGN(const Linear layer, Run(*stage, w, 2, &report));
+    const double error = RelativeWeightError(w, layer.weight());
+    EXPECT_NEAR(report.weight_error, error, 1e-12);
+    EXPECT_LT(error, previous);
+    // A uniform grid over [-1, 1] has relative error (step / 2)^2 for uniform
+    // weights; error compensation may move weights by about twice that.
+    const double step = 2.0 / ((1 << bits) - 1);
+    EXPECT_LT(error, 4 * step * step) << bits;
+    previous = error;
+    EXPECT_NEAR(layer.compressed()->bits_per_weight(),
+                bits + (16.0 + bits) / 32, 0.02);
+  }
+}
+
+TEST_P(StageConformanceTest, RepresentableWeightsAreExact) {
+  // Every group spans codes 0 .. 15 at step 1/8 with zero point 8.
+  Tensor w = Tensor::Uninitialized({6, 32});
+  for (int64_t r = 0; r < 6; ++r) {
+    for (int64_t c = 0; c < 32; ++c) {
+      w.row(r)[c] = 0.125f * static_cast<float>((c * (2 * r + 1)) % 16 - 8);
+    }
+  }
+  ASSERT_OK_AND_ASSIGN(const auto stage, Make({"bits=4", "group_size=16"}));
+  LayerReport report;
+  ASSERT_OK_AND_ASSIGN(const Linear layer, Run(*stage, w, 1, &report));
+  EXPECT_EQ(RelativeWeightError(w, layer.weight()), 0);
+}
+
+TEST_P(StageConformanceTest, AwkwardRowsStayFinite) {
+  Tensor w = Random(8, 32, 2);
+  std::fill_n(w.row(0), 32, 0.0f);      // zero
+  std::fill_n(w.row(1), 32, 0.75f);     // constant
+  std::fill_n(w.row(2), 32, -1e-7f);    // below the least scale step
+  w.row(3)[7] = 1e4f;                   // outlier
+  w.row(4)[0] = -60000.0f;
+  for (const char* symmetric : {"symmetric=false", "symmetric=true"}) {
+    ASSERT_OK_AND_ASSIGN(const auto stage,
+                         Make({"bits=3", "group_size=8", symmetric}));
+    LayerReport report;
+    ASSERT_OK_AND_ASSIGN(const Linear layer, Run(*stage, w, 2, &report));
+    for (float v : layer.weight().values()) ASSERT_TRUE(std::isfinite(v));
+    for (int64_t c = 0; c < 32; ++c) {
+      EXPECT_EQ(layer.weight().row(0)[c], 0.0f);
+    }
+    EXPECT_TRUE(std::isfinite(report.weight_error));
+  }
+}
+
+TEST_P(StageConformanceTest, OddShapesAndPerChannelGrids) {
+  for (const auto& [rows, cols] : std::vector<std::pair<int64_t, int64_t>>{
+           {1, 8}, {33, 24}, {5, 3}, {17, 1}, {2, 130}}) {
+    for (int bits : {2, 3, 5}) {
+      ASSERT_OK_AND_ASSIGN(
+          const auto stage,
+          Make({"bits=" + std::to_string(bits), "group_size=-1"}));
+      LayerReport report;
+      ASSERT_OK_AND_ASSIGN(const Linear layer,
+                           Run(*stage, Random(rows, cols, 3), 2, &report));
+      EXPECT_EQ(layer.rows(), rows);
+      EXPECT_EQ(layer.cols(), cols);
+    }
+  }
+}
+
+TEST_P(StageConformanceTest, DeadInputsAreSurvived) {
+  ASSERT_OK_AND_ASSIGN(const auto stage, Make({"bits=3", "group_size=8"}));
+  LayerReport report;
+  ASSERT_OK_AND_ASSIGN(
+      const Linear layer,
+      Run(*stage, Random(9, 24, 4), 2, &report, /*dead_inputs=*/true));
+  for (float v : layer.weight().values()) EXPECT_TRUE(std::isfinite(v));
+}
+
+TEST_P(StageConformanceTest, BytesDoNotDependOnTheNumberOfThreads) {
+  const Tensor w = Random(70, 96, 5);
+  std::vector<std::string> bytes;
+  for (int threads : {1, 2, 4}) {
+    ASSERT_OK_AND_ASSIGN(
+        const auto stage,
+        Make({"bits=3", "group_size=32", "shrink_search=true"}));
+    LayerReport report;
+    ASSERT_OK_AND_ASSIGN(const Linear layer, Run(*stage, w, threads, &report));
+    bytes.push_back(BytesOf(layer));
+  }
+  EXPECT_EQ(bytes[0], bytes[1]);
+  EXPECT_EQ(bytes[0], bytes[2]);
+}
+
+TEST_P(StageConformanceTest, GroupSizeThatDoesNotDivideIsRefusedByName) {
+  ASSERT_OK_AND_ASSIGN(const auto stage, Make({"group_size=48"}));
+  EXPECT_THAT(stage->Validate({"model.layers.0.mlp.up_proj", 8, 64}),
+              StatusIs(absl::StatusCode::kInvalidArgument,
+                       testing::AllOf(HasSubstr("group_size"),
+                                      HasSubstr("48 does not divide the 64"),
+                                      HasSubstr("up_proj"))));
+}
+
+TEST_P(StageConformanceTest, CancelledContextIsObeyed) {
+  ASSERT_OK_AND_ASSIGN(const auto stage, Make({"group_size=8"}));
+  const std::unique_ptr<Device> device = NewCpuDevice(1);
+  ExecutionContext ctx(device.get());
+  ctx.RequestCancel();
+  Linear layer("layer", Random(4, 8, 6), std::nullopt);
+  LayerStatistics statistics;
+  statistics.second_moment = SquareMatrix(8);
+  LayerReport report;
+  BlockWork work;
+  work.layers.push_back({&layer, &statistics, &report});
+  EXPECT_THAT(stage->ProcessBlock(work, ctx),
+              StatusIs(absl::StatusCode::kCancelled, _));
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    Stages, StageConformanceTest, testing::ValuesIn(BuiltinStages()),
+    [](const testing::TestParamInfo<StageRow>& info) {
+      return std::string(info.param.name);
+    });
+
+}  // namespace
+}  // namespace quantd

@@ -1,0 +1,112 @@
+#include "tests/testing/tiny_model.h"
+
+#include <cmath>
+#include <cstring>
+#include <random>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "base/file.h"
+#include "gtest/gtest.h"
+#include "kernels/float_formats.h"
+#include "nlohmann/json.hpp"
+#include "tests/testing/small_tokenizer.h"
+
+namespace quantd::test {
+namespace {
+
+// Normal-like values from the engine's raw bits, because the standard's
+// distributions differ between libraries.
+class Values {
+ public:
+  explicit Values(uint64_t seed) : engine_(seed) {}
+  float Next(float spread) {
+    double sum = 0;
+    for (int i = 0; i < 4; ++i) {
+      sum += static_cast<double>(engine_() >> 11) * 0x1p-53 - 0.5;
+    }
+    return static_cast<float>(sum * std::sqrt(3.0) * spread);
+  }
+
+ private:
+  std::mt19937_64 engine_;
+};
+
+std::string Encode(const std::vector<float>& values, DType dtype) {
+  std::string bytes;
+  for (float v : values) {
+    if (dtype == DType::kF32) {
+      bytes.append(reinterpret_cast<const char*>(&v), 4);
+    } else {
+      const uint16_t bits =
+          dtype == DType::kF16 ? F32ToF16(v) : F32ToBF16(v);
+      bytes.append(reinterpret_cast<const char*>(&bits), 2);
+    }
+  }
+  return bytes;
+}
+
+}  // namespace
+
+void WriteTinyModel(const std::string& directory,
+                    const TinyModelOptions& o) {
+  const int head_dim = o.hidden / o.heads;
+  const nlohmann::json config = {
+      {"architectures", {"LlamaForCausalLM"}},
+      {"model_type", "llama"},
+      {"vocab_size", kTinyVocabulary},
+      {"hidden_size", o.hidden},
+      {"intermediate_size", o.intermediate},
+      {"num_hidden_layers", o.blocks},
+      {"num_attention_heads", o.heads},
+      {"num_key_value_heads", o.kv_heads},
+      {"hidden_act", "silu"},
+      {"max_position_embeddings", o.context},
+      {"rms_norm_eps", 1e-5},
+      {"rope_theta", 10000.0},
+      {"tie_word_embeddings", false}};
+  ASSERT_TRUE(WriteFileDurably(directory + "/config.json", config.dump(1))
+                  .ok());
+  ASSERT_TRUE(WriteFileDurably(directory + "/tokenizer.json",
+                               SmallTokenizer().dump())
+                  .ok());
+
+  Values values(o.seed);
+  std::vector<TensorToWrite> tensors;
+  auto add = [&](std::string name, Shape shape, float mean, float spread) {
+    std::vector<float> numbers(static_cast<size_t>(ElementCount(shape)));
+    for (float& v : numbers) v = mean + values.Next(spread);
+    tensors.push_back({std::move(name), o.dtype, std::move(shape),
+                       Encode(numbers, o.dtype)});
+  };
+  const float spread = 1.0f / std::sqrt(static_cast<float>(o.hidden));
+  add("model.embed_tokens.weight", {kTinyVocabulary, o.hidden}, 0, 1);
+  for (int k = 0; k < o.blocks; ++k) {
+    const std::string block = absl::StrCat("model.layers.", k, ".");
+    add(block + "input_layernorm.weight", {o.hidden}, 1, 0.1f);
+    add(block + "post_attention_layernorm.weight", {o.hidden}, 1, 0.1f);
+    add(block + "self_attn.q_proj.weight", {o.hidden, o.hidden}, 0, spread);
+    const int kv = o.kv_heads * head_dim;
+    add(block + "self_attn.k_proj.weight", {kv, o.hidden}, 0, spread);
+    add(block + "self_attn.v_proj.weight", {kv, o.hidden}, 0, spread);
+    add(block + "self_attn.o_proj.weight", {o.hidden, o.hidden}, 0, spread);
+    add(block + "mlp.gate_proj.weight", {o.intermediate, o.hidden}, 0, spread);
+    add(block + "mlp.up_proj.weight", {o.intermediate, o.hidden}, 0, spread);
+    add(block + "mlp.down_proj.weight", {o.hidden, o.intermediate}, 0, spread);
+  }
+  add("model.norm.weight", {o.hidden}, 1, 0.1f);
+  add("lm_head.weight", {kTinyVocabulary, o.hidden}, 0,
+      o.uniform ? 0.0f : spread);
+  ASSERT_TRUE(
+      WriteSafetensors(directory + "/model.safetensors", tensors, {}).ok());
+}
+
+std::string TinyText(size_t count, uint64_t seed) {
+  std::mt19937_64 engine(seed);
+  std::string text(count, ' ');
+  for (char& c : text) c = static_cast<char>('a' + engine() % 26);
+  return text;
+}
+
+}  // namespace quantd::test

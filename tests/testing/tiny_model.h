@@ -1,0 +1,42 @@
+// A small Llama checkpoint written to a directory: two blocks, byte
+// vocabulary, weights from a fixed generator. Deterministic and quick enough
+// for unit tests that need a real network.
+//
+//   TempDir dir;
+//   WriteTinyModel(dir.path());
+//   ASSERT_OK_AND_ASSIGN(auto checkpoint, Checkpoint::Open(dir.path()));
+#ifndef QUANTD_TESTS_TESTING_TINY_MODEL_H_
+#define QUANTD_TESTS_TESTING_TINY_MODEL_H_
+
+#include <cstdint>
+#include <string>
+
+#include "models/safetensors.h"
+
+namespace quantd::test {
+
+struct TinyModelOptions {
+  int blocks = 2;
+  int hidden = 32;
+  int intermediate = 64;
+  int heads = 4;
+  int kv_heads = 2;
+  int context = 64;
+  uint64_t seed = 1;
+  DType dtype = DType::kF32;
+  // Zero head and final norm: every token equally likely.
+  bool uniform = false;
+};
+
+inline constexpr int kTinyVocabulary = 256;
+
+// REQUIRES: `directory` exists.
+void WriteTinyModel(const std::string& directory,
+                    const TinyModelOptions& options = {});
+
+// `count` printable bytes without structure.
+std::string TinyText(size_t count, uint64_t seed = 7);
+
+}  // namespace quantd::test
+
+#endif  // QUANTD_TESTS_TESTING_TINY_MODEL_H_
