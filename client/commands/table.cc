@@ -1,0 +1,15 @@
+#include "client/command.h"
+
+namespace quantd {
+
+std::vector<CommandGroup> CommandTable() {
+  return {
+      ModelCommands(),      DatasetCommands(),  MethodCommands(),
+      MetricCommands(),     QuantizeCommands(), EvaluateCommands(),
+      JobCommands(),        ArtifactCommands(), EvaluationCommands(),
+      CompareCommands(),    ReportCommands(),   VersionCommands(),
+      CompletionCommands(),
+  };
+}
+
+}  // namespace quantd

@@ -1,0 +1,29 @@
+// An evaluation as the flat JSON object that scripts read:
+//   {"perplexity": 120.3396, "perplexity_error_iid": ..., "windows": ...,
+//    "tag": {"convention": "ppl/gptq-512", ...}, "target": ..., ...}
+// An evaluation of several metrics shows the first one flat and all of them
+// in "metrics".
+#ifndef QUANTD_CLIENT_EVALUATION_JSON_H_
+#define QUANTD_CLIENT_EVALUATION_JSON_H_
+
+#include <string>
+
+#include "client/message_json.h"
+#include "quantd/v1/evaluation.pb.h"
+
+namespace quantd {
+
+Json EvaluationToJson(const v1::Evaluation& evaluation);
+
+Json TagToJson(const v1::PerplexityTag& tag);
+
+// Whether two perplexities may be compared.
+bool SameTag(const v1::PerplexityTag& a, const v1::PerplexityTag& b);
+
+// "ppl/gptq-512 on text 696cca6b, 397372 tokens": enough for a person to see
+// why two tags differ.
+std::string TagText(const v1::PerplexityTag& tag);
+
+}  // namespace quantd
+
+#endif  // QUANTD_CLIENT_EVALUATION_JSON_H_

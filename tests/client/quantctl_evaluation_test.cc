@@ -1,0 +1,182 @@
+// quantctl: evaluate, evaluations, compare, report.
+#include <algorithm>
+#include <set>
+#include <string>
+
+#include "base/sha256.h"
+#include "tests/client/quantctl_fixture.h"
+
+namespace quantd::test {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::StartsWith;
+
+class QuantctlEvaluationTest : public QuantctlTest {
+ protected:
+  QuantctlEvaluationTest() {
+    text_ = WriteFile("text.txt", "text");
+    EXPECT_EQ(Run("models add m /tmp").code, 0);
+    EXPECT_EQ(Run("quantize m --method gptq --name out").code, 0);
+  }
+
+  Output Evaluate(const std::string& target,
+                  const std::string& metric = "ppl/gptq-512") {
+    return Run("evaluate " + target + " --metric " + metric + " --text " +
+               text_ + " --wait --json");
+  }
+
+  std::string text_;
+};
+
+TEST_F(QuantctlEvaluationTest, WaitWithJsonPrintsTheFlatObject) {
+  const Output output = Evaluate("out");
+  ASSERT_EQ(output.code, 0) << output.err;
+  EXPECT_EQ(std::count(output.out.begin(), output.out.end(), '\n'), 1);
+  const auto json = output.Json();
+  std::set<std::string> keys;
+  for (const auto& [key, value] : json.items()) keys.insert(key);
+  EXPECT_EQ(keys, (std::set<std::string>{
+                      "perplexity", "perplexity_error_iid",
+                      "perplexity_error_clustered", "windows", "scored_tokens",
+                      "tokens", "tag", "target", "evaluation", "job",
+                      "bits_per_weight", "size_bytes", "wall_seconds",
+                      "peak_memory_bytes", "tokens_per_second"}));
+  EXPECT_EQ(json["perplexity"], 125.5);
+  EXPECT_EQ(json["windows"], 776);
+  EXPECT_EQ(json["tokens"], 397372);
+  EXPECT_EQ(json["target"], "artifacts/out");
+  EXPECT_EQ(json["tag"]["convention"], "ppl/gptq-512");
+  EXPECT_EQ(json["tag"]["window_tokens"], 512);
+  EXPECT_EQ(json["tag"]["text_sha256"], std::string(64, 'a'));
+  EXPECT_EQ(json["tag"]["token_count"], 397372);
+  EXPECT_EQ(json["tag"]["bos_policy"], "none");
+  EXPECT_EQ(json["tag"]["tokenizer_sha256"], std::string(64, 'b'));
+}
+
+TEST_F(QuantctlEvaluationTest, SeveralMetricsAreListed) {
+  const Output output =
+      Run("evaluate m --metric ppl/gptq-512 --metric ppl/llamacpp-512 --text " +
+          text_ + " --wait --json --max-windows 5 --batch-windows 2");
+  ASSERT_EQ(output.code, 0);
+  ASSERT_EQ(output.Json()["metrics"].size(), 2u);
+  EXPECT_EQ(output.Json()["metrics"][1]["metric"], "ppl/llamacpp-512");
+  const v1::EvaluateSpec spec = fake_.created_jobs().back().spec().evaluate();
+  EXPECT_THAT(spec.metrics(), ElementsAre("ppl/gptq-512", "ppl/llamacpp-512"));
+  EXPECT_EQ(spec.max_windows(), 5u);
+  EXPECT_EQ(spec.batch_windows(), 2u);
+  EXPECT_EQ(spec.dataset(), "datasets/" + Sha256Hex("text").substr(0, 16));
+}
+
+TEST_F(QuantctlEvaluationTest, PeopleGetATable) {
+  const Output output =
+      Run("evaluate m --metric ppl/gptq-512 --wait --text " + text_);
+  ASSERT_EQ(output.code, 0);
+  EXPECT_THAT(output.out, StartsWith("METRIC"));
+  EXPECT_THAT(output.out, HasSubstr("120.3396"));
+  EXPECT_THAT(output.out, HasSubstr("models/m"));
+}
+
+TEST_F(QuantctlEvaluationTest, FailedEvaluationPrintsOneObjectToo) {
+  JobScript script;
+  script.end = v1::FAILED;
+  script.error = "text is too short";
+  fake_.SetScript(script);
+  const Output output = Evaluate("m");
+  EXPECT_EQ(output.code, 1);
+  EXPECT_EQ(output.Json()["state"], "FAILED");
+}
+
+TEST_F(QuantctlEvaluationTest, EvaluationsAreListedAndShown) {
+  Evaluate("m");
+  Evaluate("out");
+  EXPECT_EQ(Run("evaluations list --json").JsonLines().size(), 2u);
+  const auto of_m = Run("evaluations list m --json").JsonLines();
+  ASSERT_EQ(of_m.size(), 1u);
+  EXPECT_EQ(of_m[0]["target"], "models/m");
+  const std::string name = of_m[0]["evaluation"];
+  EXPECT_EQ(Run("evaluations show " + name + " --json").Json()["perplexity"],
+            120.3396);
+  EXPECT_EQ(Run("evaluations show out --json").Json()["perplexity"], 125.5);
+  EXPECT_EQ(Run("evaluations show nothing").code, 3);
+}
+
+TEST_F(QuantctlEvaluationTest, CompareUsesTheLatestOfTheSameTag) {
+  Evaluate("m");
+  Evaluate("out");
+  Evaluate("m", "ppl/llamacpp-512");  // newer, but nothing to pair it with
+  const Output output = Run("compare m out --json");
+  ASSERT_EQ(output.code, 0) << output.err;
+  const auto json = output.Json();
+  EXPECT_EQ(json["tag"]["convention"], "ppl/gptq-512");
+  EXPECT_NEAR(json["ratio"].get<double>(), 125.5 / 120.3396, 1e-12);
+  EXPECT_EQ(json["ratio_error"], 0.01);
+  EXPECT_THAT(Run("compare m out").out, HasSubstr("ratio      1.0429 +/- "));
+}
+
+TEST_F(QuantctlEvaluationTest, CompareTakesEvaluationsByName) {
+  const std::string a = Evaluate("m").Json()["evaluation"];
+  const std::string b = Evaluate("out").Json()["evaluation"];
+  const auto json = Run("compare " + a + " " + b + " --json").Json();
+  EXPECT_EQ(json["baseline"], a);
+  EXPECT_EQ(json["candidate"], b);
+}
+
+TEST_F(QuantctlEvaluationTest, IncomparableOrMissingIsRefused) {
+  const Output missing = Run("compare m out");
+  EXPECT_EQ(missing.code, 3);
+  EXPECT_THAT(missing.err, HasSubstr("m has no evaluation"));
+  Evaluate("m");
+  Evaluate("out", "ppl/llamacpp-512");
+  const Output different = Run("compare m out");
+  EXPECT_EQ(different.code, 6);
+  EXPECT_THAT(different.err, HasSubstr("ppl/gptq-512 on text aaaaaaaa"));
+  EXPECT_THAT(different.err, HasSubstr("ppl/llamacpp-512 on text aaaaaaaa"));
+}
+
+TEST_F(QuantctlEvaluationTest, ReportSetsTheModelBesideItsArtifacts) {
+  Run("quantize m --method rtn --name unscored");
+  fake_.AddArtifact("foreign", "models/other", {{"f", "x"}});
+  Evaluate("m");
+  Evaluate("out");
+  const Output output = Run("report m --json");
+  ASSERT_EQ(output.code, 0) << output.err;
+  EXPECT_EQ(std::count(output.out.begin(), output.out.end(), '\n'), 1);
+  const auto json = output.Json();
+  EXPECT_EQ(json["tag"]["convention"], "ppl/gptq-512");
+  ASSERT_EQ(json["rows"].size(), 3u);
+  const auto& original = json["rows"][0];
+  EXPECT_EQ(original["method"], "original");
+  EXPECT_EQ(original["bits_per_weight"], 16);  // 2 MB for 1 M weights
+  EXPECT_EQ(original["perplexity"], 120.3396);
+  EXPECT_FALSE(original.contains("ratio"));
+  const auto& row = json["rows"][1];
+  EXPECT_EQ(row["name"], "artifacts/out");
+  EXPECT_EQ(row["method"], "gptq");
+  EXPECT_EQ(row["perplexity"], 125.5);
+  EXPECT_EQ(row["perplexity_error_clustered"], 2.5);
+  EXPECT_EQ(row["ratio_error"], 0.01);
+  EXPECT_EQ(row["wall_seconds"], 12.5);
+  EXPECT_EQ(json["rows"][2]["name"], "artifacts/unscored");
+  EXPECT_FALSE(json["rows"][2].contains("perplexity"));
+  const Output table = Run("report m");
+  EXPECT_THAT(table.out, StartsWith("NAME"));
+  EXPECT_THAT(table.out, HasSubstr("125.5000 +/- 2.5000"));
+  EXPECT_THAT(table.out, HasSubstr("tag: ppl/gptq-512"));
+}
+
+TEST_F(QuantctlEvaluationTest, ReportCanChooseTheMetric) {
+  Evaluate("m");
+  Evaluate("m", "ppl/llamacpp-512");
+  EXPECT_EQ(Run("report m --json").Json()["tag"]["convention"],
+            "ppl/llamacpp-512");
+  EXPECT_EQ(
+      Run("report m --json --metric ppl/gptq-512").Json()["tag"]["convention"],
+      "ppl/gptq-512");
+  EXPECT_EQ(Run("report m --metric ppl/gptq-64").code, 3);
+  EXPECT_EQ(Run("report nothing").code, 3);
+}
+
+}  // namespace
+}  // namespace quantd::test
