@@ -89,9 +89,8 @@ absl::StatusOr<std::string> ReadFile(const std::string& path,
   struct stat info;
   if (::fstat(fd, &info) != 0) return ErrnoToStatus(errno, "stat", path);
   if (static_cast<uint64_t>(info.st_size) > max_bytes) {
-    return absl::ResourceExhaustedError(
-        absl::StrCat(path, ": ", info.st_size, " bytes, the limit is ",
-                     max_bytes));
+    return absl::ResourceExhaustedError(absl::StrCat(
+        path, ": ", info.st_size, " bytes, the limit is ", max_bytes));
   }
   std::string content(static_cast<size_t>(info.st_size), '\0');
   size_t done = 0;
@@ -108,9 +107,8 @@ absl::StatusOr<std::string> ReadFile(const std::string& path,
   return content;
 }
 
-absl::Status ReadFileInChunks(
-    const std::string& path,
-    absl::FunctionRef<void(absl::string_view)> sink) {
+absl::Status ReadFileInChunks(const std::string& path,
+                              absl::FunctionRef<void(absl::string_view)> sink) {
   ASSIGN_OR_RETURN(const int fd, OpenForReading(path));
   absl::Cleanup close_fd = [fd] { ::close(fd); };
   std::string chunk(kChunkBytes, '\0');
@@ -135,10 +133,10 @@ absl::Status WritePiecesDurably(const std::string& path,
   // Unique per process and call, so concurrent writers of one path never
   // share a temporary file; the last rename wins whole.
   static std::atomic<uint64_t> counter{0};
-  const std::string temporary = absl::StrCat(
-      path, ".tmp.", ::getpid(), ".", counter.fetch_add(1));
-  const int fd = ::open(temporary.c_str(),
-                        O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
+  const std::string temporary =
+      absl::StrCat(path, ".tmp.", ::getpid(), ".", counter.fetch_add(1));
+  const int fd =
+      ::open(temporary.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
   if (fd < 0) return ErrnoToStatus(errno, "create", temporary);
   absl::Cleanup remove = [&] { ::unlink(temporary.c_str()); };
   absl::Status written;

@@ -30,9 +30,8 @@ absl::StatusOr<std::string> ReadFile(const std::string& path,
                                      uint64_t max_bytes = UINT64_C(1) << 32);
 
 // Calls `sink` with consecutive pieces of the file (at most 1 MiB each).
-absl::Status ReadFileInChunks(
-    const std::string& path,
-    absl::FunctionRef<void(absl::string_view)> sink);
+absl::Status ReadFileInChunks(const std::string& path,
+                              absl::FunctionRef<void(absl::string_view)> sink);
 
 // Writes `path` so that after a crash it holds either its old content or all
 // of `content`: temporary name, fsync, rename, fsync of the directory.

@@ -48,12 +48,12 @@ absl::StatusOr<T> Annotate(absl::StatusOr<T> value, const Parts&... parts) {
 
 #define QUANTD_MACRO_CONCAT_INNER(a, b) a##b
 #define QUANTD_MACRO_CONCAT(a, b) QUANTD_MACRO_CONCAT_INNER(a, b)
-#define QUANTD_ASSIGN_OR_RETURN(result, lhs, expr) \
-  auto result = (expr);                            \
+#define QUANTD_ASSIGN_OR_RETURN(result, lhs, expr)     \
+  auto result = (expr);                                \
   if (!result.ok()) return std::move(result).status(); \
   lhs = *std::move(result)
-#define ASSIGN_OR_RETURN(lhs, expr) \
-  QUANTD_ASSIGN_OR_RETURN(          \
-      QUANTD_MACRO_CONCAT(status_macro_value_, __LINE__), lhs, expr)
+#define ASSIGN_OR_RETURN(lhs, expr)                                           \
+  QUANTD_ASSIGN_OR_RETURN(QUANTD_MACRO_CONCAT(status_macro_value_, __LINE__), \
+                          lhs, expr)
 
 #endif  // QUANTD_BASE_STATUS_MACROS_H_

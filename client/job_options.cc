@@ -47,6 +47,9 @@ void JobOptions::Define(CLI::App& app) {
   app.add_option("--max-attempts", max_attempts_,
                  FieldHelp(spec, "max_attempts"))
       ->type_name("N");
+  app.add_option("--compute-type", compute_type_,
+                 FieldHelp(spec, "compute_type"))
+      ->type_name("F32|BF16");
   app.add_option("--request-id", request_id_,
                  "Makes a repeated submission return the first job; without "
                  "it every call submits a new one")
@@ -56,6 +59,7 @@ void JobOptions::Define(CLI::App& app) {
 void JobOptions::Apply(v1::JobSpec* spec) const {
   if (priority_.has_value()) spec->set_priority(*priority_);
   if (threads_.has_value()) spec->set_threads(*threads_);
+  if (!compute_type_.empty()) spec->set_compute_type(compute_type_);
   if (max_attempts_.has_value()) spec->set_max_attempts(*max_attempts_);
   spec->set_owner(owner_);
   for (const std::string& job : after_) {

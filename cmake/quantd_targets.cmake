@@ -75,4 +75,6 @@ function(quantd_cc_benchmark name)
   target_compile_options(${name} PRIVATE ${QUANTD_WARNINGS})
   target_link_libraries(${name} PRIVATE
     ${ARG_DEPS} benchmark::benchmark benchmark::benchmark_main)
+  target_compile_definitions(${name} PRIVATE
+    QUANTD_SOURCE_DIR="${PROJECT_SOURCE_DIR}")
 endfunction()

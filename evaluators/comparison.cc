@@ -13,8 +13,7 @@ using google::protobuf::util::MessageDifferencer;
 
 bool Comparable(const v1::PerplexityReport& a, const v1::PerplexityReport& b) {
   return MessageDifferencer::Equals(a.tag(), b.tag()) &&
-         a.window_nll_size() == b.window_nll_size() &&
-         a.window_nll_size() > 0;
+         a.window_nll_size() == b.window_nll_size() && a.window_nll_size() > 0;
 }
 
 // The first field in which the nearest tags differ, for the message.
@@ -64,10 +63,10 @@ absl::StatusOr<v1::Comparison> CompareEvaluations(
       return comparison;
     }
   }
-  return absl::FailedPreconditionError(absl::StrCat(
-      baseline.name(), " and ", candidate.name(),
-      " share no metric under the same tag: ",
-      DifferenceOf(baseline, candidate)));
+  return absl::FailedPreconditionError(
+      absl::StrCat(baseline.name(), " and ", candidate.name(),
+                   " share no metric under the same tag: ",
+                   DifferenceOf(baseline, candidate)));
 }
 
 }  // namespace quantd

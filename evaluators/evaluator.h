@@ -29,7 +29,7 @@ namespace quantd {
 // predicted from all tokens of the window before it.
 struct ScoreRequest {
   std::vector<int32_t> tokens;
-  int first_target = 1;   // >= 1
+  int first_target = 1;  // >= 1
   int target_count = 0;
 };
 

@@ -142,8 +142,8 @@ absl::StatusOr<PerplexityEstimate> EstimatePerplexity(
       clusters += d * d;
     }
     const double w = static_cast<double>(windows.size());
-    estimate.error_clustered = estimate.perplexity * std::sqrt(clusters) / n *
-                               std::sqrt(w / (w - 1));
+    estimate.error_clustered =
+        estimate.perplexity * std::sqrt(clusters) / n * std::sqrt(w / (w - 1));
   }
   return estimate;
 }

@@ -16,18 +16,17 @@ absl::Status CheckRequest(const ScoreRequest& request) {
   const int64_t size = static_cast<int64_t>(request.tokens.size());
   if (request.first_target < 1 || request.target_count < 1 ||
       request.first_target + int64_t{request.target_count} > size) {
-    return absl::InvalidArgumentError(absl::StrCat(
-        "a request scores targets ", request.first_target, "..",
-        request.first_target + int64_t{request.target_count} - 1, " of ", size,
-        " tokens"));
+    return absl::InvalidArgumentError(
+        absl::StrCat("a request scores targets ", request.first_target, "..",
+                     request.first_target + int64_t{request.target_count} - 1,
+                     " of ", size, " tokens"));
   }
   return absl::OkStatus();
 }
 
 }  // namespace
 
-absl::StatusOr<Scorer> Scorer::Load(const Model& model,
-                                    ExecutionContext& ctx) {
+absl::StatusOr<Scorer> Scorer::Load(const Model& model, ExecutionContext& ctx) {
   Scorer scorer(&model);
   for (int k = 0; k < model.block_count(); ++k) {
     RETURN_IF_ERROR(ctx.CheckCancelled());

@@ -27,8 +27,7 @@ namespace quantd {
 class Scorer {
  public:
   // Loads every block. `model` must outlive the scorer.
-  static absl::StatusOr<Scorer> Load(const Model& model,
-                                     ExecutionContext& ctx);
+  static absl::StatusOr<Scorer> Load(const Model& model, ExecutionContext& ctx);
 
   // `sink(index, nll)` receives the natural-log NLLs of request `index`'s
   // targets, requests in order. `on_progress(done)` is called after every
@@ -37,8 +36,7 @@ class Scorer {
   absl::Status Score(
       absl::Span<const ScoreRequest> requests, int batch_windows,
       absl::FunctionRef<absl::Status(size_t, absl::Span<const double>)> sink,
-      absl::FunctionRef<void(size_t done)> on_progress,
-      ExecutionContext& ctx);
+      absl::FunctionRef<void(size_t done)> on_progress, ExecutionContext& ctx);
 
  private:
   explicit Scorer(const Model* model) : model_(model) {}

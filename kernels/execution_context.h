@@ -23,11 +23,11 @@
 namespace quantd {
 
 struct ProgressUpdate {
-  std::string phase;   // "load", "calibrate", "quantize", "write", "evaluate"
-  uint64_t done = 0;   // in units of the phase
+  std::string phase;  // "load", "calibrate", "quantize", "write", "evaluate"
+  uint64_t done = 0;  // in units of the phase
   uint64_t total = 0;
-  double fraction = 0; // of the whole run, 0..1
-  std::string detail;  // what is being worked on: "blocks.3"
+  double fraction = 0;  // of the whole run, 0..1
+  std::string detail;   // what is being worked on: "blocks.3"
 };
 
 class ExecutionContext {

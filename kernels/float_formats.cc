@@ -32,9 +32,8 @@ uint16_t F32ToF16(float value) {
     // Subnormal result: adding 0.5 aligns the binary16 mantissa with the low
     // bits of float32 and lets the hardware round to nearest even.
     const float shifted = std::bit_cast<float>(magnitude) + 0.5f;
-    return sign |
-           static_cast<uint16_t>(std::bit_cast<uint32_t>(shifted) -
-                                 std::bit_cast<uint32_t>(0.5f));
+    return sign | static_cast<uint16_t>(std::bit_cast<uint32_t>(shifted) -
+                                        std::bit_cast<uint32_t>(0.5f));
   }
   const uint32_t odd = (magnitude >> 13) & 1;
   const uint32_t rounded = magnitude + 0xFFF + odd - (uint32_t{112} << 23);

@@ -6,7 +6,8 @@ namespace quantd {
 
 ThreadPool::ThreadPool(int threads) {
   if (threads <= 0) {
-    threads = std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
+    threads =
+        std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
   }
   for (int i = 1; i < threads; ++i) {
     workers_.emplace_back([this] { WorkerLoop(); });
@@ -69,9 +70,8 @@ void ThreadPool::ParallelFor(int64_t count,
   }
   RunIndices(body, count);
   absl::MutexLock lock(&mutex_);
-  auto idle = [&]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
-    return busy_ == 0;
-  };
+  auto idle = [&]()
+                  ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) { return busy_ == 0; };
   mutex_.Await(absl::Condition(&idle));
 }
 

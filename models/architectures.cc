@@ -22,8 +22,8 @@ std::vector<absl::string_view> KnownArchitectures() {
   return names;
 }
 
-absl::StatusOr<ModelDescription> ParseModelConfig(
-    const nlohmann::json& config, absl::string_view origin) {
+absl::StatusOr<ModelDescription> ParseModelConfig(const nlohmann::json& config,
+                                                  absl::string_view origin) {
   ASSIGN_OR_RETURN(const JsonReader reader, JsonReader::Of(config, origin));
   ASSIGN_OR_RETURN(const std::string type, reader.GetString("model_type"));
   for (const Architecture& row : kArchitectures) {

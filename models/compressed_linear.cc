@@ -12,8 +12,8 @@ namespace {
 struct LayoutRow {
   absl::string_view name;
   absl::StatusOr<std::shared_ptr<const CompressedLinear>> (*load)(
-      TensorFinder find, absl::string_view layer,
-      const nlohmann::json& header, int64_t rows, int64_t cols);
+      TensorFinder find, absl::string_view layer, const nlohmann::json& header,
+      int64_t rows, int64_t cols);
 };
 
 constexpr LayoutRow kLayouts[] = {
@@ -28,8 +28,8 @@ Tensor CompressedLinear::Multiply(const Tensor& x,
 }
 
 absl::StatusOr<std::shared_ptr<const CompressedLinear>> LoadCompressedLinear(
-    TensorFinder find, absl::string_view layer,
-    const nlohmann::json& header, int64_t rows, int64_t cols) {
+    TensorFinder find, absl::string_view layer, const nlohmann::json& header,
+    int64_t rows, int64_t cols) {
   const auto layout = header.find("layout");
   if (layout == header.end() || !layout->is_string()) {
     return absl::InvalidArgumentError(
@@ -38,13 +38,13 @@ absl::StatusOr<std::shared_ptr<const CompressedLinear>> LoadCompressedLinear(
   const std::string& name = layout->get_ref<const std::string&>();
   for (const LayoutRow& row : kLayouts) {
     if (row.name == name) {
-      return Annotate(row.load(find, layer, header, rows, cols),
-                      "layer ", layer);
+      return Annotate(row.load(find, layer, header, rows, cols), "layer ",
+                      layer);
     }
   }
   return absl::UnimplementedError(
-      absl::StrCat("layer ", layer, ": layout \"", name,
-                   "\" is not one of ", absl::StrJoin(KnownLayouts(), ", ")));
+      absl::StrCat("layer ", layer, ": layout \"", name, "\" is not one of ",
+                   absl::StrJoin(KnownLayouts(), ", ")));
 }
 
 std::vector<absl::string_view> KnownLayouts() {

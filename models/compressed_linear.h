@@ -68,8 +68,8 @@ using TensorFinder =
 // size, an index out of range, a scale that is not finite); Unimplemented an
 // unknown layout.
 absl::StatusOr<std::shared_ptr<const CompressedLinear>> LoadCompressedLinear(
-    TensorFinder find, absl::string_view layer,
-    const nlohmann::json& header, int64_t rows, int64_t cols);
+    TensorFinder find, absl::string_view layer, const nlohmann::json& header,
+    int64_t rows, int64_t cols);
 
 // Names of all layouts of this build, for tests and listings.
 std::vector<absl::string_view> KnownLayouts();

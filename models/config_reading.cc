@@ -63,8 +63,8 @@ absl::Status ReadDecoderSizes(const JsonReader& reader, ModelDescription* d) {
   RETURN_IF_ERROR(
       ReadSize(reader, "num_hidden_layers", kMaxBlocks, &d->blocks));
   RETURN_IF_ERROR(ReadSize(reader, "hidden_size", kMaxSize, &d->hidden_size));
-  RETURN_IF_ERROR(ReadSize(reader, "intermediate_size", kMaxSize,
-                           &d->intermediate_size));
+  RETURN_IF_ERROR(
+      ReadSize(reader, "intermediate_size", kMaxSize, &d->intermediate_size));
   RETURN_IF_ERROR(
       ReadSize(reader, "num_attention_heads", kMaxHeads, &d->heads));
   RETURN_IF_ERROR(
@@ -81,10 +81,10 @@ absl::Status ReadDecoderSizes(const JsonReader& reader, ModelDescription* d) {
                                      d->heads, " attention heads"));
   }
   if (!reader.Has("head_dim") && d->hidden_size % d->heads != 0) {
-    return reader.Fault("num_attention_heads",
-                        absl::StrCat(d->heads, " does not divide hidden_size ",
-                                     d->hidden_size,
-                                     " and there is no head_dim"));
+    return reader.Fault(
+        "num_attention_heads",
+        absl::StrCat(d->heads, " does not divide hidden_size ", d->hidden_size,
+                     " and there is no head_dim"));
   }
   ASSIGN_OR_RETURN(
       const int64_t head_dim,
@@ -92,8 +92,8 @@ absl::Status ReadDecoderSizes(const JsonReader& reader, ModelDescription* d) {
   d->head_dim = static_cast<int>(head_dim);
   if (d->head_dim < 2 || d->head_dim % 2 != 0) {
     return reader.Fault(
-        "head_dim", absl::StrCat(d->head_dim,
-                                 " is not even, as rotary positions need"));
+        "head_dim",
+        absl::StrCat(d->head_dim, " is not even, as rotary positions need"));
   }
   return absl::OkStatus();
 }
@@ -103,9 +103,9 @@ absl::Status RequireActivation(const JsonReader& reader, absl::string_view key,
   ASSIGN_OR_RETURN(const std::string activation,
                    reader.GetStringOr(key, expected));
   if (activation != expected) {
-    return reader.Unsupported(
-        key, absl::StrCat("activation ", Quoted(activation),
-                          " is not supported by this build"));
+    return reader.Unsupported(key,
+                              absl::StrCat("activation ", Quoted(activation),
+                                           " is not supported by this build"));
   }
   return absl::OkStatus();
 }
@@ -122,9 +122,9 @@ absl::StatusOr<RopeDescription> ReadRope(const JsonReader& reader) {
   for (const RopeTypeRow& row : kRopeTypes) {
     if (row.name == type) return row.read(*scaling, rope);
   }
-  return scaling->Unsupported(
-      key, absl::StrCat("rope type ", Quoted(type),
-                        " is not supported by this build"));
+  return scaling->Unsupported(key,
+                              absl::StrCat("rope type ", Quoted(type),
+                                           " is not supported by this build"));
 }
 
 }  // namespace quantd

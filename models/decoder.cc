@@ -158,9 +158,7 @@ class Decoder final : public Model {
       : checkpoint_(std::move(checkpoint)),
         description_(std::move(description)) {}
 
-  const ModelDescription& description() const override {
-    return description_;
-  }
+  const ModelDescription& description() const override { return description_; }
   const Checkpoint& checkpoint() const override { return *checkpoint_; }
 
   absl::StatusOr<std::unique_ptr<Block>> LoadBlock(
@@ -169,10 +167,9 @@ class Decoder final : public Model {
     const std::string name = absl::StrCat(names.block_prefix, ".", k);
     std::vector<Linear> linears;
     for (const LinearRow& row : kLinears) {
-      ASSIGN_OR_RETURN(Linear linear,
-                       LoadLinear(row, absl::StrCat(name, ".",
-                                                    names.*row.name),
-                                  ctx));
+      ASSIGN_OR_RETURN(
+          Linear linear,
+          LoadLinear(row, absl::StrCat(name, ".", names.*row.name), ctx));
       linears.push_back(std::move(linear));
     }
     const int64_t hidden = description_.hidden_size;
@@ -205,10 +202,10 @@ class Decoder final : public Model {
             absl::StrCat("token id ", tokens[i], " is not in a vocabulary of ",
                          description_.vocabulary_size));
       }
-      RETURN_IF_ERROR(ConvertToFloat(
-          *table, static_cast<size_t>(tokens[i]) * row_bytes,
-          absl::MakeSpan(out.row(static_cast<int64_t>(i)),
-                         static_cast<size_t>(hidden))));
+      RETURN_IF_ERROR(
+          ConvertToFloat(*table, static_cast<size_t>(tokens[i]) * row_bytes,
+                         absl::MakeSpan(out.row(static_cast<int64_t>(i)),
+                                        static_cast<size_t>(hidden))));
     }
     return out;
   }
@@ -240,22 +237,22 @@ class Decoder final : public Model {
     const int64_t cols = Extent(description_, row.cols);
     std::optional<Tensor> bias;
     if (description_.*row.has_bias) {
-      ASSIGN_OR_RETURN(bias, checkpoint_->LoadFloat(
-                                 absl::StrCat(name, ".bias"), {rows}));
+      ASSIGN_OR_RETURN(
+          bias, checkpoint_->LoadFloat(absl::StrCat(name, ".bias"), {rows}));
     }
     ASSIGN_OR_RETURN(const nlohmann::json* header,
                      CompressedLayerHeader(*checkpoint_, name));
     if (header == nullptr) {
-      ASSIGN_OR_RETURN(Tensor weight,
-                       checkpoint_->LoadFloat(absl::StrCat(name, ".weight"),
-                                              {rows, cols}));
+      ASSIGN_OR_RETURN(
+          Tensor weight,
+          checkpoint_->LoadFloat(absl::StrCat(name, ".weight"), {rows, cols}));
       return Linear(std::move(name), std::move(weight), std::move(bias));
     }
-    ASSIGN_OR_RETURN(
-        auto compressed,
-        LoadCompressedLinear(
-            [&](absl::string_view tensor) { return checkpoint_->Find(tensor); },
-            name, *header, rows, cols));
+    ASSIGN_OR_RETURN(auto compressed, LoadCompressedLinear(
+                                          [&](absl::string_view tensor) {
+                                            return checkpoint_->Find(tensor);
+                                          },
+                                          name, *header, rows, cols));
     // The placeholder only carries the shape until SetCompressed().
     Linear linear(std::move(name), Tensor::Uninitialized({rows, cols}),
                   std::move(bias));
@@ -272,11 +269,10 @@ class Decoder final : public Model {
                                               {description_.hidden_size}));
       ASSIGN_OR_RETURN(
           head.weight,
-          checkpoint_->LoadFloat(description_.tied_embeddings
-                                     ? description_.names.embedding
-                                     : description_.names.head,
-                                 {description_.vocabulary_size,
-                                  description_.hidden_size}));
+          checkpoint_->LoadFloat(
+              description_.tied_embeddings ? description_.names.embedding
+                                           : description_.names.head,
+              {description_.vocabulary_size, description_.hidden_size}));
       head_ = std::move(head);
     }
     return &*head_;
@@ -317,8 +313,8 @@ absl::Status CheckDecoderTensors(const Checkpoint& checkpoint,
     }
     return absl::OkStatus();
   };
-  RETURN_IF_ERROR(check(names.embedding,
-                        {description.vocabulary_size, hidden}));
+  RETURN_IF_ERROR(
+      check(names.embedding, {description.vocabulary_size, hidden}));
   RETURN_IF_ERROR(check(names.final_norm, {hidden}));
   if (!description.tied_embeddings) {
     RETURN_IF_ERROR(check(names.head, {description.vocabulary_size, hidden}));
@@ -337,8 +333,8 @@ absl::Status CheckDecoderTensors(const Checkpoint& checkpoint,
                        CompressedLayerHeader(checkpoint, name));
       // A compressed layer checks its own tensors when it is loaded.
       if (header == nullptr) {
-        RETURN_IF_ERROR(check(name + ".weight",
-                              {rows, Extent(description, row.cols)}));
+        RETURN_IF_ERROR(
+            check(name + ".weight", {rows, Extent(description, row.cols)}));
       }
     }
   }
@@ -348,8 +344,8 @@ absl::Status CheckDecoderTensors(const Checkpoint& checkpoint,
 absl::StatusOr<std::unique_ptr<Model>> NewDecoder(
     std::shared_ptr<const Checkpoint> checkpoint,
     ModelDescription description) {
-  return std::unique_ptr<Model>(std::make_unique<Decoder>(
-      std::move(checkpoint), std::move(description)));
+  return std::unique_ptr<Model>(
+      std::make_unique<Decoder>(std::move(checkpoint), std::move(description)));
 }
 
 }  // namespace quantd

@@ -17,8 +17,7 @@
 namespace quantd {
 
 absl::StatusOr<std::unique_ptr<Model>> NewDecoder(
-    std::shared_ptr<const Checkpoint> checkpoint,
-    ModelDescription description);
+    std::shared_ptr<const Checkpoint> checkpoint, ModelDescription description);
 
 // Whether every tensor that the decoder reads is in the checkpoint with its
 // shape, from headers alone. NotFound or InvalidArgument names the first

@@ -77,8 +77,8 @@ struct ModelDescription {
 absl::StatusOr<ModelDescription> DescribeModel(const Checkpoint& checkpoint);
 
 // config.json alone. `origin` names it in errors.
-absl::StatusOr<ModelDescription> ParseModelConfig(
-    const nlohmann::json& config, absl::string_view origin);
+absl::StatusOr<ModelDescription> ParseModelConfig(const nlohmann::json& config,
+                                                  absl::string_view origin);
 
 // One row of the architecture table (architectures.cc).
 struct Architecture {

@@ -12,8 +12,8 @@ constexpr float kSmallestScale = 0x1p-24f;  // least positive binary16
 constexpr float kLargestScale = 65504.0f;   // greatest finite binary16
 
 float StorableScale(double scale) {
-  const float rounded = F16ToF32(F32ToF16(static_cast<float>(
-      std::min(scale, static_cast<double>(kLargestScale)))));
+  const float rounded = F16ToF32(F32ToF16(
+      static_cast<float>(std::min(scale, static_cast<double>(kLargestScale)))));
   return std::max(rounded, kSmallestScale);
 }
 

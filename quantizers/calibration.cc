@@ -19,13 +19,13 @@ uint64_t UniformBelow(std::mt19937_64& engine, uint64_t bound) {
 }  // namespace
 
 absl::StatusOr<CalibrationWindows> DrawWindows(
-    absl::Span<const int32_t> text_tokens, int64_t count,
-    int64_t window_tokens, uint64_t seed) {
+    absl::Span<const int32_t> text_tokens, int64_t count, int64_t window_tokens,
+    uint64_t seed) {
   const int64_t total = static_cast<int64_t>(text_tokens.size());
   if (total < window_tokens) {
-    return absl::InvalidArgumentError(absl::StrCat(
-        "calibration text has ", total, " tokens, fewer than one window of ",
-        window_tokens));
+    return absl::InvalidArgumentError(
+        absl::StrCat("calibration text has ", total,
+                     " tokens, fewer than one window of ", window_tokens));
   }
   CalibrationWindows result;
   result.window_tokens = window_tokens;

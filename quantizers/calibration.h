@@ -27,8 +27,8 @@ struct CalibrationWindows {
 // window fits, with repetition; a function of the arguments alone.
 // InvalidArgument when the text is shorter than one window.
 absl::StatusOr<CalibrationWindows> DrawWindows(
-    absl::Span<const int32_t> text_tokens, int64_t count,
-    int64_t window_tokens, uint64_t seed);
+    absl::Span<const int32_t> text_tokens, int64_t count, int64_t window_tokens,
+    uint64_t seed);
 
 }  // namespace quantd
 

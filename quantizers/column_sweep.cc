@@ -82,8 +82,8 @@ absl::StatusOr<double> SweepColumns(const WorkingWeights<Real>& weights,
         const Real inverse_diagonal = Real{1} / u_row[j];
         for (int64_t r = row_begin; r < row_end; ++r) {
           Real* w = weights.row(r);
-          const Real error = (w[j] - quantized[r - row_begin]) *
-                             inverse_diagonal;
+          const Real error =
+              (w[j] - quantized[r - row_begin]) * inverse_diagonal;
           w[j] = quantized[r - row_begin];
           for (int64_t c = j + 1; c < end; ++c) w[c] -= error * u_row[c];
           errors[static_cast<size_t>(r * block + j - begin)] = -error;

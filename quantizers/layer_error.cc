@@ -54,8 +54,7 @@ double RelativeOutputError(const Tensor& original, const Tensor& compressed,
                            ExecutionContext& ctx) {
   const std::vector<float> h(second_moment.values.begin(),
                              second_moment.values.end());
-  const double error =
-      QuadraticForm(Difference(original, compressed), h, ctx);
+  const double error = QuadraticForm(Difference(original, compressed), h, ctx);
   const double norm = QuadraticForm(original, h, ctx);
   return norm > 0 ? error / norm : error;
 }

@@ -25,8 +25,8 @@ class FirstError final : public google::protobuf::io::ErrorCollector {
   void AddError(int line, google::protobuf::io::ColumnNumber column,
                 const std::string& message) override {
     if (!text_.empty()) return;
-    text_ = absl::StrCat("line ", line + 1, ", column ", column + 1, ": ",
-                         message);
+    text_ =
+        absl::StrCat("line ", line + 1, ", column ", column + 1, ": ", message);
   }
   const std::string& text() const { return text_; }
 
@@ -70,8 +70,8 @@ absl::StatusOr<v1::Recipe> FindBuiltinRecipe(absl::string_view name) {
     if (recipe.name() == name) return recipe;
     names.push_back(recipe.name());
   }
-  return absl::NotFoundError(absl::StrCat("no method \"", name, "\"; known: ",
-                                          absl::StrJoin(names, ", ")));
+  return absl::NotFoundError(absl::StrCat(
+      "no method \"", name, "\"; known: ", absl::StrJoin(names, ", ")));
 }
 
 absl::StatusOr<v1::Recipe> ParseRecipe(absl::string_view text) {
@@ -82,8 +82,7 @@ absl::StatusOr<v1::Recipe> ParseRecipe(absl::string_view text) {
   // Recipes are shallow; a bound keeps hostile nesting off the stack.
   parser.SetRecursionLimit(32);
   if (!parser.ParseFromString(std::string(text), &recipe)) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("recipe: ", errors.text()));
+    return absl::InvalidArgumentError(absl::StrCat("recipe: ", errors.text()));
   }
   return recipe;
 }

@@ -104,8 +104,8 @@ class Runner {
       RETURN_IF_ERROR(Annotate(RunOneBlock(k), "block ", k));
     }
     Report("write", model_.block_count(), "");
-    RETURN_IF_ERROR(writer_.WriteShard(model_.block_count(), {},
-                                       model_.OtherTensors()));
+    RETURN_IF_ERROR(
+        writer_.WriteShard(model_.block_count(), {}, model_.OtherTensors()));
     RETURN_IF_ERROR(writer_.Finish(QuantizationConfig()));
     RETURN_IF_ERROR(WriteSummary());
     RecipeOutcome outcome;
@@ -138,27 +138,26 @@ class Runner {
       RETURN_IF_ERROR(Compress(k, *block));
     }
     if (needs_.any() && !last) {
-      ASSIGN_OR_RETURN(hidden_,
-                       RunBlock(*block, hidden_,
-                                run_.calibration.window_tokens, ctx_));
+      ASSIGN_OR_RETURN(hidden_, RunBlock(*block, hidden_,
+                                         run_.calibration.window_tokens, ctx_));
     }
     return absl::OkStatus();
   }
 
   absl::Status TakeOver(int k, BlockRecord record) {
     ++resumed_blocks_;
-    ctx_.ReportNote(absl::StrCat("block ", k, " taken over from an earlier "
+    ctx_.ReportNote(absl::StrCat("block ", k,
+                                 " taken over from an earlier "
                                  "attempt"));
     Append(std::move(record));
     return absl::OkStatus();
   }
 
-  absl::Status LoadCompressed(int k, const BlockRecord& record,
-                              Block& block) {
+  absl::Status LoadCompressed(int k, const BlockRecord& record, Block& block) {
     ASSIGN_OR_RETURN(const auto shard,
                      SafetensorsFile::Open(writer_.ShardPath(k)));
-    auto find = [&](absl::string_view name)
-        -> absl::StatusOr<const StoredTensor*> {
+    auto find =
+        [&](absl::string_view name) -> absl::StatusOr<const StoredTensor*> {
       const auto it = shard->tensors().find(std::string(name));
       if (it == shard->tensors().end()) {
         return absl::NotFoundError(
@@ -185,16 +184,14 @@ class Runner {
       const int last = first + step - 1;
       std::map<int, LayerStatistics> statistics;
       if (needs_.any()) {
-        Report("calibrate", k, block.name(),
-               static_cast<double>(first) / sets);
-        ASSIGN_OR_RETURN(statistics,
-                         GatherStatistics(block, hidden_,
-                                          run_.calibration.window_tokens,
-                                          first, last, ctx_));
+        Report("calibrate", k, block.name(), static_cast<double>(first) / sets);
+        ASSIGN_OR_RETURN(
+            statistics,
+            GatherStatistics(block, hidden_, run_.calibration.window_tokens,
+                             first, last, ctx_));
       }
       for (int set = first; set <= last; ++set) {
-        RETURN_IF_ERROR(
-            CompressSet(k, block, set, statistics[set], &record));
+        RETURN_IF_ERROR(CompressSet(k, block, set, statistics[set], &record));
       }
     }
     Report("write", k, block.name(), 1.0);
@@ -214,8 +211,8 @@ class Runner {
     ASSIGN_OR_RETURN(record.shard_digest,
                      Sha256HexOfFile(writer_.ShardPath(k)));
     RETURN_IF_ERROR(workspace_.WriteBlock(k, record));
-    ctx_.ReportNote(absl::StrCat("block ", k, " of ", model_.block_count(),
-                                 " written"));
+    ctx_.ReportNote(
+        absl::StrCat("block ", k, " of ", model_.block_count(), " written"));
     Append(std::move(record));
     return absl::OkStatus();
   }
@@ -276,18 +273,17 @@ class Runner {
     for (const LayerReport& report : total_.reports) {
       layers.push_back(ReportToJson(report));
     }
-    nlohmann::json summary = {
-        {"format", kArtifactFormat},
-        {"quantd_version", std::string(Version())},
-        {"device", std::string(ctx_.device().name())},
-        {"recipe", recipe},
-        {"recipe_digest", RecipeDigest(run_.recipe)},
-        {"source",
-         {{"name", run_.provenance.source_name},
-          {"digest", run_.provenance.source_digest}}},
-        {"bits_per_weight", BitsPerWeight()},
-        {"compressed_weights", total_.weights},
-        {"layers", std::move(layers)}};
+    nlohmann::json summary = {{"format", kArtifactFormat},
+                              {"quantd_version", std::string(Version())},
+                              {"device", std::string(ctx_.device().name())},
+                              {"recipe", recipe},
+                              {"recipe_digest", RecipeDigest(run_.recipe)},
+                              {"source",
+                               {{"name", run_.provenance.source_name},
+                                {"digest", run_.provenance.source_digest}}},
+                              {"bits_per_weight", BitsPerWeight()},
+                              {"compressed_weights", total_.weights},
+                              {"layers", std::move(layers)}};
     if (needs_.any()) {
       summary["calibration"] = {
           {"text_digest", run_.provenance.calibration_digest},
@@ -345,9 +341,10 @@ absl::Status CheckRecipeFits(const v1::Recipe& recipe,
 absl::StatusOr<RecipeOutcome> RunRecipe(const RecipeRun& run,
                                         ExecutionContext& ctx) {
   if (run.checkpoint->config().contains("quantization_config")) {
-    return absl::InvalidArgumentError(absl::StrCat(
-        run.checkpoint->directory(), " is compressed already; recipes start "
-        "from the original checkpoint"));
+    return absl::InvalidArgumentError(
+        absl::StrCat(run.checkpoint->directory(),
+                     " is compressed already; recipes start "
+                     "from the original checkpoint"));
   }
   ASSIGN_OR_RETURN(const std::unique_ptr<Model> model,
                    Model::Open(run.checkpoint));
@@ -359,9 +356,9 @@ absl::StatusOr<RecipeOutcome> RunRecipe(const RecipeRun& run,
       return absl::InvalidArgumentError(absl::StrCat(
           "method ", run.recipe.name(), " needs calibration text"));
     }
-    tokens_digest = Sha256Hex(
-        {reinterpret_cast<const char*>(run.calibration.tokens.data()),
-         run.calibration.tokens.size() * sizeof(int32_t)});
+    tokens_digest =
+        Sha256Hex({reinterpret_cast<const char*>(run.calibration.tokens.data()),
+                   run.calibration.tokens.size() * sizeof(int32_t)});
   }
   const nlohmann::json plan = {
       {"format", kArtifactFormat},

@@ -30,7 +30,7 @@ namespace quantd {
 
 // Where the inputs came from, written into quantd.json.
 struct Provenance {
-  std::string source_name;         // "models/tiny"
+  std::string source_name;  // "models/tiny"
   std::string source_digest;
   std::string calibration_digest;  // of the text; empty when not calibrated
   uint64_t calibration_seed = 0;

@@ -69,11 +69,9 @@ absl::StatusOr<Tensor> RunBlock(Block& block, const Tensor& hidden,
   const int64_t windows = hidden.rows() / window_tokens;
   for (int64_t w = 0; w < windows; w += kBatchWindows) {
     const int64_t begin = w * window_tokens;
-    const int64_t rows =
-        std::min(kBatchWindows, windows - w) * window_tokens;
-    ASSIGN_OR_RETURN(
-        const Tensor part,
-        block.Forward(hidden.Rows(begin, rows), window_tokens, ctx));
+    const int64_t rows = std::min(kBatchWindows, windows - w) * window_tokens;
+    ASSIGN_OR_RETURN(const Tensor part, block.Forward(hidden.Rows(begin, rows),
+                                                      window_tokens, ctx));
     std::copy_n(part.data(), part.size(), out.row(begin));
   }
   return out;

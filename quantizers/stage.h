@@ -95,8 +95,7 @@ class Stage {
   // REQUIRES: Validate() was OK for every layer; statistics are present as
   // asked. Returns Cancelled soon after the context is cancelled. The result
   // is independent of the number of threads.
-  virtual absl::Status ProcessBlock(BlockWork& work,
-                                    ExecutionContext& ctx) = 0;
+  virtual absl::Status ProcessBlock(BlockWork& work, ExecutionContext& ctx) = 0;
 };
 
 // One row of the stage table.

@@ -50,7 +50,8 @@ class ArtifactStore {
                              absl::string_view expected_digest) = 0;
 
   // Absolute path of a published blob, for reading and mapping. NotFound.
-  virtual absl::StatusOr<std::string> PathOf(absl::string_view digest) const = 0;
+  virtual absl::StatusOr<std::string> PathOf(
+      absl::string_view digest) const = 0;
 
   // Re-reads the blob and compares its digest. DataLoss names the blob.
   virtual absl::Status Verify(absl::string_view digest) const = 0;

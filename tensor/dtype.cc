@@ -30,17 +30,15 @@ constexpr bool InEnumOrder() {
 static_assert(InEnumOrder());
 
 constexpr DType kAll[] = {
-    DType::kBool, DType::kU8,  DType::kI8,   DType::kU16,    DType::kI16,
-    DType::kU32,  DType::kI32, DType::kU64,  DType::kI64,    DType::kF16,
-    DType::kBF16, DType::kF32, DType::kF64,  DType::kF8E4M3, DType::kF8E5M2,
+    DType::kBool, DType::kU8,  DType::kI8,  DType::kU16,    DType::kI16,
+    DType::kU32,  DType::kI32, DType::kU64, DType::kI64,    DType::kF16,
+    DType::kBF16, DType::kF32, DType::kF64, DType::kF8E4M3, DType::kF8E5M2,
 };
 static_assert(std::size(kAll) == std::size(kRows));
 
 }  // namespace
 
-size_t DTypeSize(DType dtype) {
-  return kRows[static_cast<size_t>(dtype)].size;
-}
+size_t DTypeSize(DType dtype) { return kRows[static_cast<size_t>(dtype)].size; }
 
 absl::string_view DTypeName(DType dtype) {
   return kRows[static_cast<size_t>(dtype)].name;

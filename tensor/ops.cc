@@ -45,8 +45,8 @@ Tensor RmsNorm(const Tensor& x, const Tensor& weight, float eps,
 Tensor Rotary(const Tensor& x, int64_t head_dim, int64_t tokens,
               const Tensor& cos, const Tensor& sin, ExecutionContext& ctx) {
   Tensor y = x.Clone();
-  ctx.device().Rotary(y.data(), y.rows(), y.cols() / head_dim, head_dim,
-                      tokens, cos.data(), sin.data());
+  ctx.device().Rotary(y.data(), y.rows(), y.cols() / head_dim, head_dim, tokens,
+                      cos.data(), sin.data());
   return y;
 }
 

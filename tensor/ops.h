@@ -36,8 +36,7 @@ Tensor Rotary(const Tensor& x, int64_t head_dim, int64_t tokens,
 // Causal attention: q [n, heads * head_dim], k and v [n, kv_heads * head_dim],
 // n = sequences * tokens; scores are scaled by 1 / sqrt(head_dim).
 Tensor CausalAttention(const Tensor& q, const Tensor& k, const Tensor& v,
-                       int64_t head_dim, int64_t tokens,
-                       ExecutionContext& ctx);
+                       int64_t head_dim, int64_t tokens, ExecutionContext& ctx);
 
 // silu(gate) * up, equal shapes.
 Tensor SiluMul(const Tensor& gate, const Tensor& up, ExecutionContext& ctx);

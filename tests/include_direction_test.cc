@@ -78,9 +78,8 @@ TEST(IncludeDirectionTest, EveryIncludeFollowsTheTable) {
           continue;
         }
         EXPECT_TRUE(target == folder || allowed.count(target) > 0)
-            << fs::relative(source, kRoot) << " includes \""
-            << match[1].str() << "\", but " << folder
-            << " may not depend on " << target;
+            << fs::relative(source, kRoot) << " includes \"" << match[1].str()
+            << "\", but " << folder << " may not depend on " << target;
       }
     }
   }
@@ -101,11 +100,10 @@ TEST(IncludeDirectionTest, EveryFolderWithSourcesIsInTheTable) {
 
 TEST(IncludeDirectionTest, NoFolderIsADumpingGround) {
   for (const auto& [folder, allowed] : Allowed()) {
-    for (const auto& entry :
-         fs::recursive_directory_iterator(kRoot / folder)) {
+    for (const auto& entry : fs::recursive_directory_iterator(kRoot / folder)) {
       EXPECT_THAT(entry.path().stem().string(),
-                  testing::Not(testing::AnyOf("utils", "util", "common",
-                                              "misc", "helpers")))
+                  testing::Not(testing::AnyOf("utils", "util", "common", "misc",
+                                              "helpers")))
           << entry.path();
     }
   }

@@ -112,8 +112,7 @@ class CpuDevice final : public Device {
   }
 
   void NegativeLogLikelihood(const float* logits, const int32_t* targets,
-                             int64_t rows, int64_t cols,
-                             double* nll) override {
+                             int64_t rows, int64_t cols, double* nll) override {
     ForPieces(pool_, rows, RowsPerPiece(cols),
               [&](int64_t begin, int64_t count) {
                 for (int64_t r = begin; r < begin + count; ++r) {

@@ -80,10 +80,10 @@ void RunOneDnnBF16(const GemmArgs& args) {
   thread_local dnnl::stream stream(engine);
   const bool ta = args.transpose_a == Transpose::kYes;
   const bool tb = args.transpose_b == Transpose::kYes;
-  std::vector<uint16_t> a = ToBF16(args.a, ta ? args.k : args.m,
-                                   ta ? args.m : args.k, args.lda);
-  std::vector<uint16_t> b = ToBF16(args.b, tb ? args.n : args.k,
-                                   tb ? args.k : args.n, args.ldb);
+  std::vector<uint16_t> a =
+      ToBF16(args.a, ta ? args.k : args.m, ta ? args.m : args.k, args.lda);
+  std::vector<uint16_t> b =
+      ToBF16(args.b, tb ? args.n : args.k, tb ? args.k : args.n, args.ldb);
   const memory::desc a_desc =
       MatrixDesc(args.m, args.k, args.transpose_a, memory::data_type::bf16);
   const memory::desc b_desc =

@@ -106,8 +106,7 @@ void CausalSoftmaxRows(float* scores, int64_t rows, int64_t cols, int64_t ld,
   }
 }
 
-void SiluMulRange(const float* gate, const float* up, int64_t count,
-                  float* y) {
+void SiluMulRange(const float* gate, const float* up, int64_t count, float* y) {
   const hn::ScalableTag<float> d;
   const int64_t lanes = static_cast<int64_t>(hn::Lanes(d));
   const auto one = hn::Set(d, 1.0f);
@@ -115,8 +114,8 @@ void SiluMulRange(const float* gate, const float* up, int64_t count,
   int64_t i = 0;
   for (; i + lanes <= count; i += lanes) {
     const auto g = hn::LoadU(d, gate + i);
-    const auto e = hn::Exp(
-        d, hn::Max(hn::Min(hn::Neg(g), limit), hn::Neg(limit)));
+    const auto e =
+        hn::Exp(d, hn::Max(hn::Min(hn::Neg(g), limit), hn::Neg(limit)));
     hn::StoreU(hn::Mul(hn::Div(g, hn::Add(one, e)), hn::LoadU(d, up + i)), d,
                y + i);
   }
@@ -175,12 +174,11 @@ void RmsNormRows(const float* x, const float* weight, float eps, int64_t rows,
 
 void CausalSoftmaxRows(float* scores, int64_t rows, int64_t cols, int64_t ld,
                        int64_t visible, float scale) {
-  HWY_DYNAMIC_DISPATCH(CausalSoftmaxRows)(scores, rows, cols, ld, visible,
-                                          scale);
+  HWY_DYNAMIC_DISPATCH(CausalSoftmaxRows)
+  (scores, rows, cols, ld, visible, scale);
 }
 
-void SiluMulRange(const float* gate, const float* up, int64_t count,
-                  float* y) {
+void SiluMulRange(const float* gate, const float* up, int64_t count, float* y) {
   HWY_DYNAMIC_DISPATCH(SiluMulRange)(gate, up, count, y);
 }
 

@@ -40,8 +40,7 @@ class ReferenceDevice final : public Device {
     reference::AddBias(bias, rows, cols, y);
   }
   void NegativeLogLikelihood(const float* logits, const int32_t* targets,
-                             int64_t rows, int64_t cols,
-                             double* nll) override {
+                             int64_t rows, int64_t cols, double* nll) override {
     reference::NegativeLogLikelihood(logits, targets, rows, cols, nll);
   }
   void DecodePackedInt(const PackedIntArgs& args) override {

@@ -101,8 +101,7 @@ void CausalAttention(const AttentionArgs& args) {
         for (int64_t i = 0; i < d; ++i) {
           double acc = 0;
           for (int64_t u = 0; u <= t; ++u) {
-            acc += p[u] *
-                   args.v[(s * args.tokens + u) * kv_cols + kv * d + i];
+            acc += p[u] * args.v[(s * args.tokens + u) * kv_cols + kv * d + i];
           }
           out[i] = static_cast<float>(acc / sum);
         }

@@ -42,8 +42,7 @@ absl::StatusOr<ModelDescription> ParseLlamaConfig(const nlohmann::json& config,
   d.norm_epsilon = static_cast<float>(epsilon);
   ASSIGN_OR_RETURN(d.tied_embeddings,
                    reader.GetBoolOr("tie_word_embeddings", false));
-  ASSIGN_OR_RETURN(d.attention_bias,
-                   reader.GetBoolOr("attention_bias", false));
+  ASSIGN_OR_RETURN(d.attention_bias, reader.GetBoolOr("attention_bias", false));
   ASSIGN_OR_RETURN(d.mlp_bias, reader.GetBoolOr("mlp_bias", false));
   ASSIGN_OR_RETURN(d.rope, ReadRope(reader));
   d.names = LlamaTensorNames();

@@ -53,7 +53,8 @@ class PackedIntLinear final : public CompressedLinear {
   nlohmann::json Save(absl::string_view layer,
                       std::vector<TensorToWrite>* tensors) const override {
     const int64_t groups = meta_.groups();
-    tensors->push_back({absl::StrCat(layer, ".codes"), DType::kU8,
+    tensors->push_back({absl::StrCat(layer, ".codes"),
+                        DType::kU8,
                         {meta_.rows, BytesOf(meta_.cols, meta_.bits)},
                         std::string(codes_.begin(), codes_.end())});
     std::string scales(meta_.scales.size() * 2, '\0');
@@ -61,23 +62,28 @@ class PackedIntLinear final : public CompressedLinear {
       const uint16_t bits = F32ToF16(meta_.scales[i]);
       std::memcpy(scales.data() + 2 * i, &bits, 2);
     }
-    tensors->push_back({absl::StrCat(layer, ".scales"), DType::kF16,
-                        {meta_.rows, groups}, std::move(scales)});
+    tensors->push_back({absl::StrCat(layer, ".scales"),
+                        DType::kF16,
+                        {meta_.rows, groups},
+                        std::move(scales)});
     if (!meta_.symmetric) {
       const int64_t count = meta_.rows * groups;
       std::string zeros(static_cast<size_t>(BytesOf(count, meta_.bits)), '\0');
       PackBits(meta_.zeros.data(), count, meta_.bits,
                reinterpret_cast<uint8_t*>(zeros.data()));
       const int64_t size = static_cast<int64_t>(zeros.size());
-      tensors->push_back({absl::StrCat(layer, ".zeros"), DType::kU8, {size},
+      tensors->push_back({absl::StrCat(layer, ".zeros"),
+                          DType::kU8,
+                          {size},
                           std::move(zeros)});
     }
     if (!meta_.group_index.empty()) {
       tensors->push_back(
-          {absl::StrCat(layer, ".group_index"), DType::kI32, {meta_.cols},
-           std::string(
-               reinterpret_cast<const char*>(meta_.group_index.data()),
-               meta_.group_index.size() * sizeof(int32_t))});
+          {absl::StrCat(layer, ".group_index"),
+           DType::kI32,
+           {meta_.cols},
+           std::string(reinterpret_cast<const char*>(meta_.group_index.data()),
+                       meta_.group_index.size() * sizeof(int32_t))});
     }
     return {{"layout", std::string(kPackedIntLayout)},
             {"bits", meta_.bits},
@@ -98,9 +104,9 @@ absl::Status CheckShape(const PackedIntWeights& w) {
         absl::StrCat("bits ", w.bits, " is not in 2..8"));
   }
   if (w.group_size < 1 || w.cols % w.group_size != 0) {
-    return absl::InvalidArgumentError(absl::StrCat(
-        "group_size ", w.group_size, " does not divide the input size ",
-        w.cols));
+    return absl::InvalidArgumentError(
+        absl::StrCat("group_size ", w.group_size,
+                     " does not divide the input size ", w.cols));
   }
   const size_t groups = static_cast<size_t>(w.rows * w.groups());
   if (w.scales.size() != groups || w.zeros.size() != groups) {
@@ -111,25 +117,25 @@ absl::Status CheckShape(const PackedIntWeights& w) {
   if (!w.group_index.empty() &&
       w.group_index.size() != static_cast<size_t>(w.cols)) {
     return absl::InvalidArgumentError(
-        absl::StrCat("group_index has ", w.group_index.size(),
-                     " entries for ", w.cols, " input channels"));
+        absl::StrCat("group_index has ", w.group_index.size(), " entries for ",
+                     w.cols, " input channels"));
   }
   for (int32_t g : w.group_index) {
     if (g < 0 || g >= w.groups()) {
-      return absl::InvalidArgumentError(absl::StrCat(
-          "group_index ", g, " is not in 0..", w.groups() - 1));
+      return absl::InvalidArgumentError(
+          absl::StrCat("group_index ", g, " is not in 0..", w.groups() - 1));
     }
   }
   const int max_code = (1 << w.bits) - 1;
   for (size_t i = 0; i < groups; ++i) {
     if (!std::isfinite(w.scales[i]) ||
         F16ToF32(F32ToF16(w.scales[i])) != w.scales[i]) {
-      return absl::InvalidArgumentError(absl::StrCat(
-          "scale ", w.scales[i], " is not a finite F16 value"));
+      return absl::InvalidArgumentError(
+          absl::StrCat("scale ", w.scales[i], " is not a finite F16 value"));
     }
     if (w.zeros[i] > max_code) {
-      return absl::InvalidArgumentError(absl::StrCat(
-          "zero point ", int{w.zeros[i]}, " exceeds ", max_code));
+      return absl::InvalidArgumentError(
+          absl::StrCat("zero point ", int{w.zeros[i]}, " exceeds ", max_code));
     }
   }
   return absl::OkStatus();
@@ -144,15 +150,15 @@ void FillSymmetricZeros(PackedIntWeights* w) {
 // The bytes of tensor "<layer>.<part>", after checking type and shape.
 absl::StatusOr<absl::string_view> PartBytes(TensorFinder find,
                                             absl::string_view layer,
-                                            absl::string_view part,
-                                            DType dtype, const Shape& shape) {
+                                            absl::string_view part, DType dtype,
+                                            const Shape& shape) {
   ASSIGN_OR_RETURN(const StoredTensor* tensor,
                    find(absl::StrCat(layer, ".", part)));
   if (tensor->dtype != dtype || tensor->shape != shape) {
-    return absl::InvalidArgumentError(absl::StrCat(
-        part, " is ", DTypeName(tensor->dtype), " ",
-        ShapeToString(tensor->shape), ", expected ", DTypeName(dtype), " ",
-        ShapeToString(shape)));
+    return absl::InvalidArgumentError(
+        absl::StrCat(part, " is ", DTypeName(tensor->dtype), " ",
+                     ShapeToString(tensor->shape), ", expected ",
+                     DTypeName(dtype), " ", ShapeToString(shape)));
   }
   return tensor->bytes;
 }
@@ -167,8 +173,7 @@ absl::StatusOr<int64_t> HeaderInt(const nlohmann::json& header,
   return it->get<int64_t>();
 }
 
-absl::StatusOr<bool> HeaderBool(const nlohmann::json& header,
-                                const char* key) {
+absl::StatusOr<bool> HeaderBool(const nlohmann::json& header, const char* key) {
   const auto it = header.find(key);
   if (it == header.end() || !it->is_boolean()) {
     return absl::InvalidArgumentError(
@@ -211,8 +216,8 @@ absl::StatusOr<std::shared_ptr<const CompressedLinear>> NewPackedInt(
   if (weights.codes.size() !=
       static_cast<size_t>(weights.rows * weights.cols)) {
     return absl::InvalidArgumentError(
-        absl::StrCat("expected ", weights.rows * weights.cols,
-                     " codes, got ", weights.codes.size()));
+        absl::StrCat("expected ", weights.rows * weights.cols, " codes, got ",
+                     weights.codes.size()));
   }
   const int max_code = (1 << weights.bits) - 1;
   for (uint8_t code : weights.codes) {
@@ -232,8 +237,8 @@ absl::StatusOr<std::shared_ptr<const CompressedLinear>> NewPackedInt(
 }
 
 absl::StatusOr<std::shared_ptr<const CompressedLinear>> LoadPackedInt(
-    TensorFinder find, absl::string_view layer,
-    const nlohmann::json& header, int64_t rows, int64_t cols) {
+    TensorFinder find, absl::string_view layer, const nlohmann::json& header,
+    int64_t rows, int64_t cols) {
   PackedIntWeights w;
   w.rows = rows;
   w.cols = cols;
@@ -254,12 +259,12 @@ absl::StatusOr<std::shared_ptr<const CompressedLinear>> LoadPackedInt(
 
   const int64_t groups = w.groups();
   const int64_t row_bytes = BytesOf(cols, w.bits);
-  ASSIGN_OR_RETURN(const absl::string_view codes,
-                   PartBytes(find, layer, "codes", DType::kU8,
-                             {rows, row_bytes}));
-  ASSIGN_OR_RETURN(const absl::string_view scales,
-                   PartBytes(find, layer, "scales", DType::kF16,
-                             {rows, groups}));
+  ASSIGN_OR_RETURN(
+      const absl::string_view codes,
+      PartBytes(find, layer, "codes", DType::kU8, {rows, row_bytes}));
+  ASSIGN_OR_RETURN(
+      const absl::string_view scales,
+      PartBytes(find, layer, "scales", DType::kF16, {rows, groups}));
   w.scales.resize(static_cast<size_t>(rows * groups));
   ConvertF16ToF32(scales.data(), w.scales.data(), w.scales.size());
   if (w.symmetric) {
@@ -273,9 +278,9 @@ absl::StatusOr<std::shared_ptr<const CompressedLinear>> LoadPackedInt(
                w.bits, w.zeros.data());
   }
   if (indexed) {
-    ASSIGN_OR_RETURN(const absl::string_view index,
-                     PartBytes(find, layer, "group_index", DType::kI32,
-                               {cols}));
+    ASSIGN_OR_RETURN(
+        const absl::string_view index,
+        PartBytes(find, layer, "group_index", DType::kI32, {cols}));
     w.group_index.resize(static_cast<size_t>(cols));
     std::memcpy(w.group_index.data(), index.data(), index.size());
   }

@@ -37,10 +37,10 @@ struct PackedIntWeights {
   int bits = 0;            // 2..8
   int64_t group_size = 0;  // divides cols; cols = one group per row
   bool symmetric = false;
-  std::vector<uint8_t> codes;         // [rows, cols], one code per byte
-  std::vector<float> scales;          // [rows, cols / group_size], exact in F16
-  std::vector<uint8_t> zeros;         // as scales; ignored when symmetric
-  std::vector<int32_t> group_index;   // [cols] or empty
+  std::vector<uint8_t> codes;        // [rows, cols], one code per byte
+  std::vector<float> scales;         // [rows, cols / group_size], exact in F16
+  std::vector<uint8_t> zeros;        // as scales; ignored when symmetric
+  std::vector<int32_t> group_index;  // [cols] or empty
 
   int64_t groups() const { return cols / group_size; }
 };
@@ -51,14 +51,13 @@ absl::StatusOr<std::shared_ptr<const CompressedLinear>> NewPackedInt(
     const PackedIntWeights& weights);
 
 absl::StatusOr<std::shared_ptr<const CompressedLinear>> LoadPackedInt(
-    TensorFinder find, absl::string_view layer,
-    const nlohmann::json& header, int64_t rows, int64_t cols);
+    TensorFinder find, absl::string_view layer, const nlohmann::json& header,
+    int64_t rows, int64_t cols);
 
 // Packs `count` values of `bits` bits into a little-endian bit stream, and
 // back. The last byte is padded with zero bits.
 void PackBits(const uint8_t* values, int64_t count, int bits, uint8_t* bytes);
-void UnpackBits(const uint8_t* bytes, int64_t count, int bits,
-                uint8_t* values);
+void UnpackBits(const uint8_t* bytes, int64_t count, int bits, uint8_t* values);
 
 }  // namespace quantd
 

@@ -54,8 +54,8 @@ class AffineColumnQuantizer final : public ColumnQuantizer<Real> {
         out_.zeros[index] = static_cast<uint8_t>(grid.zero);
       }
       const GroupGrid grid = {out_.scales[index], int{out_.zeros[index]}};
-      const int code = EncodeWeight(weights.row(r)[column], grid,
-                                    options_.max_code());
+      const int code =
+          EncodeWeight(weights.row(r)[column], grid, options_.max_code());
       out_.codes[static_cast<size_t>(r * out_.cols + original)] =
           static_cast<uint8_t>(code);
       quantized[r - row_begin] = DecodeWeight<Real>(code, grid);
@@ -130,10 +130,10 @@ absl::StatusOr<GptqResult> QuantizeGptq(int64_t rows, int64_t cols,
     for (int64_t r = 0; r < rows; ++r) {
       for (int64_t g = 0; g < groups; ++g) {
         const size_t index = static_cast<size_t>(r * groups + g);
-        fixed[index] = FitGroupGrid<Real>(
-            {original.data() + r * cols + g * out.group_size,
-             static_cast<size_t>(out.group_size)},
-            options.grid);
+        fixed[index] =
+            FitGroupGrid<Real>({original.data() + r * cols + g * out.group_size,
+                                static_cast<size_t>(out.group_size)},
+                               options.grid);
         out.scales[index] = fixed[index].scale;
         out.zeros[index] = static_cast<uint8_t>(fixed[index].zero);
       }
@@ -144,8 +144,8 @@ absl::StatusOr<GptqResult> QuantizeGptq(int64_t rows, int64_t cols,
   SquareMatrix permuted(cols);
   for (int64_t i = 0; i < cols; ++i) {
     for (int64_t j = 0; j < cols; ++j) {
-      permuted.at(i, j) = h.at(order[static_cast<size_t>(i)],
-                               order[static_cast<size_t>(j)]);
+      permuted.at(i, j) =
+          h.at(order[static_cast<size_t>(i)], order[static_cast<size_t>(j)]);
     }
   }
   RETURN_IF_ERROR(ctx.CheckCancelled());
@@ -157,13 +157,12 @@ absl::StatusOr<GptqResult> QuantizeGptq(int64_t rows, int64_t cols,
   std::vector<Real> working(original.size());
   for (int64_t r = 0; r < rows; ++r) {
     for (int64_t j = 0; j < cols; ++j) {
-      working[static_cast<size_t>(r * cols + j)] =
-          original[static_cast<size_t>(r * cols +
-                                       order[static_cast<size_t>(j)])];
+      working[static_cast<size_t>(r * cols + j)] = original[static_cast<size_t>(
+          r * cols + order[static_cast<size_t>(j)])];
     }
   }
-  AffineColumnQuantizer<Real> quantizer(
-      options.grid, order, fixed_groups ? &fixed : nullptr, &out);
+  AffineColumnQuantizer<Real> quantizer(options.grid, order,
+                                        fixed_groups ? &fixed : nullptr, &out);
   ColumnSweepOptions sweep;
   sweep.column_block = options.column_block;
   ASSIGN_OR_RETURN(
@@ -181,12 +180,16 @@ absl::StatusOr<GptqResult> QuantizeGptq(int64_t rows, int64_t cols,
   return result;
 }
 
-template absl::StatusOr<GptqResult> QuantizeGptq<float>(
-    int64_t, int64_t, const float*, const SquareMatrix&, const GptqOptions&,
-    ExecutionContext&);
-template absl::StatusOr<GptqResult> QuantizeGptq<double>(
-    int64_t, int64_t, const double*, const SquareMatrix&, const GptqOptions&,
-    ExecutionContext&);
+template absl::StatusOr<GptqResult> QuantizeGptq<float>(int64_t, int64_t,
+                                                        const float*,
+                                                        const SquareMatrix&,
+                                                        const GptqOptions&,
+                                                        ExecutionContext&);
+template absl::StatusOr<GptqResult> QuantizeGptq<double>(int64_t, int64_t,
+                                                         const double*,
+                                                         const SquareMatrix&,
+                                                         const GptqOptions&,
+                                                         ExecutionContext&);
 
 // --- Stage -----------------------------------------------------------------
 
@@ -219,8 +222,8 @@ class GptqStage final : public Stage {
   absl::Status ProcessBlock(BlockWork& work, ExecutionContext& ctx) override {
     for (LayerWork& item : work.layers) {
       RETURN_IF_ERROR(ctx.CheckCancelled());
-      RETURN_IF_ERROR(Annotate(ProcessLayer(item, ctx), "layer ",
-                               item.layer->name()));
+      RETURN_IF_ERROR(
+          Annotate(ProcessLayer(item, ctx), "layer ", item.layer->name()));
     }
     return absl::OkStatus();
   }
@@ -240,8 +243,7 @@ class GptqStage final : public Stage {
     report.damping_retries = result.damping_retries;
     report.dead_inputs = result.dead_inputs;
     report.weight_error = RelativeWeightError(original, layer.weight());
-    report.output_error =
-        RelativeOutputError(original, layer.weight(), h, ctx);
+    report.output_error = RelativeOutputError(original, layer.weight(), h, ctx);
     if (result.damping_retries > 0) {
       ctx.ReportWarning(absl::StrCat(
           layer.name(), ": H was not positive definite; damping raised to ",

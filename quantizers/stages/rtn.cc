@@ -41,8 +41,7 @@ PackedIntWeights RoundToNearest(const Tensor& weight,
         out.scales[static_cast<size_t>(r * groups + g)] = grid.scale;
         out.zeros[static_cast<size_t>(r * groups + g)] =
             static_cast<uint8_t>(grid.zero);
-        uint8_t* codes =
-            out.codes.data() + r * out.cols + g * out.group_size;
+        uint8_t* codes = out.codes.data() + r * out.cols + g * out.group_size;
         for (int64_t c = 0; c < out.group_size; ++c) {
           codes[c] = static_cast<uint8_t>(
               EncodeWeight(w[c], grid, options.max_code()));
@@ -75,11 +74,10 @@ class RtnStage final : public Stage {
       const Tensor original = layer.weight();
       ASSIGN_OR_RETURN(
           auto compressed,
-          Annotate(NewPackedInt(RoundToNearest(original, grid_, ctx)),
-                   "layer ", layer.name()));
+          Annotate(NewPackedInt(RoundToNearest(original, grid_, ctx)), "layer ",
+                   layer.name()));
       layer.SetCompressed(std::move(compressed), ctx);
-      item.report->weight_error =
-          RelativeWeightError(original, layer.weight());
+      item.report->weight_error = RelativeWeightError(original, layer.weight());
     }
     return absl::OkStatus();
   }

@@ -12,8 +12,7 @@ namespace {
 using ::quantd::test::StatusIs;
 using ::testing::HasSubstr;
 
-class EvaluatorConformanceTest
-    : public testing::TestWithParam<v1::MetricInfo> {
+class EvaluatorConformanceTest : public testing::TestWithParam<v1::MetricInfo> {
  protected:
   std::string metric(const std::string& window = "16") const {
     return absl::StrReplaceAll(GetParam().pattern(), {{"-N", "-" + window}});
@@ -77,14 +76,14 @@ TEST_P(EvaluatorConformanceTest, NaNFailsTheRun) {
 
 TEST_P(EvaluatorConformanceTest, TooLittleTextAndBadWindowsAreRefused) {
   ASSERT_OK_AND_ASSIGN(const auto e, NewEvaluator(metric()));
-  EXPECT_THAT(e->Requests("ab", *tokenizer_),
-              StatusIs(absl::StatusCode::kInvalidArgument,
-                       HasSubstr("2 tokens")));
+  EXPECT_THAT(
+      e->Requests("ab", *tokenizer_),
+      StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("2 tokens")));
   EXPECT_FALSE(e->Requests("\xff\xfe ab", *tokenizer_).ok());
   for (const char* window : {"0", "7", "99999999999", "x", "", "-5"}) {
-    EXPECT_THAT(NewEvaluator(metric(window)),
-                StatusIs(absl::StatusCode::kInvalidArgument,
-                         HasSubstr("window")))
+    EXPECT_THAT(
+        NewEvaluator(metric(window)),
+        StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("window")))
         << window;
   }
 }
@@ -102,9 +101,9 @@ INSTANTIATE_TEST_SUITE_P(Metrics, EvaluatorConformanceTest,
 TEST(EvaluatorTableTest, UnknownMetricsAreRefusedWithTheKnownOnes) {
   for (const char* metric :
        {"", "ppl", "ppl/", "ppl/gptq", "ppl/gptqx-512", "acc/x", "/"}) {
-    EXPECT_THAT(NewEvaluator(metric),
-                StatusIs(absl::StatusCode::kInvalidArgument,
-                         HasSubstr("ppl/gptq-N")))
+    EXPECT_THAT(
+        NewEvaluator(metric),
+        StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("ppl/gptq-N")))
         << metric;
   }
 }

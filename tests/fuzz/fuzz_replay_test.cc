@@ -15,6 +15,7 @@
 // build.
 extern "C" {
 int Fuzz_config(const uint8_t* data, size_t size);
+int Fuzz_recipe(const uint8_t* data, size_t size);
 int Fuzz_safetensors(const uint8_t* data, size_t size);
 int Fuzz_tokenizer(const uint8_t* data, size_t size);
 }
@@ -29,6 +30,7 @@ struct Target {
 
 constexpr Target kTargets[] = {
     {"config", Fuzz_config},
+    {"recipe", Fuzz_recipe},
     {"safetensors", Fuzz_safetensors},
     {"tokenizer", Fuzz_tokenizer},
 };

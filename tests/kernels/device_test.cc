@@ -23,8 +23,8 @@ std::vector<float> Random(int64_t count, uint64_t seed, float spread = 1.0f) {
   std::mt19937_64 engine(seed);
   std::vector<float> values(static_cast<size_t>(count));
   for (float& v : values) {
-    v = spread * static_cast<float>(
-                     static_cast<double>(engine() >> 11) * 0x1p-52 - 1.0);
+    v = spread *
+        static_cast<float>(static_cast<double>(engine() >> 11) * 0x1p-52 - 1.0);
   }
   return values;
 }
@@ -81,8 +81,7 @@ TEST_P(DeviceTest, GemmMatchesReferenceInEveryOrientation) {
           if (beta != 0) {
             const auto start = Random(s.m * s.n, 3);
             for (int64_t i = 0; i < s.m; ++i) {
-              std::copy_n(start.data() + i * s.n, s.n,
-                          c.data() + i * args.ldc);
+              std::copy_n(start.data() + i * s.n, s.n, c.data() + i * args.ldc);
             }
           }
           std::vector<float> expected = c;
@@ -210,8 +209,8 @@ TEST_P(DeviceTest, NegativeLogLikelihoodMatchesReference) {
     std::vector<double> got(4), want(4);
     cpu_->NegativeLogLikelihood(logits.data(), targets.data(), rows, cols,
                                 got.data());
-    reference_->NegativeLogLikelihood(logits.data(), targets.data(), rows,
-                                      cols, want.data());
+    reference_->NegativeLogLikelihood(logits.data(), targets.data(), rows, cols,
+                                      want.data());
     for (int64_t r = 0; r < rows; ++r) {
       EXPECT_NEAR(got[r], want[r], 1e-5 * (1 + want[r]));
     }
@@ -268,7 +267,9 @@ TEST_P(DeviceTest, PackedIntDecodesEveryWidth) {
         for (int b = 0; b < bits; ++b) {
           const int64_t bit = c * bits + b;
           code |= ((codes[static_cast<size_t>(r * row_bytes + bit / 8)] >>
-                    (bit % 8)) & 1) << b;
+                    (bit % 8)) &
+                   1)
+                  << b;
         }
         const size_t g = static_cast<size_t>(r * groups + c / group);
         want[static_cast<size_t>(r * cols + c)] =

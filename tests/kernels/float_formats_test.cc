@@ -58,8 +58,8 @@ TEST(FloatFormatsTest, NarrowingToHalfPicksTheNearestTiesToEven) {
 
 TEST(FloatFormatsTest, BFloat16RoundsToNearestEven) {
   EXPECT_EQ(F32ToBF16(1.0f), 0x3F80);
-  EXPECT_EQ(F32ToBF16(1.00390625f), 0x3F80);   // half way, even below
-  EXPECT_EQ(F32ToBF16(1.01171875f), 0x3F82);   // half way, even above
+  EXPECT_EQ(F32ToBF16(1.00390625f), 0x3F80);  // half way, even below
+  EXPECT_EQ(F32ToBF16(1.01171875f), 0x3F82);  // half way, even above
   EXPECT_EQ(F32ToBF16(std::nextafter(1.00390625f, 2.0f)), 0x3F81);
   EXPECT_TRUE(std::isnan(BF16ToF32(F32ToBF16(NAN))));
   EXPECT_EQ(F32ToBF16(std::numeric_limits<float>::max()), 0x7F80);

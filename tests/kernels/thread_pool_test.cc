@@ -14,9 +14,8 @@ TEST_P(ThreadPoolTest, CallsEveryIndexOnce) {
   ThreadPool pool(GetParam());
   for (int64_t count : {0, 1, 2, 7, 1000}) {
     std::vector<std::atomic<int>> calls(static_cast<size_t>(count));
-    pool.ParallelFor(count, [&](int64_t i) {
-      calls[static_cast<size_t>(i)].fetch_add(1);
-    });
+    pool.ParallelFor(
+        count, [&](int64_t i) { calls[static_cast<size_t>(i)].fetch_add(1); });
     for (const auto& c : calls) EXPECT_EQ(c.load(), 1);
   }
 }

@@ -59,8 +59,8 @@ TEST_P(FixtureLogitsTest, MatchTheReferenceLibrary) {
     ASSERT_EQ(static_cast<size_t>(got.size()), expected.size());
     double largest = 0;
     for (size_t i = 0; i < expected.size(); ++i) {
-      largest = std::max<double>(largest,
-                                 std::abs(got.values()[i] - expected[i]));
+      largest =
+          std::max<double>(largest, std::abs(got.values()[i] - expected[i]));
     }
     EXPECT_LE(largest, 1e-4) << device->name();
   }
@@ -137,8 +137,7 @@ TEST_F(DecoderTest, SequencesOfABatchDoNotSeeEachOther) {
 TEST_F(DecoderTest, UnknownTokensAndCancellationAreReported) {
   EXPECT_THAT(model_->Embed({0, 256}),
               StatusIs(absl::StatusCode::kOutOfRange, HasSubstr("256")));
-  EXPECT_THAT(model_->Embed({-1}),
-              StatusIs(absl::StatusCode::kOutOfRange, _));
+  EXPECT_THAT(model_->Embed({-1}), StatusIs(absl::StatusCode::kOutOfRange, _));
   ASSERT_OK_AND_ASSIGN(const Tensor hidden, model_->Embed({1}));
   ctx_.RequestCancel();
   EXPECT_THAT(block_->Forward(hidden, 1, ctx_),

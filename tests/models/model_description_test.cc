@@ -12,17 +12,17 @@
 namespace quantd {
 namespace {
 
+using nlohmann::json;
 using ::quantd::test::StatusIs;
 using ::testing::HasSubstr;
-using nlohmann::json;
 
 json ValidConfig() {
-  return {{"model_type", "llama"},        {"hidden_size", 64},
-          {"intermediate_size", 160},     {"num_hidden_layers", 2},
-          {"num_attention_heads", 4},     {"num_key_value_heads", 2},
-          {"vocab_size", 256},            {"max_position_embeddings", 64},
-          {"hidden_act", "silu"},         {"rms_norm_eps", 1e-6},
-          {"rope_theta", 500000.0},       {"tie_word_embeddings", true}};
+  return {{"model_type", "llama"},    {"hidden_size", 64},
+          {"intermediate_size", 160}, {"num_hidden_layers", 2},
+          {"num_attention_heads", 4}, {"num_key_value_heads", 2},
+          {"vocab_size", 256},        {"max_position_embeddings", 64},
+          {"hidden_act", "silu"},     {"rms_norm_eps", 1e-6},
+          {"rope_theta", 500000.0},   {"tie_word_embeddings", true}};
 }
 
 TEST(ModelDescriptionTest, ReadsEveryKey) {
@@ -89,16 +89,17 @@ INSTANTIATE_TEST_SUITE_P(
                      },
                      kUnsupported, "spiral"},
         BrokenConfig{"OldRopeKeyUnknownType",
-                     [](json& c) { c["rope_scaling"] = {{"type", "odd"}}; },
+                     [](json& c) {
+                       c["rope_scaling"] = {{"type", "odd"}};
+                     },
                      kUnsupported, "odd"},
         BrokenConfig{"RopeWithoutFactor",
                      [](json& c) {
                        c["rope_scaling"] = {{"rope_type", "llama3"}};
                      },
                      kInvalid, "rope_scaling.factor"},
-        BrokenConfig{"RopeNotAnObject",
-                     [](json& c) { c["rope_scaling"] = 7; }, kInvalid,
-                     "rope_scaling"},
+        BrokenConfig{"RopeNotAnObject", [](json& c) { c["rope_scaling"] = 7; },
+                     kInvalid, "rope_scaling"},
         BrokenConfig{"NoHiddenSize", [](json& c) { c.erase("hidden_size"); },
                      kInvalid, "hidden_size"},
         BrokenConfig{"NegativeHiddenSize",
@@ -110,17 +111,15 @@ INSTANTIATE_TEST_SUITE_P(
         BrokenConfig{"HugeVocabulary",
                      [](json& c) { c["vocab_size"] = 1ull << 60; }, kInvalid,
                      "vocab_size"},
-        BrokenConfig{"ZeroHeads",
-                     [](json& c) { c["num_attention_heads"] = 0; }, kInvalid,
-                     "num_attention_heads"},
+        BrokenConfig{"ZeroHeads", [](json& c) { c["num_attention_heads"] = 0; },
+                     kInvalid, "num_attention_heads"},
         BrokenConfig{"HeadsDoNotDivide",
                      [](json& c) { c["num_attention_heads"] = 3; }, kInvalid,
                      "num_key_value_heads"},
         BrokenConfig{"OddHeadDim", [](json& c) { c["head_dim"] = 15; },
                      kInvalid, "head_dim"},
-        BrokenConfig{"ThetaAsText",
-                     [](json& c) { c["rope_theta"] = "10000"; }, kInvalid,
-                     "rope_theta"},
+        BrokenConfig{"ThetaAsText", [](json& c) { c["rope_theta"] = "10000"; },
+                     kInvalid, "rope_theta"},
         BrokenConfig{"TiedAsNumber",
                      [](json& c) { c["tie_word_embeddings"] = 1; }, kInvalid,
                      "tie_word_embeddings"}),

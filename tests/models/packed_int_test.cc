@@ -146,7 +146,8 @@ TEST_F(PackedIntTest, WrongWeightsAreRefused) {
 }
 
 TEST_F(PackedIntTest, DamagedFilesAreRefusedByLayerAndFault) {
-  ASSERT_OK_AND_ASSIGN(const auto linear, NewPackedInt(Example(3, false, true)));
+  ASSERT_OK_AND_ASSIGN(const auto linear,
+                       NewPackedInt(Example(3, false, true)));
   const nlohmann::json header = linear->Save("l", &tensors_);
   const auto saved = tensors_;
   auto expect = [&](const nlohmann::json& h, const char* fault) {

@@ -49,8 +49,8 @@ TEST(AffineGridTest, SymmetricGridCentresOnHalfTheCodes) {
   AffineGridOptions options;
   options.bits = 4;
   options.symmetric = true;
-  const GroupGrid grid = FitGroupGrid<float>(
-      std::vector<float>{-0.5f, 7.5f}, options);
+  const GroupGrid grid =
+      FitGroupGrid<float>(std::vector<float>{-0.5f, 7.5f}, options);
   EXPECT_EQ(grid.zero, 8);
   EXPECT_EQ(grid.scale, 1.0f);
 }
@@ -78,8 +78,8 @@ TEST(AffineGridTest, AllZeroGroupDecodesToZero) {
 TEST(AffineGridTest, ScalesAreStorableAndPositiveAtEveryMagnitude) {
   AffineGridOptions options;
   for (float magnitude : {1e-30f, 1e-9f, 1e-4f, 1.0f, 1e4f, 1e9f, 1e30f}) {
-    const GroupGrid grid = FitGroupGrid<float>(
-        std::vector<float>{-magnitude, magnitude}, options);
+    const GroupGrid grid =
+        FitGroupGrid<float>(std::vector<float>{-magnitude, magnitude}, options);
     EXPECT_GT(grid.scale, 0);
     EXPECT_TRUE(std::isfinite(grid.scale));
     EXPECT_EQ(F16ToF32(F32ToF16(grid.scale)), grid.scale);

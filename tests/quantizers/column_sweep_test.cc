@@ -22,8 +22,8 @@ class HalfStepGrid final : public ColumnQuantizer<double> {
                       double* quantized) override {
     for (int64_t r = row_begin; r < row_end; ++r) {
       quantized[r - row_begin] =
-          0.5 * std::clamp(std::nearbyint(weights.row(r)[column] / 0.5), -2.0,
-                           1.0);
+          0.5 *
+          std::clamp(std::nearbyint(weights.row(r)[column] / 0.5), -2.0, 1.0);
     }
   }
 };

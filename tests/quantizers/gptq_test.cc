@@ -83,8 +83,8 @@ TEST_F(GptqTest, IdentityMomentReproducesRoundToNearest) {
     ASSERT_OK_AND_ASSIGN(const GptqResult result, Run(w, h, options));
     for (int64_t r = 0; r < rows; ++r) {
       for (int64_t g = 0; g < 4; ++g) {
-        const GroupGrid grid = FitGroupGrid<double>(
-            {w.data() + r * n + g * 8, 8}, options.grid);
+        const GroupGrid grid =
+            FitGroupGrid<double>({w.data() + r * n + g * 8, 8}, options.grid);
         for (int64_t c = g * 8; c < g * 8 + 8; ++c) {
           EXPECT_EQ(result.weights.codes[r * n + c],
                     EncodeWeight(w[r * n + c], grid, 7));
@@ -129,8 +129,7 @@ TEST_F(GptqTest, ObjectiveIsBelowThatOfRoundToNearest) {
     SquareMatrix identity(n);
     for (int64_t i = 0; i < n; ++i) identity.at(i, i) = 1;
     ASSERT_OK_AND_ASSIGN(const GptqResult rtn, Run(w, identity, options));
-    EXPECT_LT(Objective(w, gptq.weights, h),
-              0.9 * Objective(w, rtn.weights, h))
+    EXPECT_LT(Objective(w, gptq.weights, h), 0.9 * Objective(w, rtn.weights, h))
         << bits;
   }
 }

@@ -52,14 +52,13 @@ class RecipeRunTest : public testing::Test {
     run.workspace = workspace;
     if (run.recipe.needs_calibration()) {
       const auto tokenizer = *LoadTokenizer(model_.path());
-      run.calibration = *DrawWindows(*tokenizer->Encode(test::TinyText(2000)),
-                                     10, 32, 0);
+      run.calibration =
+          *DrawWindows(*tokenizer->Encode(test::TinyText(2000)), 10, 32, 0);
     }
     return run;
   }
 
-  absl::StatusOr<RecipeOutcome> Execute(const RecipeRun& run,
-                                        int threads = 2) {
+  absl::StatusOr<RecipeOutcome> Execute(const RecipeRun& run, int threads = 2) {
     const auto device = NewCpuDevice(threads);
     ExecutionContext ctx(device.get());
     return RunRecipe(run, ctx);
@@ -136,8 +135,7 @@ TEST_F(RecipeRunTest, ResumedRunIsByteIdenticalAfterAnyBlock) {
         Execute(NewRun(method, {"group_size=16"}, whole.path())));
     for (int stop_after : {1, 2}) {
       TempDir workspace;
-      const RecipeRun run =
-          NewRun(method, {"group_size=16"}, workspace.path());
+      const RecipeRun run = NewRun(method, {"group_size=16"}, workspace.path());
       // Cancels when the note of a written block comes.
       {
         const auto device = NewCpuDevice(2);

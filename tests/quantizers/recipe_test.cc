@@ -64,15 +64,15 @@ TEST(RecipeTest, BadRequestsNameTheFault) {
     std::string assignment;
     std::string expected;
   };
-  for (const Row& row : {Row{"bits=9", "2..8"}, Row{"bits=1", "2..8"},
-                         Row{"bits=x", "bits"}, Row{"bitz=3", "bits"},
-                         Row{"group_size=-2", "group_size"},
-                         Row{"damping=1.5", "damping"}, Row{"bits", "bits"},
-                         Row{"name=evil", "name: no such option"},
+  for (const Row& row :
+       {Row{"bits=9", "2..8"}, Row{"bits=1", "2..8"}, Row{"bits=x", "bits"},
+        Row{"bitz=3", "bits"}, Row{"group_size=-2", "group_size"},
+        Row{"damping=1.5", "damping"}, Row{"bits", "bits"},
+        Row{"name=evil", "name: no such option"},
         Row{"=3", "no such option"}}) {
-    EXPECT_THAT(ResolveRecipe("gptq", {row.assignment}),
-                StatusIs(absl::StatusCode::kInvalidArgument,
-                         HasSubstr(row.expected)))
+    EXPECT_THAT(
+        ResolveRecipe("gptq", {row.assignment}),
+        StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr(row.expected)))
         << row.assignment;
   }
 }
@@ -85,9 +85,9 @@ TEST(RecipeTest, ParseErrorsTellLineAndColumn) {
               StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("name")));
   ASSERT_OK_AND_ASSIGN(const v1::Recipe empty_stage,
                        ParseRecipe("name: \"x\" stages {}"));
-  EXPECT_THAT(CompleteRecipe(empty_stage, {}),
-              StatusIs(absl::StatusCode::kInvalidArgument,
-                       HasSubstr("stages[0]")));
+  EXPECT_THAT(
+      CompleteRecipe(empty_stage, {}),
+      StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("stages[0]")));
 }
 
 TEST(RecipeTest, DigestFollowsTheContent) {

@@ -46,8 +46,8 @@ TEST(SecondMomentTest, IsTwiceTheMeanOverSequences) {
 TEST(SecondMomentTest, FactorOfTheGoldenMatrix) {
   const SquareMatrix h = Matrix(3, {2, 1, .5, 1, 2, 1, .5, 1, 2});
   ASSERT_OK_AND_ASSIGN(const InverseFactor f, FactorDampedInverse(h, 0));
-  const double expected[] = {0.816497, -0.408248, 0, 0,        0.816497,
-                             -0.408248, 0,        0, 0.707107};
+  const double expected[] = {0.816497,  -0.408248, 0, 0,       0.816497,
+                             -0.408248, 0,         0, 0.707107};
   for (int i = 0; i < 9; ++i) {
     EXPECT_NEAR(f.upper.values[static_cast<size_t>(i)], expected[i], 1e-6);
   }
@@ -84,10 +84,9 @@ TEST(SecondMomentTest, IndefiniteMatrixClimbsTheLadderFromTheSavedMatrix) {
 TEST(SecondMomentTest, HopelessMatricesAreErrors) {
   EXPECT_THAT(FactorDampedInverse(Matrix(2, {1, 5, 5, 1}), 0.01),
               StatusIs(absl::StatusCode::kInternal, HasSubstr("indefinite")));
-  EXPECT_THAT(
-      FactorDampedInverse(
-          Matrix(1, {std::numeric_limits<double>::quiet_NaN()}), 0.01),
-      StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("NaN")));
+  EXPECT_THAT(FactorDampedInverse(
+                  Matrix(1, {std::numeric_limits<double>::quiet_NaN()}), 0.01),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("NaN")));
 }
 
 }  // namespace

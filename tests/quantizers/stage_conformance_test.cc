@@ -8,10 +8,10 @@
 #include <vector>
 
 #include "gmock/gmock.h"
+#include "nlohmann/json.hpp"
 #include "proto/field_rules.h"
 #include "quantizers/layer_error.h"
 #include "quantizers/stage.h"
-#include "nlohmann/json.hpp"
 #include "tests/testing/status_matchers.h"
 
 namespace quantd {
@@ -88,9 +88,8 @@ TEST_P(StageConformanceTest, ErrorShrinksWithBitsAndStaysBounded) {
   const Tensor w = Random(24, 64, 1);
   double previous = 1e9;
   for (int bits = 2; bits <= 8; ++bits) {
-    ASSERT_OK_AND_ASSIGN(
-        const auto stage,
-        Make({"bits=" + std::to_string(bits), "group_size=32"}));
+    ASSERT_OK_AND_ASSIGN(const auto stage, Make({"bits=" + std::to_string(bits),
+                                                 "group_size=32"}));
     LayerReport report;
     ASSERT_OK_AND_ASSIGN(const Linear layer, Run(*stage, w, 2, &report));
     const double error = RelativeWeightError(w, layer.weight());
@@ -122,10 +121,10 @@ TEST_P(StageConformanceTest, RepresentableWeightsAreExact) {
 
 TEST_P(StageConformanceTest, AwkwardRowsStayFinite) {
   Tensor w = Random(8, 32, 2);
-  std::fill_n(w.row(0), 32, 0.0f);      // zero
-  std::fill_n(w.row(1), 32, 0.75f);     // constant
-  std::fill_n(w.row(2), 32, -1e-7f);    // below the least scale step
-  w.row(3)[7] = 1e4f;                   // outlier
+  std::fill_n(w.row(0), 32, 0.0f);    // zero
+  std::fill_n(w.row(1), 32, 0.75f);   // constant
+  std::fill_n(w.row(2), 32, -1e-7f);  // below the least scale step
+  w.row(3)[7] = 1e4f;                 // outlier
   w.row(4)[0] = -60000.0f;
   for (const char* symmetric : {"symmetric=false", "symmetric=true"}) {
     ASSERT_OK_AND_ASSIGN(const auto stage,
@@ -159,9 +158,8 @@ TEST_P(StageConformanceTest, OddShapesAndPerChannelGrids) {
 TEST_P(StageConformanceTest, DeadInputsAreSurvived) {
   ASSERT_OK_AND_ASSIGN(const auto stage, Make({"bits=3", "group_size=8"}));
   LayerReport report;
-  ASSERT_OK_AND_ASSIGN(
-      const Linear layer,
-      Run(*stage, Random(9, 24, 4), 2, &report, /*dead_inputs=*/true));
+  ASSERT_OK_AND_ASSIGN(const Linear layer, Run(*stage, Random(9, 24, 4), 2,
+                                               &report, /*dead_inputs=*/true));
   for (float v : layer.weight().values()) EXPECT_TRUE(std::isfinite(v));
 }
 
@@ -169,9 +167,8 @@ TEST_P(StageConformanceTest, BytesDoNotDependOnTheNumberOfThreads) {
   const Tensor w = Random(70, 96, 5);
   std::vector<std::string> bytes;
   for (int threads : {1, 2, 4}) {
-    ASSERT_OK_AND_ASSIGN(
-        const auto stage,
-        Make({"bits=3", "group_size=32", "shrink_search=true"}));
+    ASSERT_OK_AND_ASSIGN(const auto stage, Make({"bits=3", "group_size=32",
+                                                 "shrink_search=true"}));
     LayerReport report;
     ASSERT_OK_AND_ASSIGN(const Linear layer, Run(*stage, w, threads, &report));
     bytes.push_back(BytesOf(layer));
@@ -204,11 +201,11 @@ TEST_P(StageConformanceTest, CancelledContextIsObeyed) {
               StatusIs(absl::StatusCode::kCancelled, _));
 }
 
-INSTANTIATE_TEST_SUITE_P(
-    Stages, StageConformanceTest, testing::ValuesIn(BuiltinStages()),
-    [](const testing::TestParamInfo<StageRow>& info) {
-      return std::string(info.param.name);
-    });
+INSTANTIATE_TEST_SUITE_P(Stages, StageConformanceTest,
+                         testing::ValuesIn(BuiltinStages()),
+                         [](const testing::TestParamInfo<StageRow>& info) {
+                           return std::string(info.param.name);
+                         });
 
 }  // namespace
 }  // namespace quantd

@@ -41,17 +41,17 @@ TEST_F(OpsTest, RmsNormDividesByTheRootMeanSquare) {
   const Tensor x = Tensor::FromValues({1, 2}, {3, 4});
   const Tensor w = Tensor::FromValues({2}, {1, 2});
   const float rms = std::sqrt(12.5f);
-  EXPECT_THAT(ops::RmsNorm(x, w, 0, ctx_).values(),
-              ElementsAre(FloatNear(3 / rms, 1e-6f),
-                          FloatNear(8 / rms, 1e-6f)));
+  EXPECT_THAT(
+      ops::RmsNorm(x, w, 0, ctx_).values(),
+      ElementsAre(FloatNear(3 / rms, 1e-6f), FloatNear(8 / rms, 1e-6f)));
 }
 
 TEST_F(OpsTest, AttentionOfEqualScoresAveragesWhatIsVisible) {
   const Tensor q = Tensor::Zeros({3, 2});
   const Tensor v = Tensor::FromValues({3, 2}, {3, 0, 0, 3, 3, 3});
-  EXPECT_THAT(ops::CausalAttention(q, q, v, 2, 3, ctx_).values(),
-              ElementsAre(3, 0, 1.5f, 1.5f, FloatNear(2, 1e-6f),
-                          FloatNear(2, 1e-6f)));
+  EXPECT_THAT(
+      ops::CausalAttention(q, q, v, 2, 3, ctx_).values(),
+      ElementsAre(3, 0, 1.5f, 1.5f, FloatNear(2, 1e-6f), FloatNear(2, 1e-6f)));
 }
 
 TEST_F(OpsTest, SiluMulGatesTheOtherOperand) {

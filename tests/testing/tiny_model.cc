@@ -39,8 +39,7 @@ std::string Encode(const std::vector<float>& values, DType dtype) {
     if (dtype == DType::kF32) {
       bytes.append(reinterpret_cast<const char*>(&v), 4);
     } else {
-      const uint16_t bits =
-          dtype == DType::kF16 ? F32ToF16(v) : F32ToBF16(v);
+      const uint16_t bits = dtype == DType::kF16 ? F32ToF16(v) : F32ToBF16(v);
       bytes.append(reinterpret_cast<const char*>(&bits), 2);
     }
   }
@@ -49,36 +48,34 @@ std::string Encode(const std::vector<float>& values, DType dtype) {
 
 }  // namespace
 
-void WriteTinyModel(const std::string& directory,
-                    const TinyModelOptions& o) {
+void WriteTinyModel(const std::string& directory, const TinyModelOptions& o) {
   const int head_dim = o.hidden / o.heads;
-  const nlohmann::json config = {
-      {"architectures", {"LlamaForCausalLM"}},
-      {"model_type", "llama"},
-      {"vocab_size", kTinyVocabulary},
-      {"hidden_size", o.hidden},
-      {"intermediate_size", o.intermediate},
-      {"num_hidden_layers", o.blocks},
-      {"num_attention_heads", o.heads},
-      {"num_key_value_heads", o.kv_heads},
-      {"hidden_act", "silu"},
-      {"max_position_embeddings", o.context},
-      {"rms_norm_eps", 1e-5},
-      {"rope_theta", 10000.0},
-      {"tie_word_embeddings", false}};
-  ASSERT_TRUE(WriteFileDurably(directory + "/config.json", config.dump(1))
-                  .ok());
-  ASSERT_TRUE(WriteFileDurably(directory + "/tokenizer.json",
-                               SmallTokenizer().dump())
-                  .ok());
+  const nlohmann::json config = {{"architectures", {"LlamaForCausalLM"}},
+                                 {"model_type", "llama"},
+                                 {"vocab_size", kTinyVocabulary},
+                                 {"hidden_size", o.hidden},
+                                 {"intermediate_size", o.intermediate},
+                                 {"num_hidden_layers", o.blocks},
+                                 {"num_attention_heads", o.heads},
+                                 {"num_key_value_heads", o.kv_heads},
+                                 {"hidden_act", "silu"},
+                                 {"max_position_embeddings", o.context},
+                                 {"rms_norm_eps", 1e-5},
+                                 {"rope_theta", 10000.0},
+                                 {"tie_word_embeddings", false}};
+  ASSERT_TRUE(
+      WriteFileDurably(directory + "/config.json", config.dump(1)).ok());
+  ASSERT_TRUE(
+      WriteFileDurably(directory + "/tokenizer.json", SmallTokenizer().dump())
+          .ok());
 
   Values values(o.seed);
   std::vector<TensorToWrite> tensors;
   auto add = [&](std::string name, Shape shape, float mean, float spread) {
     std::vector<float> numbers(static_cast<size_t>(ElementCount(shape)));
     for (float& v : numbers) v = mean + values.Next(spread);
-    tensors.push_back({std::move(name), o.dtype, std::move(shape),
-                       Encode(numbers, o.dtype)});
+    tensors.push_back(
+        {std::move(name), o.dtype, std::move(shape), Encode(numbers, o.dtype)});
   };
   const float spread = 1.0f / std::sqrt(static_cast<float>(o.hidden));
   add("model.embed_tokens.weight", {kTinyVocabulary, o.hidden}, 0, 1);

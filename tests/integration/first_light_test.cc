@@ -1,0 +1,146 @@
+// The demo's path from the command line to a perplexity, on the bundled model.
+#include <signal.h>
+
+#include <cmath>
+#include <filesystem>
+#include <memory>
+#include <string>
+
+#include "base/file.h"
+#include "base/sha256.h"
+#include "gmock/gmock.h"
+#include "nlohmann/json.hpp"
+#include "tests/integration/process.h"
+#include "tests/testing/status_matchers.h"
+#include "tests/testing/temp_dir.h"
+
+namespace quantd {
+namespace {
+
+using ::quantd::test::CommandResult;
+using ::quantd::test::DemoModel;
+using ::quantd::test::RunQuantctl;
+using ::quantd::test::ServerProcess;
+using ::quantd::test::TempDir;
+using ::testing::HasSubstr;
+
+class FirstLightTest : public testing::Test {
+ protected:
+  void SetUp() override {
+    ASSERT_OK_AND_ASSIGN(server_, ServerProcess::Start(data_.File("data")));
+  }
+
+  CommandResult Ctl(const std::vector<std::string>& args) {
+    return RunQuantctl(server_->address(), args);
+  }
+
+  // Runs a command that must succeed and returns its output.
+  std::string Ok(const std::vector<std::string>& args) {
+    const CommandResult result = Ctl(args);
+    EXPECT_EQ(result.exit_code, 0)
+        << testing::PrintToString(args) << result.err << server_->Log();
+    return result.out;
+  }
+
+  nlohmann::json Evaluate(const std::string& target) {
+    const std::string out = Ok({"evaluate", target, "--metric", "ppl/gptq-256",
+                                "--text", DemoModel() + "/eval.txt",
+                                "--max-windows", "60", "--wait", "--json"});
+    auto json = nlohmann::json::parse(out, nullptr, false);
+    EXPECT_TRUE(json.is_object()) << out;
+    return json;
+  }
+
+  TempDir data_;
+  std::unique_ptr<ServerProcess> server_;
+};
+
+TEST_F(FirstLightTest, QuantizeEvaluateCompareDownload) {
+  Ok({"models", "add", "demo", DemoModel()});
+  Ok({"quantize", "demo", "--method", "rtn", "--set", "bits=2", "--name",
+      "demo-rtn2", "--wait"});
+  Ok({"quantize", "demo", "--method", "gptq", "--set", "bits=2", "--set",
+      "group_size=64", "--calibration", DemoModel() + "/calibration.txt",
+      "--windows", "32", "--name", "demo-gptq2", "--wait"});
+  const nlohmann::json original = Evaluate("demo");
+  const nlohmann::json rtn = Evaluate("demo-rtn2");
+  const nlohmann::json gptq = Evaluate("demo-gptq2");
+  ASSERT_TRUE(gptq.contains("perplexity"));
+  EXPECT_EQ(original["windows"], 60);
+  EXPECT_EQ(original["scored_tokens"], 60 * 255);
+  EXPECT_EQ(original["tag"], rtn["tag"]);
+  EXPECT_LT(original["perplexity"], gptq["perplexity"]);
+  EXPECT_LT(gptq["perplexity"], rtn["perplexity"]);
+  EXPECT_GT(original["perplexity_error_clustered"], 0);
+  EXPECT_NEAR(gptq["bits_per_weight"], 2 + 18.0 / 64, 0.01);
+  EXPECT_LT(gptq["size_bytes"], original["size_bytes"]);
+
+  const auto comparison = nlohmann::json::parse(
+      Ok({"compare", "demo", "demo-gptq2", "--json"}), nullptr, false);
+  ASSERT_TRUE(comparison.is_object());
+  EXPECT_NEAR(
+      comparison["ratio"],
+      gptq["perplexity"].get<double>() / original["perplexity"].get<double>(),
+      1e-9);
+
+  const std::string target = data_.File("download");
+  Ok({"artifacts", "get", "demo-gptq2", target});
+  ASSERT_OK_AND_ASSIGN(const std::string summary,
+                       ReadFile(target + "/quantd.json"));
+  EXPECT_EQ(nlohmann::json::parse(summary)["recipe"]["name"], "gptq");
+  EXPECT_TRUE(std::filesystem::exists(target + "/tokenizer.json"));
+  EXPECT_TRUE(
+      std::filesystem::exists(target + "/model.safetensors.index.json"));
+
+  EXPECT_THAT(Ok({"jobs", "list"}), HasSubstr("SUCCEEDED"));
+  EXPECT_THAT(Ok({"report", "demo"}), HasSubstr("demo-gptq2"));
+  EXPECT_EQ(server_->Stop(SIGTERM), 0) << "drains";
+}
+
+TEST_F(FirstLightTest, EqualRequestsMakeEqualArtifacts) {
+  Ok({"models", "add", "demo", DemoModel()});
+  std::string digests[2];
+  for (int i = 0; i < 2; ++i) {
+    const std::string name = "copy" + std::to_string(i);
+    Ok({"quantize", "demo", "--method", "gptq", "--set", "bits=3",
+        "--calibration", DemoModel() + "/calibration.txt", "--windows", "8",
+        "--threads", std::to_string(i + 1), "--name", name, "--wait"});
+    const auto json = nlohmann::json::parse(
+        Ok({"artifacts", "show", name, "--json"}), nullptr, false);
+    ASSERT_TRUE(json.is_object());
+    digests[i] = json["digest"];
+  }
+  EXPECT_EQ(digests[0], digests[1]);
+}
+
+TEST_F(FirstLightTest, MistakesHaveExitCodesAndNames) {
+  Ok({"models", "add", "demo", DemoModel()});
+  CommandResult result = Ctl({"models", "show", "nothing"});
+  EXPECT_EQ(result.exit_code, 3);
+  EXPECT_THAT(result.err, HasSubstr("nothing"));
+  result = Ctl({"quantize", "demo", "--method", "rtn", "--set", "bits=9"});
+  EXPECT_EQ(result.exit_code, 2);
+  EXPECT_THAT(result.err, HasSubstr("bits"));
+  result = Ctl({"quantize", "demo", "--method", "gptq"});
+  EXPECT_EQ(result.exit_code, 2);
+  EXPECT_THAT(result.err, HasSubstr("calibration"));
+  result = Ctl({"quantize", "demo", "--method", "rtn", "--set", "group_size=96",
+                "--wait"});
+  EXPECT_EQ(result.exit_code, 2) << result.err;
+  EXPECT_THAT(result.err, HasSubstr("96 does not divide the 128"));
+  result = Ctl({"models", "add", "broken", data_.path()});
+  EXPECT_EQ(result.exit_code, 3) << result.err;
+  EXPECT_THAT(result.err, HasSubstr("config.json"));
+  EXPECT_EQ(RunQuantctl("127.0.0.1:1", {"--timeout", "2s", "models", "list"})
+                .exit_code,
+            4);
+}
+
+TEST_F(FirstLightTest, SecondServerOnTheSameDirectoryIsRefused) {
+  const auto second = ServerProcess::Start(data_.File("data"));
+  EXPECT_THAT(second, test::StatusIs(absl::StatusCode::kInternal,
+                                     HasSubstr(data_.File("data"))));
+}
+
+}  // namespace
+}  // namespace quantd
