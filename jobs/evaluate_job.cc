@@ -1,0 +1,145 @@
+#include "jobs/evaluate_job.h"
+
+#include <memory>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
+#include "absl/time/time.h"
+#include "base/status_macros.h"
+#include "base/version.h"
+#include "evaluators/evaluator.h"
+#include "evaluators/scorer.h"
+#include "jobs/run_context.h"
+#include "models/checkpoint.h"
+#include "models/model.h"
+#include "models/tokenizer.h"
+#include "nlohmann/json.hpp"
+
+namespace quantd {
+namespace {
+
+// One metric of the job: its evaluator and the windows it wants.
+struct MetricRun {
+  std::string name;
+  std::unique_ptr<Evaluator> evaluator;
+  std::vector<ScoreRequest> requests;
+};
+
+absl::StatusOr<std::vector<MetricRun>> PrepareMetrics(
+    const v1::EvaluateSpec& spec, absl::string_view text,
+    const Tokenizer& tokenizer, const ModelDescription& model,
+    ExecutionContext& context) {
+  std::vector<MetricRun> runs;
+  EvaluatorOptions options;
+  options.max_windows = spec.max_windows();
+  for (const std::string& metric : spec.metrics()) {
+    MetricRun run;
+    run.name = metric;
+    ASSIGN_OR_RETURN(run.evaluator, NewEvaluator(metric, options));
+    ASSIGN_OR_RETURN(run.requests, run.evaluator->Requests(text, tokenizer));
+    if (!run.requests.empty() &&
+        run.requests[0].tokens.size() >
+            static_cast<size_t>(model.context_tokens)) {
+      context.ReportWarning(absl::StrCat(
+          metric, ": windows of ", run.requests[0].tokens.size(),
+          " tokens exceed the model's context of ", model.context_tokens));
+    }
+    runs.push_back(std::move(run));
+  }
+  return runs;
+}
+
+// Bits per weight that the checkpoint says of itself; 0 for an original.
+double BitsPerWeightOf(const Checkpoint& checkpoint) {
+  const auto quantization = checkpoint.config().find("quantization_config");
+  if (quantization == checkpoint.config().end() || !quantization->is_object()) {
+    return 0;
+  }
+  const auto bits = quantization->find("bits_per_weight");
+  return bits != quantization->end() && bits->is_number() ? bits->get<double>()
+                                                          : 0;
+}
+
+}  // namespace
+
+absl::StatusOr<v1::AttemptSuccess> RunEvaluateJob(
+    const v1::Assignment& assignment, ExecutionContext& context) {
+  const absl::Time start = absl::Now();
+  const v1::JobSpec& spec = assignment.job().spec();
+  ApplyComputeType(spec, context);
+  ProgressUpdate progress;
+  progress.phase = "load";
+  context.ReportProgress(progress);
+  ASSIGN_OR_RETURN(std::shared_ptr<const Checkpoint> checkpoint,
+                   Checkpoint::Open(assignment.input_directory()));
+  ASSIGN_OR_RETURN(const std::unique_ptr<Tokenizer> tokenizer,
+                   LoadTokenizer(assignment.input_directory()));
+  ASSIGN_OR_RETURN(const std::unique_ptr<Model> model, Model::Open(checkpoint));
+  ASSIGN_OR_RETURN(const std::string text, ReadAssignedText(assignment));
+  ASSIGN_OR_RETURN(std::vector<MetricRun> runs,
+                   PrepareMetrics(spec.evaluate(), text, *tokenizer,
+                                  model->description(), context));
+  ASSIGN_OR_RETURN(Scorer scorer, Scorer::Load(*model, context));
+
+  size_t total = 0;
+  for (const MetricRun& run : runs) total += run.requests.size();
+  size_t before = 0;
+  uint64_t tokens = 0;
+  const absl::Time scoring_start = absl::Now();
+  v1::AttemptSuccess success;
+  v1::Evaluation& evaluation = *success.mutable_evaluation();
+  for (MetricRun& run : runs) {
+    RETURN_IF_ERROR(scorer.Score(
+        run.requests, static_cast<int>(spec.evaluate().batch_windows()),
+        [&](size_t index, absl::Span<const double> nll) {
+          return run.evaluator->Fold(index, nll);
+        },
+        [&](size_t done) {
+          progress.phase = "evaluate";
+          progress.done = before + done;
+          progress.total = total;
+          progress.fraction =
+              static_cast<double>(before + done) / static_cast<double>(total);
+          progress.detail = run.name;
+          context.ReportProgress(progress);
+        },
+        context));
+    for (const ScoreRequest& request : run.requests) {
+      tokens += request.tokens.size();
+    }
+    before += run.requests.size();
+    RETURN_IF_ERROR(run.evaluator->Report(&evaluation));
+  }
+  const double scoring = absl::ToDoubleSeconds(absl::Now() - scoring_start);
+
+  evaluation.set_target(assignment.input_name());
+  evaluation.set_target_digest(assignment.input_digest());
+  evaluation.set_target_size_bytes(checkpoint->tensor_bytes());
+  evaluation.set_bits_per_weight(BitsPerWeightOf(*checkpoint));
+  evaluation.set_wall_seconds(absl::ToDoubleSeconds(absl::Now() - start));
+  evaluation.set_tokens_per_second(
+      scoring > 0 ? static_cast<double>(tokens) / scoring : 0);
+  auto& record = *evaluation.mutable_context();
+  record["quantd_version"] = std::string(Version());
+  record["device"] = std::string(context.device().name());
+  record["threads"] = absl::StrCat(context.device().pool().threads());
+  GemmArgs probe;
+  probe.m = probe.n = probe.k = 1;
+  probe.compute = context.compute_type();
+  record["gemm"] = context.device().gemm_name(probe);
+  record["weights_digest"] = checkpoint->digest();
+
+  v1::JobResult& result = *success.mutable_result();
+  result.set_wall_seconds(evaluation.wall_seconds());
+  for (const v1::PerplexityReport& report : evaluation.perplexities()) {
+    (*result.mutable_metrics())[report.tag().convention()] =
+        report.perplexity();
+  }
+  (*result.mutable_metrics())["tokens_per_second"] =
+      evaluation.tokens_per_second();
+  return success;
+}
+
+}  // namespace quantd

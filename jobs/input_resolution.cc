@@ -1,0 +1,257 @@
+#include "jobs/input_resolution.h"
+
+#include <algorithm>
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/strip.h"
+#include "base/status_macros.h"
+#include "jobs/job_files.h"
+#include "jobs/job_id.h"
+#include "proto/field_rules.h"
+#include "quantd/v1/artifact.pb.h"
+#include "quantd/v1/dataset.pb.h"
+#include "quantd/v1/model.pb.h"
+
+namespace quantd {
+namespace {
+
+absl::Status Missing(absl::string_view field, absl::string_view kind,
+                     absl::string_view name) {
+  return absl::NotFoundError(
+      absl::StrCat(field, ": no ", kind, " named \"", name, "\""));
+}
+
+absl::StatusOr<bool> Exists(const MetadataStore& store, Table table,
+                            absl::string_view id) {
+  const absl::Status status = store.GetBytes(table, id).status();
+  if (status.ok()) return true;
+  if (absl::IsNotFound(status)) return false;
+  return status;
+}
+
+// "models/x" or "x" -> "models/x", which must exist.
+absl::Status ResolveOne(const MetadataStore& store, Table table,
+                        absl::string_view collection, absl::string_view kind,
+                        absl::string_view field, std::string* name) {
+  const std::string prefix = absl::StrCat(collection, "/");
+  const std::string id(absl::StripPrefix(*name, prefix));
+  if (id.empty() || absl::StrContains(id, "/")) {
+    return InvalidField(field, absl::StrCat("\"", *name, "\" is no name of a ",
+                                            kind, " (", prefix, "{id})"));
+  }
+  ASSIGN_OR_RETURN(bool exists, Exists(store, table, id));
+  if (!exists) return Missing(field, kind, *name);
+  *name = absl::StrCat(prefix, id);
+  return absl::OkStatus();
+}
+
+constexpr char kTargetField[] = "spec.evaluate.target";
+
+// A job whose output is read: it must make one, and if it has ended well the
+// output must still be there. A job that ended badly is fine here: it fails
+// its dependents the same way whether it ended before or after they came.
+absl::Status CheckProducer(const MetadataStore& store, absl::string_view id,
+                           absl::string_view field) {
+  v1::Job job;
+  if (absl::Status status = store.Get(Table::kJobs, id, &job); !status.ok()) {
+    return absl::IsNotFound(status) ? Missing(field, "job", JobName(id))
+                                    : status;
+  }
+  if (!job.spec().has_quantize()) {
+    return InvalidField(field, absl::StrCat(job.name(), " makes no artifact"));
+  }
+  if (job.state() == v1::SUCCEEDED) {
+    const std::string artifact(
+        absl::StripPrefix(job.result().artifact(), "artifacts/"));
+    ASSIGN_OR_RETURN(bool exists, Exists(store, Table::kArtifacts, artifact));
+    if (!exists) return Missing(field, "artifact", job.result().artifact());
+  }
+  return absl::OkStatus();
+}
+
+absl::Status ResolveTarget(const MetadataStore& store, JobProducing producing,
+                           v1::JobSpec* spec) {
+  std::string& target = *spec->mutable_evaluate()->mutable_target();
+  if (absl::StartsWith(target, "models/")) {
+    return ResolveOne(store, Table::kModels, "models", "model", kTargetField,
+                      &target);
+  }
+  if (absl::StartsWith(target, "jobs/")) {
+    ASSIGN_OR_RETURN(std::string id, Annotate(JobIdOf(target), kTargetField));
+    RETURN_IF_ERROR(CheckProducer(store, id, kTargetField));
+    spec->add_after(JobName(id));
+    return absl::OkStatus();
+  }
+  const bool is_artifact = absl::StartsWith(target, "artifacts/");
+  const std::string id(absl::StripPrefix(target, "artifacts/"));
+  if (id.empty() || absl::StrContains(id, "/")) {
+    return InvalidField(kTargetField,
+                        absl::StrCat("\"", target,
+                                     "\" is no models/{id}, artifacts/{id}, "
+                                     "jobs/{id} or bare id"));
+  }
+  // Asked before the tables: a job that ends in between has its artifact in
+  // the table before it stops being live.
+  const std::optional<std::string> producer = producing(id);
+  if (!is_artifact) {
+    ASSIGN_OR_RETURN(bool is_model, Exists(store, Table::kModels, id));
+    if (is_model) {
+      target = absl::StrCat("models/", id);
+      return absl::OkStatus();
+    }
+  }
+  ASSIGN_OR_RETURN(bool exists, Exists(store, Table::kArtifacts, id));
+  if (exists) {
+    target = absl::StrCat("artifacts/", id);
+    return absl::OkStatus();
+  }
+  if (producer.has_value()) {
+    target = JobName(*producer);
+    spec->add_after(target);
+    return absl::OkStatus();
+  }
+  return Missing(kTargetField,
+                 is_artifact ? "artifact" : "model, artifact or job output",
+                 target);
+}
+
+absl::Status ResolveAfter(const MetadataStore& store, v1::JobSpec* spec) {
+  for (std::string& name : *spec->mutable_after()) {
+    ASSIGN_OR_RETURN(std::string id, Annotate(JobIdOf(name), "spec.after"));
+    ASSIGN_OR_RETURN(bool exists, Exists(store, Table::kJobs, id));
+    if (!exists) return Missing("spec.after", "job", name);
+    name = JobName(id);
+  }
+  auto& after = *spec->mutable_after();
+  std::sort(after.begin(), after.end());
+  after.erase(std::unique(after.begin(), after.end()), after.end());
+  return absl::OkStatus();
+}
+
+absl::Status PrepareDataset(const MetadataStore& store,
+                            const ArtifactStore& artifacts,
+                            absl::string_view name,
+                            v1::Assignment* assignment) {
+  v1::Dataset dataset;
+  RETURN_IF_ERROR(
+      Annotate(store.Get(Table::kDatasets, absl::StripPrefix(name, "datasets/"),
+                         &dataset),
+               name));
+  RETURN_IF_ERROR(Annotate(artifacts.Verify(dataset.digest()), name));
+  ASSIGN_OR_RETURN(std::string path, artifacts.PathOf(dataset.digest()));
+  assignment->set_dataset_path(path);
+  assignment->set_dataset_digest(dataset.digest());
+  return absl::OkStatus();
+}
+
+absl::Status PrepareModel(const MetadataStore& store, absl::string_view name,
+                          v1::Assignment* assignment) {
+  v1::Model model;
+  RETURN_IF_ERROR(Annotate(
+      store.Get(Table::kModels, absl::StripPrefix(name, "models/"), &model),
+      name));
+  assignment->set_input_directory(model.path());
+  assignment->set_input_name(std::string(name));
+  assignment->set_input_digest(model.digest());
+  return absl::OkStatus();
+}
+
+absl::Status PrepareArtifact(const MetadataStore& store,
+                             const ArtifactStore& artifacts, JobFiles& files,
+                             absl::string_view name,
+                             v1::Assignment* assignment) {
+  v1::Artifact artifact;
+  RETURN_IF_ERROR(
+      Annotate(store.Get(Table::kArtifacts,
+                         absl::StripPrefix(name, "artifacts/"), &artifact),
+               name));
+  ASSIGN_OR_RETURN(std::string directory,
+                   Annotate(files.MaterialiseInput(artifact, artifacts), name));
+  assignment->set_input_directory(directory);
+  assignment->set_input_name(std::string(name));
+  assignment->set_input_digest(artifact.digest());
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+absl::Status ResolveNames(const MetadataStore& store, JobProducing producing,
+                          v1::JobSpec* spec) {
+  if (spec->has_quantize()) {
+    v1::QuantizeSpec& quantize = *spec->mutable_quantize();
+    RETURN_IF_ERROR(ResolveOne(store, Table::kModels, "models", "model",
+                               "spec.quantize.model",
+                               quantize.mutable_model()));
+    if (!quantize.calibration().dataset().empty()) {
+      RETURN_IF_ERROR(
+          ResolveOne(store, Table::kDatasets, "datasets", "dataset",
+                     "spec.quantize.calibration.dataset",
+                     quantize.mutable_calibration()->mutable_dataset()));
+    }
+  }
+  if (spec->has_evaluate()) {
+    RETURN_IF_ERROR(ResolveTarget(store, producing, spec));
+    RETURN_IF_ERROR(ResolveOne(store, Table::kDatasets, "datasets", "dataset",
+                               "spec.evaluate.dataset",
+                               spec->mutable_evaluate()->mutable_dataset()));
+  }
+  return ResolveAfter(store, spec);
+}
+
+absl::StatusOr<std::vector<std::string>> ResourcesRead(
+    const MetadataStore& store, const v1::JobSpec& spec) {
+  std::vector<std::string> reads;
+  if (spec.has_quantize()) {
+    reads.push_back(spec.quantize().model());
+    if (!spec.quantize().calibration().dataset().empty()) {
+      reads.push_back(spec.quantize().calibration().dataset());
+    }
+  }
+  if (spec.has_evaluate()) {
+    reads.push_back(spec.evaluate().dataset());
+    reads.push_back(spec.evaluate().target());
+    if (auto id = JobIdOf(spec.evaluate().target());
+        id.ok() && absl::StartsWith(spec.evaluate().target(), "jobs/")) {
+      v1::Job producer;
+      const absl::Status status = store.Get(Table::kJobs, *id, &producer);
+      if (status.ok()) {
+        reads.push_back(
+            absl::StrCat("artifacts/", producer.spec().quantize().output_id()));
+      } else if (!absl::IsNotFound(status)) {
+        return status;
+      }
+    }
+  }
+  return reads;
+}
+
+absl::Status PrepareInputs(const MetadataStore& store,
+                           const ArtifactStore& artifacts, JobFiles& files,
+                           const v1::Job& job, v1::Assignment* assignment) {
+  if (job.spec().has_quantize()) {
+    const v1::QuantizeSpec& spec = job.spec().quantize();
+    *assignment->mutable_recipe() = spec.recipe();
+    RETURN_IF_ERROR(PrepareModel(store, spec.model(), assignment));
+    if (spec.calibration().dataset().empty()) return absl::OkStatus();
+    return PrepareDataset(store, artifacts, spec.calibration().dataset(),
+                          assignment);
+  }
+  const v1::EvaluateSpec& spec = job.spec().evaluate();
+  RETURN_IF_ERROR(PrepareDataset(store, artifacts, spec.dataset(), assignment));
+  if (absl::StartsWith(spec.target(), "models/")) {
+    return PrepareModel(store, spec.target(), assignment);
+  }
+  std::string artifact = spec.target();
+  if (absl::StartsWith(artifact, "jobs/")) {
+    v1::Job producer;
+    RETURN_IF_ERROR(
+        Annotate(store.Get(Table::kJobs, absl::StripPrefix(artifact, "jobs/"),
+                           &producer),
+                 artifact));
+    artifact = producer.result().artifact();
+  }
+  return PrepareArtifact(store, artifacts, files, artifact, assignment);
+}
+
+}  // namespace quantd

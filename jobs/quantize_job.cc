@@ -1,0 +1,132 @@
+#include "jobs/quantize_job.h"
+
+#include <algorithm>
+#include <filesystem>
+#include <memory>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
+#include "absl/time/time.h"
+#include "base/file.h"
+#include "base/sha256.h"
+#include "base/status_macros.h"
+#include "jobs/run_context.h"
+#include "models/checkpoint.h"
+#include "models/model_description.h"
+#include "models/tokenizer.h"
+#include "quantizers/calibration.h"
+#include "quantizers/recipe_run.h"
+
+namespace quantd {
+namespace {
+
+// The longest window that calibration takes by default.
+constexpr int64_t kMaxDefaultWindow = 2048;
+
+absl::StatusOr<CalibrationWindows> LoadCalibration(
+    const v1::Assignment& assignment, const ModelDescription& model,
+    ExecutionContext& context) {
+  const v1::Calibration& options =
+      assignment.job().spec().quantize().calibration();
+  ASSIGN_OR_RETURN(const std::string text, ReadAssignedText(assignment));
+  ASSIGN_OR_RETURN(const std::unique_ptr<Tokenizer> tokenizer,
+                   LoadTokenizer(assignment.input_directory()));
+  ASSIGN_OR_RETURN(std::vector<int32_t> tokens, tokenizer->Encode(text));
+  if (tokenizer->adds_bos() && tokenizer->bos_id().has_value()) {
+    tokens.insert(tokens.begin(), *tokenizer->bos_id());
+  }
+  int64_t window = options.window_tokens();
+  if (window == 0) {
+    window = std::min<int64_t>(model.context_tokens, kMaxDefaultWindow);
+  } else if (window > model.context_tokens) {
+    context.ReportWarning(absl::StrCat("calibration windows of ", window,
+                                       " tokens exceed the model's "
+                                       "context of ",
+                                       model.context_tokens));
+  }
+  return DrawWindows(tokens, options.windows(), window, options.seed());
+}
+
+// Lists the files of the finished artifact with size and digest.
+absl::Status DescribeFiles(const std::string& directory,
+                           v1::Artifact* artifact) {
+  std::vector<std::string> names;
+  std::error_code error;
+  for (const auto& entry :
+       std::filesystem::directory_iterator(directory, error)) {
+    names.push_back(entry.path().filename().string());
+  }
+  if (error) return ErrnoToStatus(error.value(), "list", directory);
+  std::sort(names.begin(), names.end());
+  for (const std::string& name : names) {
+    const std::string path = absl::StrCat(directory, "/", name);
+    v1::ArtifactFile& file = *artifact->add_files();
+    file.set_path(name);
+    ASSIGN_OR_RETURN(*file.mutable_digest(), Sha256HexOfFile(path));
+    const uint64_t size = std::filesystem::file_size(path, error);
+    if (error) return ErrnoToStatus(error.value(), "stat", path);
+    file.set_size_bytes(size);
+    artifact->set_size_bytes(artifact->size_bytes() + size);
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+absl::StatusOr<v1::AttemptSuccess> RunQuantizeJob(
+    const v1::Assignment& assignment, ExecutionContext& context) {
+  const absl::Time start = absl::Now();
+  const v1::JobSpec& spec = assignment.job().spec();
+  ApplyComputeType(spec, context);
+  RecipeRun run;
+  ASSIGN_OR_RETURN(run.checkpoint,
+                   Checkpoint::Open(assignment.input_directory()));
+  run.recipe = assignment.recipe();
+  run.workspace = assignment.workspace();
+  run.provenance.source_name = assignment.input_name();
+  run.provenance.source_digest = run.checkpoint->digest();
+  if (run.recipe.needs_calibration()) {
+    ASSIGN_OR_RETURN(const ModelDescription model,
+                     DescribeModel(*run.checkpoint));
+    ASSIGN_OR_RETURN(run.calibration,
+                     LoadCalibration(assignment, model, context));
+    run.provenance.calibration_digest = assignment.dataset_digest();
+    run.provenance.calibration_seed = spec.quantize().calibration().seed();
+  }
+  ASSIGN_OR_RETURN(const RecipeOutcome outcome, RunRecipe(run, context));
+
+  v1::AttemptSuccess success;
+  success.set_artifact_directory(outcome.artifact_directory);
+  v1::Artifact& artifact = *success.mutable_artifact();
+  artifact.set_kind(v1::Artifact::COMPRESSED_CHECKPOINT);
+  artifact.set_source(assignment.input_name());
+  artifact.set_recipe(run.recipe.name());
+  artifact.set_bits_per_weight(outcome.bits_per_weight);
+  RETURN_IF_ERROR(DescribeFiles(outcome.artifact_directory, &artifact));
+
+  v1::JobResult& result = *success.mutable_result();
+  result.set_resumed_blocks(static_cast<uint32_t>(outcome.resumed_blocks));
+  result.set_wall_seconds(absl::ToDoubleSeconds(absl::Now() - start));
+  auto& metrics = *result.mutable_metrics();
+  metrics["bits_per_weight"] = outcome.bits_per_weight;
+  metrics["compressed_weights"] =
+      static_cast<double>(outcome.compressed_weights);
+  metrics["size_bytes"] = static_cast<double>(artifact.size_bytes());
+  double retries = 0;
+  double output_error = 0;
+  int measured = 0;
+  for (const LayerReport& layer : outcome.layers) {
+    retries += layer.damping_retries;
+    if (layer.output_error >= 0) {
+      output_error += layer.output_error;
+      ++measured;
+    }
+  }
+  metrics["damping_retries"] = retries;
+  if (measured > 0) metrics["mean_output_error"] = output_error / measured;
+  return success;
+}
+
+}  // namespace quantd

@@ -1,0 +1,32 @@
+#include "jobs/run_context.h"
+
+#include "absl/strings/str_cat.h"
+#include "base/file.h"
+#include "base/sha256.h"
+#include "base/status_macros.h"
+
+namespace quantd {
+
+void ApplyComputeType(const v1::JobSpec& spec, ExecutionContext& context) {
+  if (spec.compute_type() != "BF16") return;
+  if (!CpuHasBF16()) {
+    context.ReportWarning(
+        "compute_type BF16: this CPU has no bfloat16 dot products, F32 is "
+        "used");
+    return;
+  }
+  context.set_compute_type(ComputeType::kBF16);
+}
+
+absl::StatusOr<std::string> ReadAssignedText(const v1::Assignment& assignment) {
+  ASSIGN_OR_RETURN(std::string text, ReadFile(assignment.dataset_path()));
+  const std::string digest = Sha256Hex(text);
+  if (digest != assignment.dataset_digest()) {
+    return absl::DataLossError(absl::StrCat(assignment.dataset_path(),
+                                            ": digest ", digest, ", expected ",
+                                            assignment.dataset_digest()));
+  }
+  return text;
+}
+
+}  // namespace quantd

@@ -1,0 +1,45 @@
+// How a server is set up. The defaults here are the only ones; the command
+// line (command_line.h) shows and changes them.
+#ifndef QUANTD_SERVER_SERVER_OPTIONS_H_
+#define QUANTD_SERVER_SERVER_OPTIONS_H_
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/time/time.h"
+#include "jobs/executor.h"
+#include "server/json_log.h"
+
+namespace quantd {
+
+struct ServerOptions {
+  // Holds everything the server keeps; created if absent.
+  std::string data_directory;
+  std::string listen = "127.0.0.1:50151";
+  // Where /metrics is served; empty = nowhere.
+  std::string metrics_listen = "127.0.0.1:9464";
+  // Jobs that run at once.
+  int slots = 1;
+  // A worker that is silent for so long has lost its attempt.
+  absl::Duration lease = absl::Seconds(15);
+  LogLevel log_level = LogLevel::kInfo;
+  // Directories below which models may be registered; empty = anywhere.
+  std::vector<std::string> model_roots;
+  // Allows addresses that other machines reach. There is no authentication.
+  bool insecure_listen = false;
+  // Time that running jobs get on shutdown before their workers are stopped.
+  absl::Duration drain = absl::Seconds(10);
+
+  // Started as "<worker_binary> worker ...".
+  std::string worker_binary = "/proc/self/exe";
+  // Replaces the local executor in tests. The argument is where workers reach
+  // the server.
+  std::function<std::unique_ptr<Executor>(const std::string& server_address)>
+      executor_factory;
+};
+
+}  // namespace quantd
+
+#endif  // QUANTD_SERVER_SERVER_OPTIONS_H_

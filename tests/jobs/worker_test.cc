@@ -1,0 +1,222 @@
+#include "jobs/worker.h"
+
+#include <grpcpp/grpcpp.h>
+
+#include <deque>
+#include <functional>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/base/thread_annotations.h"
+#include "absl/synchronization/mutex.h"
+#include "absl/time/clock.h"
+#include "absl/time/time.h"
+#include "base/sha256.h"
+#include "gmock/gmock.h"
+#include "google/protobuf/util/message_differencer.h"
+#include "gtest/gtest.h"
+#include "quantd/v1/worker.grpc.pb.h"
+#include "tests/testing/status_matchers.h"
+#include "tests/testing/temp_dir.h"
+
+namespace quantd {
+namespace {
+
+using ::testing::HasSubstr;
+using ::testing::SizeIs;
+
+// The server's side of an attempt: hands out one assignment and notes what it
+// is told.
+class FakeWorkerService : public v1::WorkerService::Service {
+ public:
+  grpc::Status ClaimAttempt(grpc::ServerContext* context,
+                            const v1::AttemptKey* key,
+                            v1::Assignment* assignment) override {
+    absl::MutexLock lock(&mutex_);
+    claims.push_back(*key);
+    *assignment = to_assign;
+    return claim_status;
+  }
+  grpc::Status Heartbeat(grpc::ServerContext* context,
+                         const v1::HeartbeatRequest* request,
+                         v1::HeartbeatResponse* response) override {
+    absl::MutexLock lock(&mutex_);
+    heartbeats.push_back(*request);
+    response->set_cancel(cancel);
+    return heartbeat_status;
+  }
+  grpc::Status ReportAttempt(grpc::ServerContext* context,
+                             const v1::ReportAttemptRequest* request,
+                             google::protobuf::Empty* response) override {
+    absl::MutexLock lock(&mutex_);
+    reports.push_back(*request);
+    if (report_statuses.empty()) return grpc::Status::OK;
+    grpc::Status status = report_statuses.front();
+    report_statuses.pop_front();
+    return status;
+  }
+
+  // Set before the worker starts, read after it has ended.
+  v1::Assignment to_assign;
+  grpc::Status claim_status;
+  bool cancel = false;
+  grpc::Status heartbeat_status;
+  std::deque<grpc::Status> report_statuses;
+  std::vector<v1::AttemptKey> claims;
+  std::vector<v1::HeartbeatRequest> heartbeats;
+  std::vector<v1::ReportAttemptRequest> reports;
+
+ private:
+  absl::Mutex mutex_;
+};
+
+class WorkerTest : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    grpc::ServerBuilder builder;
+    int port = 0;
+    builder.AddListeningPort("127.0.0.1:0", grpc::InsecureServerCredentials(),
+                             &port);
+    builder.RegisterService(&service_);
+    server_ = builder.BuildAndStart();
+    ASSERT_NE(server_, nullptr);
+    options_.server_address = "127.0.0.1:" + std::to_string(port);
+    options_.job = "jobs/01hf7yat000000000000000000";
+    options_.attempt = 7;
+    options_.token = "secret";
+
+    // An evaluation of the bundled model.
+    v1::Assignment& assignment = service_.to_assign;
+    assignment.mutable_job()->set_name(options_.job);
+    v1::JobSpec& spec = *assignment.mutable_job()->mutable_spec();
+    spec.set_threads(1);
+    spec.mutable_evaluate()->set_target("models/demo");
+    spec.mutable_evaluate()->add_metrics("ppl/gptq-64");
+    spec.mutable_evaluate()->set_batch_windows(1);
+    assignment.set_lease_seconds(0.3);
+    assignment.set_workspace(dir_.path());
+    const std::string model = QUANTD_SOURCE_DIR "/deploy/demo/demo-llama-1m";
+    assignment.set_input_directory(model);
+    assignment.set_input_name("models/demo");
+    assignment.set_dataset_path(model + "/eval.txt");
+    ASSERT_OK_AND_ASSIGN(*assignment.mutable_dataset_digest(),
+                         Sha256HexOfFile(assignment.dataset_path()));
+  }
+
+  void ExpectKey(const v1::AttemptKey& key) {
+    EXPECT_EQ(key.job(), options_.job);
+    EXPECT_EQ(key.attempt(), 7u);
+    EXPECT_EQ(key.token(), "secret");
+  }
+
+  void OnlyWindows(uint32_t count) {
+    service_.to_assign.mutable_job()
+        ->mutable_spec()
+        ->mutable_evaluate()
+        ->set_max_windows(count);
+  }
+
+  test::TempDir dir_;
+  FakeWorkerService service_;
+  std::unique_ptr<grpc::Server> server_;
+  WorkerOptions options_;
+};
+
+TEST_F(WorkerTest, RunsTheJobAndReportsItsResult) {
+  OnlyWindows(4);
+  EXPECT_EQ(RunWorkerMain(options_), kWorkerReported);
+  ASSERT_THAT(service_.claims, SizeIs(1));
+  ExpectKey(service_.claims[0]);
+  ASSERT_FALSE(service_.heartbeats.empty());
+  ExpectKey(service_.heartbeats.back().key());
+  EXPECT_GT(service_.heartbeats.back().memory_bytes(), 0u);
+  EXPECT_TRUE(service_.heartbeats.back().has_progress());
+  ASSERT_THAT(service_.reports, SizeIs(1));
+  ExpectKey(service_.reports[0].key());
+  ASSERT_TRUE(service_.reports[0].has_success())
+      << service_.reports[0].ShortDebugString();
+  const v1::AttemptSuccess& success = service_.reports[0].success();
+  EXPECT_GT(success.evaluation().perplexities(0).perplexity(), 1);
+  EXPECT_GT(success.result().peak_memory_bytes(), 0u);
+  EXPECT_GT(success.result().metrics().at("peak_anonymous_memory_bytes"), 0);
+  EXPECT_GE(success.result().peak_memory_bytes(),
+            success.result().metrics().at("peak_anonymous_memory_bytes"));
+}
+
+TEST_F(WorkerTest, ReportsTheErrorOfTheJob) {
+  service_.to_assign.set_input_directory("/no/such/model");
+  EXPECT_EQ(RunWorkerMain(options_), kWorkerReported);
+  ASSERT_THAT(service_.reports, SizeIs(1));
+  ASSERT_TRUE(service_.reports[0].has_error());
+  EXPECT_EQ(service_.reports[0].error().code(),
+            static_cast<int>(absl::StatusCode::kNotFound));
+  EXPECT_THAT(service_.reports[0].error().message(),
+              HasSubstr("/no/such/model"));
+}
+
+TEST_F(WorkerTest, ReportsAKindOfJobItCannotRun) {
+  service_.to_assign.mutable_job()->mutable_spec()->mutable_search();
+  EXPECT_EQ(RunWorkerMain(options_), kWorkerReported);
+  ASSERT_THAT(service_.reports, SizeIs(1));
+  EXPECT_EQ(service_.reports[0].error().code(),
+            static_cast<int>(absl::StatusCode::kUnimplemented));
+}
+
+TEST_F(WorkerTest, ACancelledJobStopsEarlyAndSaysSo) {
+  service_.cancel = true;
+  EXPECT_EQ(RunWorkerMain(options_), kWorkerReported);
+  ASSERT_THAT(service_.reports, SizeIs(1));
+  EXPECT_EQ(service_.reports[0].error().code(),
+            static_cast<int>(absl::StatusCode::kCancelled));
+}
+
+TEST_F(WorkerTest, AFencedWorkerStopsWithoutAReport) {
+  service_.heartbeat_status =
+      grpc::Status(grpc::StatusCode::ABORTED, "STALE_ATTEMPT");
+  EXPECT_EQ(RunWorkerMain(options_), kWorkerStale);
+  EXPECT_THAT(service_.reports, SizeIs(0));
+}
+
+TEST_F(WorkerTest, AServerThatIsSilentForALeaseStopsTheWorker) {
+  service_.heartbeat_status =
+      grpc::Status(grpc::StatusCode::UNAVAILABLE, "draining");
+  EXPECT_EQ(RunWorkerMain(options_), kWorkerStale);
+  EXPECT_GE(service_.heartbeats.size(), 3u);
+  EXPECT_THAT(service_.reports, SizeIs(0));
+}
+
+TEST_F(WorkerTest, AClaimThatIsRefusedEndsTheWorker) {
+  service_.claim_status =
+      grpc::Status(grpc::StatusCode::ABORTED, "STALE_ATTEMPT");
+  EXPECT_EQ(RunWorkerMain(options_), kWorkerStale);
+  service_.claim_status = grpc::Status(grpc::StatusCode::DATA_LOSS, "rotten");
+  EXPECT_EQ(RunWorkerMain(options_), kWorkerFailed);
+  EXPECT_THAT(service_.claims, SizeIs(2));
+  EXPECT_THAT(service_.heartbeats, SizeIs(0));
+}
+
+TEST_F(WorkerTest, AReportIsRepeatedUntilItIsAnswered) {
+  OnlyWindows(1);
+  service_.report_statuses = {
+      grpc::Status(grpc::StatusCode::UNAVAILABLE, "later"),
+      grpc::Status(grpc::StatusCode::UNAVAILABLE, "later")};
+  EXPECT_EQ(RunWorkerMain(options_), kWorkerReported);
+  ASSERT_THAT(service_.reports, SizeIs(3));
+  EXPECT_TRUE(google::protobuf::util::MessageDifferencer::Equals(
+      service_.reports[0], service_.reports[2]));
+}
+
+TEST_F(WorkerTest, AReportThatIsRefusedEndsTheWorker) {
+  OnlyWindows(1);
+  service_.report_statuses = {
+      grpc::Status(grpc::StatusCode::ABORTED, "STALE_ATTEMPT")};
+  EXPECT_EQ(RunWorkerMain(options_), kWorkerStale);
+  service_.report_statuses = {
+      grpc::Status(grpc::StatusCode::DATA_LOSS, "digest")};
+  EXPECT_EQ(RunWorkerMain(options_), kWorkerFailed);
+}
+
+}  // namespace
+}  // namespace quantd
