@@ -64,6 +64,7 @@ TEST(HighWaterMarkKeeperTest, TheLastSequenceIsOnDiskAfterTheEnd) {
   }
   ASSERT_OK_AND_ASSIGN(const std::optional<HighWaterMark> mark,
                        ReadHighWaterMark(path));
+  ASSERT_TRUE(mark.has_value());
   EXPECT_EQ(mark->sequence, 8u);
 }
 
