@@ -14,11 +14,11 @@
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
+#include "base/version.h"
 #include "jobs/worker.h"
 #include "server/command_line.h"
 #include "server/json_log.h"
 #include "server/quantd_server.h"
-#include "server/version.h"
 
 namespace quantd {
 namespace {
@@ -64,7 +64,7 @@ int WaitForSignal() {
 
 std::string Help() {
   return absl::StrCat(
-      "quantd ", QuantdVersion(),
+      "quantd ", Version(),
       ": compresses neural networks and proves what the compression cost\n\n"
       "  quantd serve --data-dir DIR [flags]   run the server\n"
       "  quantd worker ...                     run one attempt of a job "
@@ -101,7 +101,7 @@ int Serve(const std::vector<std::string>& args) {
     return kExitFailure;
   }
   log.Info("ready", "quantd is serving",
-           {{"version", QuantdVersion()},
+           {{"version", std::string(Version())},
             {"listen", options->listen},
             {"port", (*server)->port()},
             {"metrics_port", (*server)->metrics_port()},
@@ -133,7 +133,7 @@ int Main(std::vector<std::string> args) {
   if (command == "serve") return Serve(args);
   if (command == "worker") return Work(args);
   if (command == "--version" || command == "version") {
-    printf("quantd %s\n", QuantdVersion());
+    printf("quantd %s\n", std::string(Version()).c_str());
     return 0;
   }
   if (command == "--help" || command == "help") {

@@ -9,6 +9,7 @@
 #include "absl/time/clock.h"
 #include "base/file.h"
 #include "base/status_macros.h"
+#include "base/version.h"
 #include "grpcpp/ext/proto_server_reflection_plugin.h"
 #include "grpcpp/health_check_service_interface.h"
 #include "grpcpp/resource_quota.h"
@@ -34,7 +35,6 @@
 #include "server/server_gauges.h"
 #include "server/service_context.h"
 #include "server/serving_status.h"
-#include "server/version.h"
 #include "server/worker_service.h"
 #include "storage/artifact_store.h"
 #include "storage/metadata_store.h"
@@ -296,7 +296,7 @@ absl::Status QuantdServer::Impl::StartMetrics() {
       .Name("quantd_build_info")
       .Help("1, labelled with the build.")
       .Register(metrics_.registry())
-      .Add({{"version", QuantdVersion()}, {"compiler", __VERSION__}})
+      .Add({{"version", std::string(Version())}, {"compiler", __VERSION__}})
       .Set(1);
   gauges_ = std::make_unique<ServerGauges>(
       &metrics_.registry(), &context_,

@@ -1,19 +1,23 @@
 // quantctl version
+#include "base/version.h"
+
+#include <string>
+
 #include "client/command.h"
 #include "client/message_json.h"
 
 namespace quantd {
 namespace {
 
-class Version : public Command {
+class PrintVersion : public Command {
  public:
   void Define(CLI::App& app) override {}
 
   absl::StatusOr<ExitCode> Run(Session& session) override {
     if (session.json()) {
-      session.PrintJson(Json{{"version", QUANTD_VERSION}});
+      session.PrintJson(Json{{"version", std::string(Version())}});
     } else {
-      session.out() << "quantctl " << QUANTD_VERSION << "\n";
+      session.out() << "quantctl " << Version() << "\n";
     }
     return ExitCode::kOk;
   }
@@ -22,10 +26,10 @@ class Version : public Command {
 }  // namespace
 
 CommandGroup VersionCommands() {
-  return {
-      "",
-      "",
-      {{"version", "Print the version of this program", MakeCommand<Version>}}};
+  return {"",
+          "",
+          {{"version", "Print the version of this program",
+            MakeCommand<PrintVersion>}}};
 }
 
 }  // namespace quantd
