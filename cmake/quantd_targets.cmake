@@ -42,10 +42,8 @@ function(quantd_cc_test name)
   endif()
   add_executable(${name} ${ARG_SRCS})
   target_compile_options(${name} PRIVATE ${QUANTD_WARNINGS})
-  target_link_libraries(${name} PRIVATE ${ARG_DEPS} GTest::gmock_main)
-  target_compile_definitions(${name} PRIVATE
-    QUANTD_SOURCE_DIR="${PROJECT_SOURCE_DIR}"
-    QUANTD_BINARY_DIR="${CMAKE_BINARY_DIR}")
+  target_link_libraries(${name} PRIVATE
+    ${ARG_DEPS} quantd_project_paths GTest::gmock_main)
   add_test(NAME ${name} COMMAND ${name})
   set_tests_properties(${name} PROPERTIES
     TIMEOUT ${ARG_TIMEOUT} LABELS "${ARG_LABELS}")
@@ -74,7 +72,6 @@ function(quantd_cc_benchmark name)
   add_executable(${name} ${ARG_SRCS})
   target_compile_options(${name} PRIVATE ${QUANTD_WARNINGS})
   target_link_libraries(${name} PRIVATE
-    ${ARG_DEPS} benchmark::benchmark benchmark::benchmark_main)
-  target_compile_definitions(${name} PRIVATE
-    QUANTD_SOURCE_DIR="${PROJECT_SOURCE_DIR}")
+    ${ARG_DEPS} quantd_project_paths
+    benchmark::benchmark benchmark::benchmark_main)
 endfunction()

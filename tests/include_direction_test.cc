@@ -10,6 +10,7 @@
 
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "tests/testing/project_paths.h"
 
 namespace quantd {
 namespace {
@@ -39,7 +40,7 @@ const std::map<std::string, std::set<std::string>>& Allowed() {
   return table;
 }
 
-const fs::path kRoot = QUANTD_SOURCE_DIR;
+const fs::path kRoot = quantd::ProjectPath("");
 
 std::vector<fs::path> Sources(const std::string& folder) {
   std::vector<fs::path> sources;

@@ -8,6 +8,7 @@
 #include "benchmark/benchmark.h"
 #include "client/client.h"
 #include "tests/testing/in_process_server.h"
+#include "tests/testing/project_paths.h"
 
 namespace quantd {
 namespace {
@@ -27,7 +28,7 @@ void BM_CreateJob(benchmark::State& state) {
   Client client({address});
   v1::CreateModelRequest model;
   model.set_model_id("demo");
-  model.set_path(QUANTD_SOURCE_DIR "/deploy/demo/demo-llama-1m");
+  model.set_path(ProjectPath("deploy/demo/demo-llama-1m"));
   if (!client.CreateModel(model).ok()) {
     state.SkipWithError("the bundled model cannot be registered");
     return;

@@ -4,13 +4,14 @@
 #include "base/file.h"
 #include "benchmark/benchmark.h"
 #include "models/tokenizer.h"
+#include "tests/testing/project_paths.h"
 
 namespace quantd {
 namespace {
 
 // The bundled model's tokenizer over its evaluation text.
 void BM_Encode(benchmark::State& state) {
-  const std::string directory = QUANTD_SOURCE_DIR "/deploy/demo/demo-llama-1m";
+  const std::string directory = ProjectPath("deploy/demo/demo-llama-1m");
   const auto tokenizer = LoadTokenizer(directory);
   const auto text = ReadFile(directory + "/eval.txt");
   if (!tokenizer.ok() || !text.ok()) {

@@ -11,18 +11,17 @@
 #include "evaluators/perplexity_convention.h"
 #include "gmock/gmock.h"
 #include "models/tokenizer.h"
+#include "tests/testing/project_paths.h"
 #include "tests/testing/status_matchers.h"
 
 namespace quantd {
 namespace {
 
-constexpr char kShared[] = QUANTD_SOURCE_DIR "/../shared";
-
 class ReferencePerplexityTest : public testing::Test {
  protected:
   void SetUp() override {
-    text_path_ = std::string(kShared) + "/data/wikitext2_raw/wiki.test.raw";
-    model_path_ = std::string(kShared) + "/models/tiny-llama-7m";
+    text_path_ = SharedPath("data/wikitext2_raw/wiki.test.raw");
+    model_path_ = SharedPath("models/tiny-llama-7m");
     if (!std::filesystem::exists(text_path_)) {
       GTEST_SKIP() << "no WikiText-2 at " << text_path_;
     }

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "base/file.h"
+#include "tests/testing/project_paths.h"
 #include "tests/testing/status_matchers.h"
 
 // Each is the LLVMFuzzerTestOneInput of <name>_fuzzer.cc, renamed by the
@@ -37,7 +38,7 @@ constexpr Target kTargets[] = {
 
 constexpr int kMutationsPerTarget = 4000;
 
-std::string CorpusDirectory() { return QUANTD_SOURCE_DIR "/tests/fuzz/corpus"; }
+std::string CorpusDirectory() { return ProjectPath("tests/fuzz/corpus"); }
 
 // In name order, so that a failure is found again by its number.
 std::vector<std::string> ReadCorpus(const std::string& target) {

@@ -15,6 +15,7 @@
 #include "absl/time/time.h"
 #include "base/file.h"
 #include "nlohmann/json.hpp"
+#include "tests/testing/project_paths.h"
 
 extern char** environ;
 
@@ -67,7 +68,7 @@ std::string Unique(const std::string& stem) {
 
 CommandResult RunQuantctl(const std::string& server,
                           const std::vector<std::string>& args) {
-  std::vector<std::string> command = {QUANTD_BINARY_DIR "/quantctl", "--server",
+  std::vector<std::string> command = {BuildPath("quantctl"), "--server",
                                       server};
   command.insert(command.end(), args.begin(), args.end());
   const std::string out = Unique("out");
@@ -82,23 +83,16 @@ CommandResult RunQuantctl(const std::string& server,
   return result;
 }
 
-std::string DemoModel() {
-  return QUANTD_SOURCE_DIR "/deploy/demo/demo-llama-1m";
-}
+std::string DemoModel() { return ProjectPath("deploy/demo/demo-llama-1m"); }
 
 absl::StatusOr<std::unique_ptr<ServerProcess>> ServerProcess::Start(
     const std::string& data_directory,
     const std::vector<std::string>& more_flags) {
   std::unique_ptr<ServerProcess> server(new ServerProcess);
   server->log_path_ = Unique("log");
-  std::vector<std::string> command = {QUANTD_BINARY_DIR "/quantd",
-                                      "serve",
-                                      "--data-dir",
-                                      data_directory,
-                                      "--listen",
-                                      "127.0.0.1:0",
-                                      "--metrics-listen",
-                                      "127.0.0.1:0"};
+  std::vector<std::string> command = {
+      BuildPath("quantd"), "serve",       "--data-dir",       data_directory,
+      "--listen",          "127.0.0.1:0", "--metrics-listen", "127.0.0.1:0"};
   command.insert(command.end(), more_flags.begin(), more_flags.end());
   server->pid_ = Spawn(command, server->log_path_, server->log_path_);
   if (server->pid_ <= 0) return absl::InternalError("cannot start quantd");

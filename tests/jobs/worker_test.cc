@@ -18,6 +18,7 @@
 #include "google/protobuf/util/message_differencer.h"
 #include "gtest/gtest.h"
 #include "quantd/v1/worker.grpc.pb.h"
+#include "tests/testing/project_paths.h"
 #include "tests/testing/status_matchers.h"
 #include "tests/testing/temp_dir.h"
 
@@ -97,7 +98,7 @@ class WorkerTest : public ::testing::Test {
     spec.mutable_evaluate()->set_batch_windows(1);
     assignment.set_lease_seconds(0.3);
     assignment.set_workspace(dir_.path());
-    const std::string model = QUANTD_SOURCE_DIR "/deploy/demo/demo-llama-1m";
+    const std::string model = ProjectPath("deploy/demo/demo-llama-1m");
     assignment.set_input_directory(model);
     assignment.set_input_name("models/demo");
     assignment.set_dataset_path(model + "/eval.txt");

@@ -10,6 +10,7 @@
 #include "base/sha256.h"
 #include "kernels/float_formats.h"
 #include "nlohmann/json.hpp"
+#include "tests/testing/project_paths.h"
 #include "tests/testing/status_matchers.h"
 #include "tests/testing/temp_dir.h"
 
@@ -183,7 +184,7 @@ TEST_F(CheckpointTest, MissingFilesAreNotFoundByName) {
 }
 
 TEST_F(CheckpointTest, OpensThePublishedFixtures) {
-  const std::string fixtures = QUANTD_SOURCE_DIR "/../shared/fixtures";
+  const std::string fixtures = SharedPath("fixtures");
   if (!std::filesystem::exists(fixtures)) GTEST_SKIP() << "no " << fixtures;
   for (const auto& entry : std::filesystem::directory_iterator(fixtures)) {
     if (!entry.is_directory()) continue;

@@ -10,6 +10,7 @@
 
 #include "gmock/gmock.h"
 #include "models/model.h"
+#include "tests/testing/project_paths.h"
 #include "tests/testing/status_matchers.h"
 #include "tests/testing/temp_dir.h"
 #include "tests/testing/tiny_model.h"
@@ -27,7 +28,7 @@ class FixtureLogitsTest : public testing::TestWithParam<const char*> {};
 
 TEST_P(FixtureLogitsTest, MatchTheReferenceLibrary) {
   const std::string directory =
-      std::string(QUANTD_SOURCE_DIR "/../shared/fixtures/") + GetParam();
+      SharedPath(std::string("fixtures/") + GetParam());
   if (!std::filesystem::exists(directory)) {
     GTEST_SKIP() << "no fixture at " << directory;
   }

@@ -10,6 +10,7 @@
 #include "base/sha256.h"
 #include "models/tokenizer.h"
 #include "nlohmann/json.hpp"
+#include "tests/testing/project_paths.h"
 #include "tests/testing/status_matchers.h"
 
 namespace quantd::test {
@@ -17,12 +18,10 @@ namespace {
 
 using nlohmann::json;
 
-const char kShared[] = QUANTD_SOURCE_DIR "/../shared/";
-
 class GoldenTokenizerTest : public ::testing::TestWithParam<std::string> {};
 
 TEST_P(GoldenTokenizerTest, EncodesAsTheReferenceAndDecodesBack) {
-  const std::string directory = kShared + ("tokenizers/" + GetParam());
+  const std::string directory = SharedPath("tokenizers/" + GetParam());
   if (!std::filesystem::exists(directory)) GTEST_SKIP() << "no " << directory;
   ASSERT_OK_AND_ASSIGN(const auto tokenizer, LoadTokenizer(directory));
   ASSERT_OK_AND_ASSIGN(const std::string golden,
@@ -60,21 +59,20 @@ INSTANTIATE_TEST_SUITE_P(Published, GoldenTokenizerTest,
                          });
 
 TEST(PublishedTokenizerTest, PublishedMarkersAreRead) {
-  const std::string llama = std::string(kShared) + "tokenizers/llama3-bpe";
+  const std::string llama = SharedPath("tokenizers/llama3-bpe");
   if (!std::filesystem::exists(llama)) GTEST_SKIP() << "no " << llama;
   ASSERT_OK_AND_ASSIGN(const auto llama3, LoadTokenizer(llama));
   EXPECT_EQ(llama3->bos_id(), 128000);
   EXPECT_EQ(llama3->vocabulary_size(), 128256);
   EXPECT_FALSE(llama3->adds_bos());
-  ASSERT_OK_AND_ASSIGN(const auto qwen3, LoadTokenizer(std::string(kShared) +
-                                                       "tokenizers/qwen3-bpe"));
+  ASSERT_OK_AND_ASSIGN(const auto qwen3,
+                       LoadTokenizer(SharedPath("tokenizers/qwen3-bpe")));
   EXPECT_EQ(qwen3->bos_id(), std::nullopt);
   EXPECT_EQ(qwen3->eos_id(), 151645);
 }
 
 TEST(PublishedTokenizerTest, SentencePieceModelsAreRefusedByName) {
-  const std::string directory =
-      std::string(kShared) + "tokenizers/mistral-spm-bpe";
+  const std::string directory = SharedPath("tokenizers/mistral-spm-bpe");
   if (!std::filesystem::exists(directory)) GTEST_SKIP() << "no " << directory;
   EXPECT_THAT(LoadTokenizer(directory),
               StatusIs(absl::StatusCode::kUnimplemented,
@@ -97,12 +95,12 @@ std::string JoinRows(const std::string& raw) {
 }
 
 TEST(WikiTextTest, TokenCountsAreTheKnownOnes) {
-  const std::string model = std::string(kShared) + "models/tiny-llama-7m";
+  const std::string model = SharedPath("models/tiny-llama-7m");
   if (!std::filesystem::exists(model)) GTEST_SKIP() << "no " << model;
   ASSERT_OK_AND_ASSIGN(const auto tokenizer, LoadTokenizer(model));
   ASSERT_OK_AND_ASSIGN(
       const std::string raw,
-      ReadFile(std::string(kShared) + "data/wikitext2_raw/wiki.test.raw"));
+      ReadFile(SharedPath("data/wikitext2_raw/wiki.test.raw")));
   ASSERT_OK_AND_ASSIGN(const std::vector<int32_t> raw_ids,
                        tokenizer->Encode(raw));
   EXPECT_EQ(raw_ids.size(), 388798u);

@@ -12,12 +12,13 @@
 #include "jobs/executor.h"
 #include "tests/testing/grpc_matchers.h"
 #include "tests/testing/in_process_server.h"
+#include "tests/testing/project_paths.h"
 
 namespace quantd::test {
 
 // The checkpoint that the demo runs on.
 inline std::string DemoModelPath() {
-  return QUANTD_SOURCE_DIR "/deploy/demo/demo-llama-1m";
+  return ProjectPath("deploy/demo/demo-llama-1m");
 }
 
 inline grpc::Status RegisterDemoModel(InProcessServer& server,
