@@ -75,3 +75,12 @@ function(quantd_cc_benchmark name)
     ${ARG_DEPS} quantd_project_paths
     benchmark::benchmark benchmark::benchmark_main)
 endfunction()
+
+# quantd_cc_check(NAME SRCS ... DEPS ...): a program, built with the tests, that
+# holds files of the user's against a reference. Lands in <build>/NAME.
+function(quantd_cc_check name)
+  if(NOT QUANTD_BUILD_TESTS)
+    return()
+  endif()
+  quantd_cc_binary(${name} ${ARGN})
+endfunction()

@@ -27,6 +27,12 @@ absl::Status CheckRequest(const ScoreRequest& request) {
 }  // namespace
 
 absl::StatusOr<Scorer> Scorer::Load(const Model& model, ExecutionContext& ctx) {
+  if (!model.description().predicts_next_token) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        model.checkpoint().directory(), ": ", model.description().architecture,
+        " predicts masked tokens, not the next one, and has no likelihood of a "
+        "text"));
+  }
   Scorer scorer(&model);
   for (int k = 0; k < model.block_count(); ++k) {
     RETURN_IF_ERROR(ctx.CheckCancelled());
@@ -51,9 +57,11 @@ absl::StatusOr<std::vector<double>> Scorer::ScoreBatch(
       positions.push_back(static_cast<int64_t>(i) * length + target - 1);
     }
   }
-  ASSIGN_OR_RETURN(Tensor hidden, model_->Embed(tokens));
+  const auto sequences =
+      SequenceBatch::Uniform(static_cast<int64_t>(batch.size()), length);
+  ASSIGN_OR_RETURN(Tensor hidden, model_->Embed(tokens, sequences, ctx));
   for (const std::unique_ptr<Block>& block : blocks_) {
-    ASSIGN_OR_RETURN(hidden, block->Forward(hidden, length, ctx));
+    ASSIGN_OR_RETURN(hidden, block->Forward(hidden, sequences, ctx));
   }
   const int64_t vocabulary = model_->description().vocabulary_size;
   const int64_t chunk = std::max<int64_t>(1, kMaxLogits / vocabulary);

@@ -26,7 +26,8 @@ namespace quantd {
 
 class Scorer {
  public:
-  // Loads every block. `model` must outlive the scorer.
+  // Loads every block. `model` must outlive the scorer. InvalidArgument when
+  // the model does not predict next tokens.
   static absl::StatusOr<Scorer> Load(const Model& model, ExecutionContext& ctx);
 
   // `sink(index, nll)` receives the natural-log NLLs of request `index`'s

@@ -39,7 +39,7 @@ absl::StatusOr<std::vector<MetricRun>> PrepareMetrics(
     run.name = metric;
     ASSIGN_OR_RETURN(run.evaluator, NewEvaluator(metric, options));
     ASSIGN_OR_RETURN(run.requests, run.evaluator->Requests(text, tokenizer));
-    if (!run.requests.empty() &&
+    if (model.context_tokens > 0 && !run.requests.empty() &&
         run.requests[0].tokens.size() >
             static_cast<size_t>(model.context_tokens)) {
       context.ReportWarning(absl::StrCat(

@@ -39,8 +39,10 @@ absl::StatusOr<CalibrationWindows> LoadCalibration(
   }
   int64_t window = options.window_tokens();
   if (window == 0) {
-    window = std::min<int64_t>(model.context_tokens, kMaxDefaultWindow);
-  } else if (window > model.context_tokens) {
+    window = model.context_tokens == 0
+                 ? kMaxDefaultWindow
+                 : std::min<int64_t>(model.context_tokens, kMaxDefaultWindow);
+  } else if (model.context_tokens > 0 && window > model.context_tokens) {
     context.ReportWarning(absl::StrCat("calibration windows of ", window,
                                        " tokens exceed the model's "
                                        "context of ",

@@ -52,21 +52,93 @@ struct GemmArgs {
   ComputeType compute = ComputeType::kF32;
 };
 
-// Causal multi-head attention over `sequences` sequences of `tokens` tokens
-// that lie one after the other:
-//   out = softmax(scale * q k^T + causal mask) v   per head,
-// query head h reads key/value head h / (heads / kv_heads).
+// One sequence of an attention call. Query t is the (keys - queries + t)-th
+// token of the sequence.
+struct AttentionSequence {
+  int64_t queries = 0;
+  int64_t keys = 0;          // >= queries when causal
+  const float* q = nullptr;  // [queries, heads * head_dim]
+  const float* k = nullptr;  // [keys, kv_heads * head_dim]
+  const float* v = nullptr;  // as k
+  float* out = nullptr;      // as q
+};
+
+// Multi-head attention, every sequence on its own:
+//   s = scale * q k^T;  s = softcap * tanh(s / softcap) where softcap > 0;
+//   s += key_bias[head, key];  out = softmax(s over the visible keys) v.
+// Query head h reads key/value head h / (heads / kv_heads).
 struct AttentionArgs {
-  int64_t sequences = 0;
-  int64_t tokens = 0;
+  const AttentionSequence* sequences = nullptr;
+  int64_t sequence_count = 0;
   int64_t heads = 0;
   int64_t kv_heads = 0;
   int64_t head_dim = 0;
-  float scale = 1.0f;
-  const float* q = nullptr;  // [sequences * tokens, heads * head_dim]
-  const float* k = nullptr;  // [sequences * tokens, kv_heads * head_dim]
-  const float* v = nullptr;  // as k
-  float* out = nullptr;      // as q
+  float scale = 1.0f;    // > 0
+  bool causal = true;    // false: every query sees every key
+  int64_t window = 0;    // > 0: only the last `window` keys up to the query's
+  float softcap = 0.0f;  // 0: none
+  const float* key_bias = nullptr;  // [heads, key_bias_ld] or null
+  int64_t key_bias_ld = 0;          // >= the largest `keys`
+};
+
+// Rotates pairs of every head in place by an angle of the row's position.
+// Pair i is (i, i + rotary_dim / 2), or (2 i, 2 i + 1) when interleaved; the
+// head's other head_dim - rotary_dim elements stay.
+struct RotaryArgs {
+  float* x = nullptr;  // [rows, heads * head_dim]
+  int64_t rows = 0;
+  int64_t heads = 0;
+  int64_t head_dim = 0;
+  int64_t rotary_dim = 0;
+  bool interleaved = false;
+  const int32_t* positions = nullptr;  // [rows]
+  const float* cos = nullptr;          // [largest position + 1, rotary_dim / 2]
+  const float* sin = nullptr;
+};
+
+// Elementwise non-linearities of feed-forward layers.
+enum class Activation {
+  kIdentity,
+  kRelu,
+  kReluSquared,  // relu(x)^2
+  kSilu,         // x / (1 + exp(-x))
+  kGelu,         // x * Phi(x), by erf
+  kGeluTanh,     // 0.5 x (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3)))
+  kQuickGelu,    // x / (1 + exp(-1.702 x))
+  kTanh,
+  kSigmoid,
+};
+
+// Depthwise causal convolution over one sequence, then nothing else:
+//   y[t, c] = bias[c] + sum_j weight[c, j] * x[t - width + 1 + j, c],
+// where rows before the sequence come from `history`.
+struct CausalConvArgs {
+  int64_t tokens = 0;
+  int64_t channels = 0;
+  int64_t width = 0;
+  const float* x = nullptr;       // [tokens, channels]
+  const float* weight = nullptr;  // [channels, width]
+  const float* bias = nullptr;    // [channels] or null
+  float* history = nullptr;  // [width - 1, channels], replaced by the last rows
+  float* y = nullptr;        // [tokens, channels]
+};
+
+// The selective state space recurrence of one sequence (Gu and Dao 2023,
+// arXiv:2312.00752, algorithm 2), per channel c and state n:
+//   h[c, n] = exp(dt[t, c] a[c, n]) h[c, n] + dt[t, c] b[t, n] u[t, c]
+//   y[t, c] = sum_n c[t, n] h[c, n] + skip[c] u[t, c]
+struct SelectiveScanArgs {
+  int64_t tokens = 0;
+  int64_t channels = 0;
+  int64_t states = 0;
+  const float* u = nullptr;     // [tokens, channels]
+  const float* dt = nullptr;    // [tokens, channels]
+  const float* a = nullptr;     // [channels, states]
+  const float* b = nullptr;     // [tokens, states]
+  const float* c = nullptr;     // [tokens, states]
+  const float* skip = nullptr;  // [channels]
+  float* h = nullptr;           // [channels, states], read and replaced
+  float* y = nullptr;           // [tokens, channels]
 };
 
 // Codes of `bits` bits, little-endian bit stream per row: code j of a row
@@ -110,17 +182,29 @@ class Device {
   virtual void RmsNorm(const float* x, const float* weight, float eps,
                        int64_t rows, int64_t cols, float* y) = 0;
 
-  // Rotates pairs (i, i + head_dim / 2) of every head in place by the angle
-  // of the row's position: x[row, head, :], position = row % tokens,
-  // cos/sin [tokens, head_dim / 2].
-  virtual void Rotary(float* x, int64_t rows, int64_t heads, int64_t head_dim,
-                      int64_t tokens, const float* cos, const float* sin) = 0;
+  // y[r, :] = (x[r, :] - mean) / sqrt(variance + eps) * weight + bias, with
+  // the population variance; weight or bias may be null. y may be x.
+  virtual void LayerNorm(const float* x, const float* weight, const float* bias,
+                         float eps, int64_t rows, int64_t cols, float* y) = 0;
 
-  virtual void CausalAttention(const AttentionArgs& args) = 0;
+  virtual void Rotary(const RotaryArgs& args) = 0;
 
-  // y = silu(gate) * up, silu(x) = x / (1 + exp(-x)). y may be gate or up.
-  virtual void SiluMul(const float* gate, const float* up, int64_t count,
-                       float* y) = 0;
+  virtual void Attention(const AttentionArgs& args) = 0;
+
+  // y = activation(x). y may be x.
+  virtual void Activate(Activation activation, const float* x, int64_t count,
+                        float* y) = 0;
+
+  // y = activation(gate) * up. y may be gate or up.
+  virtual void ActivateMul(Activation activation, const float* gate,
+                           const float* up, int64_t count, float* y) = 0;
+
+  // x = cap * tanh(x / cap).
+  virtual void Softcap(float cap, int64_t count, float* x) = 0;
+
+  virtual void CausalConv(const CausalConvArgs& args) = 0;
+
+  virtual void SelectiveScan(const SelectiveScanArgs& args) = 0;
 
   // y += x.
   virtual void Add(const float* x, int64_t count, float* y) = 0;

@@ -1,10 +1,14 @@
 #include "models/config_reading.h"
 
+#include <cmath>
 #include <optional>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "base/status_macros.h"
+#include "nlohmann/json.hpp"
 
 namespace quantd {
 namespace {
@@ -16,115 +20,322 @@ constexpr int64_t kMaxSize = int64_t{1} << 20;
 constexpr int64_t kMaxHeads = 4096;
 constexpr int64_t kMaxVocabulary = int64_t{1} << 24;
 constexpr int64_t kMaxContext = int64_t{1} << 30;
+constexpr double kMaxFactor = 1e6;
 
-absl::Status ReadSize(const JsonReader& reader, absl::string_view key,
+absl::Status ReadInto(const JsonReader& reader, absl::string_view key,
                       int64_t max, int* out) {
   ASSIGN_OR_RETURN(const int64_t value, reader.GetInt(key, 1, max));
   *out = static_cast<int>(value);
   return absl::OkStatus();
 }
 
-absl::StatusOr<RopeDescription> ReadLlama3Scaling(const JsonReader& scaling,
-                                                  RopeDescription rope) {
-  rope.scaling = RopeDescription::Scaling::kLlama3;
-  ASSIGN_OR_RETURN(rope.factor, scaling.GetDouble("factor", 1.0, 1e6));
-  ASSIGN_OR_RETURN(rope.low_frequency_factor,
-                   scaling.GetDouble("low_freq_factor", 1e-6, 1e6));
-  ASSIGN_OR_RETURN(rope.high_frequency_factor,
-                   scaling.GetDouble("high_freq_factor", 1e-6, 1e6));
-  if (rope.high_frequency_factor <= rope.low_frequency_factor) {
-    return scaling.Fault("high_freq_factor", "must exceed low_freq_factor");
-  }
-  ASSIGN_OR_RETURN(rope.original_context,
-                   scaling.GetDouble("original_max_position_embeddings", 1.0,
-                                     static_cast<double>(kMaxContext)));
-  return rope;
+struct ActivationName {
+  absl::string_view name;
+  Activation activation;
+};
+
+constexpr ActivationName kActivationNames[] = {
+    {"silu", Activation::kSilu},
+    {"swish", Activation::kSilu},
+    {"gelu", Activation::kGelu},
+    {"gelu_python", Activation::kGelu},
+    {"gelu_new", Activation::kGeluTanh},
+    {"gelu_fast", Activation::kGeluTanh},
+    {"gelu_pytorch_tanh", Activation::kGeluTanh},
+    {"quick_gelu", Activation::kQuickGelu},
+    {"relu", Activation::kRelu},
+    {"relu2", Activation::kReluSquared},
+    {"tanh", Activation::kTanh},
+    {"sigmoid", Activation::kSigmoid},
+    {"linear", Activation::kIdentity},
+};
+
+// Fills in what the scaling type needs beyond theta and rotary_dim.
+using RopeReader = absl::Status (*)(const JsonReader& config,
+                                    const JsonReader& scaling,
+                                    RopeDescription* rope);
+
+absl::Status ReadFactor(const JsonReader& scaling, RopeDescription* rope) {
+  ASSIGN_OR_RETURN(rope->factor, scaling.GetDouble("factor", 1.0, kMaxFactor));
+  return absl::OkStatus();
 }
 
-absl::StatusOr<RopeDescription> NoScaling(const JsonReader&,
-                                          RopeDescription rope) {
-  return rope;
+absl::Status ReadNoScaling(const JsonReader&, const JsonReader&,
+                           RopeDescription*) {
+  return absl::OkStatus();
+}
+
+absl::Status ReadLinear(const JsonReader&, const JsonReader& scaling,
+                        RopeDescription* rope) {
+  rope->scaling = RopeDescription::Scaling::kLinear;
+  return ReadFactor(scaling, rope);
+}
+
+absl::Status ReadDynamic(const JsonReader&, const JsonReader& scaling,
+                         RopeDescription* rope) {
+  rope->scaling = RopeDescription::Scaling::kDynamic;
+  if (rope->rotary_dim <= 2) {
+    return scaling.Fault("rope_type",
+                         "dynamic scaling needs more than 2 rotary dimensions");
+  }
+  return ReadFactor(scaling, rope);
+}
+
+absl::Status ReadLlama3(const JsonReader&, const JsonReader& scaling,
+                        RopeDescription* rope) {
+  rope->scaling = RopeDescription::Scaling::kLlama3;
+  RETURN_IF_ERROR(ReadFactor(scaling, rope));
+  ASSIGN_OR_RETURN(rope->low_frequency_factor,
+                   scaling.GetDouble("low_freq_factor", 1e-6, kMaxFactor));
+  ASSIGN_OR_RETURN(rope->high_frequency_factor,
+                   scaling.GetDouble("high_freq_factor", 1e-6, kMaxFactor));
+  if (rope->high_frequency_factor <= rope->low_frequency_factor) {
+    return scaling.Fault("high_freq_factor", "must exceed low_freq_factor");
+  }
+  ASSIGN_OR_RETURN(rope->original_context,
+                   scaling.GetDouble("original_max_position_embeddings", 1.0,
+                                     static_cast<double>(kMaxContext)));
+  return absl::OkStatus();
+}
+
+absl::Status ReadYarn(const JsonReader&, const JsonReader& scaling,
+                      RopeDescription* rope) {
+  rope->scaling = RopeDescription::Scaling::kYarn;
+  RETURN_IF_ERROR(ReadFactor(scaling, rope));
+  ASSIGN_OR_RETURN(
+      rope->attention_factor,
+      scaling.GetDoubleOr("attention_factor",
+                          0.1 * std::log(rope->factor) + 1.0, 1e-6, 1e6));
+  ASSIGN_OR_RETURN(rope->beta_fast,
+                   scaling.GetDoubleOr("beta_fast", 32.0, 1e-6, kMaxFactor));
+  ASSIGN_OR_RETURN(rope->beta_slow,
+                   scaling.GetDoubleOr("beta_slow", 1.0, 1e-6, kMaxFactor));
+  if (rope->beta_fast < rope->beta_slow) {
+    return scaling.Fault("beta_fast", "must not be below beta_slow");
+  }
+  if (rope->theta <= 1.0) {
+    return scaling.Fault("rope_type", "yarn scaling needs a theta above 1");
+  }
+  ASSIGN_OR_RETURN(
+      rope->original_context,
+      scaling.GetDoubleOr("original_max_position_embeddings", rope->context,
+                          1.0, static_cast<double>(kMaxContext)));
+  return absl::OkStatus();
+}
+
+absl::StatusOr<std::vector<double>> ReadFactors(const JsonReader& scaling,
+                                                absl::string_view key,
+                                                size_t count) {
+  ASSIGN_OR_RETURN(const nlohmann::json* array, scaling.GetArray(key));
+  if (array->size() != count) {
+    return scaling.Fault(
+        key, absl::StrCat(array->size(), " factors for a rotation of ", count,
+                          " pairs"));
+  }
+  std::vector<double> factors;
+  for (const nlohmann::json& value : *array) {
+    if (!value.is_number() || !(value.get<double>() > 0) ||
+        !std::isfinite(value.get<double>())) {
+      return scaling.Fault(
+          key, absl::StrCat(DescribeJson(value), " is not a positive number"));
+    }
+    factors.push_back(value.get<double>());
+  }
+  return factors;
+}
+
+absl::Status ReadLongRope(const JsonReader& config, const JsonReader& scaling,
+                          RopeDescription* rope) {
+  rope->scaling = RopeDescription::Scaling::kLongRope;
+  const size_t pairs = static_cast<size_t>(rope->rotary_dim / 2);
+  ASSIGN_OR_RETURN(rope->short_factors,
+                   ReadFactors(scaling, "short_factor", pairs));
+  ASSIGN_OR_RETURN(rope->long_factors,
+                   ReadFactors(scaling, "long_factor", pairs));
+  // Phi-3 keeps the original context beside the scaling, and the ratio of the
+  // two contexts is the factor.
+  constexpr char kOriginal[] = "original_max_position_embeddings";
+  const JsonReader& holder = config.Has(kOriginal) ? config : scaling;
+  if (holder.Has(kOriginal)) {
+    ASSIGN_OR_RETURN(
+        rope->original_context,
+        holder.GetDouble(kOriginal, 2.0, static_cast<double>(kMaxContext)));
+    rope->factor = rope->context / rope->original_context;
+  } else {
+    rope->original_context = rope->context;
+    RETURN_IF_ERROR(ReadFactor(scaling, rope));
+  }
+  const double absent =
+      rope->factor <= 1.0 ? 1.0
+                          : std::sqrt(1 + std::log(rope->factor) /
+                                              std::log(rope->original_context));
+  ASSIGN_OR_RETURN(rope->attention_factor,
+                   scaling.GetDoubleOr("attention_factor", absent, 1e-6, 1e6));
+  return absl::OkStatus();
 }
 
 struct RopeTypeRow {
   absl::string_view name;
-  absl::StatusOr<RopeDescription> (*read)(const JsonReader& scaling,
-                                          RopeDescription rope);
+  RopeReader read;
 };
 
 constexpr RopeTypeRow kRopeTypes[] = {
-    {"default", NoScaling},
-    {"llama3", ReadLlama3Scaling},
+    {"default", ReadNoScaling}, {"linear", ReadLinear},
+    {"dynamic", ReadDynamic},   {"llama3", ReadLlama3},
+    {"yarn", ReadYarn},         {"longrope", ReadLongRope},
+    {"su", ReadLongRope},
 };
 
 }  // namespace
 
-absl::Status ReadDecoderSizes(const JsonReader& reader, ModelDescription* d) {
+absl::Status ReadSizes(const JsonReader& reader, const SizeKeys& keys,
+                       ModelDescription* d) {
+  RETURN_IF_ERROR(ReadInto(reader, keys.blocks, kMaxBlocks, &d->blocks));
+  RETURN_IF_ERROR(ReadInto(reader, keys.hidden, kMaxSize, &d->hidden_size));
   RETURN_IF_ERROR(
-      ReadSize(reader, "num_hidden_layers", kMaxBlocks, &d->blocks));
-  RETURN_IF_ERROR(ReadSize(reader, "hidden_size", kMaxSize, &d->hidden_size));
-  RETURN_IF_ERROR(
-      ReadSize(reader, "intermediate_size", kMaxSize, &d->intermediate_size));
-  RETURN_IF_ERROR(
-      ReadSize(reader, "num_attention_heads", kMaxHeads, &d->heads));
-  RETURN_IF_ERROR(
-      ReadSize(reader, "vocab_size", kMaxVocabulary, &d->vocabulary_size));
-  RETURN_IF_ERROR(ReadSize(reader, "max_position_embeddings", kMaxContext,
-                           &d->context_tokens));
-  ASSIGN_OR_RETURN(
-      const int64_t kv_heads,
-      reader.GetIntOr("num_key_value_heads", d->heads, 1, kMaxHeads));
-  d->kv_heads = static_cast<int>(kv_heads);
-  if (d->heads % d->kv_heads != 0) {
-    return reader.Fault("num_key_value_heads",
-                        absl::StrCat(d->kv_heads, " does not divide the ",
-                                     d->heads, " attention heads"));
+      ReadInto(reader, keys.vocabulary, kMaxVocabulary, &d->vocabulary_size));
+  d->embedding.width = d->hidden_size;
+  if (keys.context.empty()) return absl::OkStatus();
+  if (keys.default_context > 0 && !reader.Has(keys.context)) {
+    d->context_tokens = keys.default_context;
+    return absl::OkStatus();
   }
-  if (!reader.Has("head_dim") && d->hidden_size % d->heads != 0) {
+  return ReadInto(reader, keys.context, kMaxContext, &d->context_tokens);
+}
+
+absl::StatusOr<int> ReadSize(const JsonReader& reader, absl::string_view key) {
+  int size = 0;
+  RETURN_IF_ERROR(ReadInto(reader, key, kMaxSize, &size));
+  return size;
+}
+
+absl::StatusOr<int> ReadSizeOr(const JsonReader& reader, absl::string_view key,
+                               int absent) {
+  if (!reader.Has(key)) return absent;
+  return ReadSize(reader, key);
+}
+
+absl::Status ReadHeads(const JsonReader& reader, const HeadKeys& keys,
+                       ModelDescription* d) {
+  AttentionDescription& attention = d->block.attention;
+  RETURN_IF_ERROR(ReadInto(reader, keys.heads, kMaxHeads, &attention.heads));
+  attention.kv_heads = attention.heads;
+  if (!keys.kv_heads.empty() && reader.Has(keys.kv_heads)) {
+    RETURN_IF_ERROR(
+        ReadInto(reader, keys.kv_heads, kMaxHeads, &attention.kv_heads));
+  }
+  if (attention.heads % attention.kv_heads != 0) {
     return reader.Fault(
-        "num_attention_heads",
-        absl::StrCat(d->heads, " does not divide hidden_size ", d->hidden_size,
-                     " and there is no head_dim"));
+        keys.kv_heads, absl::StrCat(attention.kv_heads, " does not divide the ",
+                                    attention.heads, " attention heads"));
   }
-  ASSIGN_OR_RETURN(
-      const int64_t head_dim,
-      reader.GetIntOr("head_dim", d->hidden_size / d->heads, 2, kMaxSize));
-  d->head_dim = static_cast<int>(head_dim);
-  if (d->head_dim < 2 || d->head_dim % 2 != 0) {
+  if (!keys.head_dim.empty() && reader.Has(keys.head_dim)) {
+    ASSIGN_OR_RETURN(attention.head_dim, ReadSize(reader, keys.head_dim));
+    return absl::OkStatus();
+  }
+  if (d->hidden_size % attention.heads != 0) {
     return reader.Fault(
-        "head_dim",
-        absl::StrCat(d->head_dim, " is not even, as rotary positions need"));
+        keys.heads,
+        absl::StrCat(attention.heads, " does not divide the hidden size ",
+                     d->hidden_size, " and there is no head_dim"));
   }
+  attention.head_dim = d->hidden_size / attention.heads;
   return absl::OkStatus();
 }
 
-absl::Status RequireActivation(const JsonReader& reader, absl::string_view key,
-                               absl::string_view expected) {
-  ASSIGN_OR_RETURN(const std::string activation,
-                   reader.GetStringOr(key, expected));
-  if (activation != expected) {
-    return reader.Unsupported(key,
-                              absl::StrCat("activation ", Quoted(activation),
-                                           " is not supported by this build"));
+absl::StatusOr<Activation> ReadActivation(const JsonReader& reader,
+                                          absl::string_view key,
+                                          absl::string_view absent) {
+  ASSIGN_OR_RETURN(const std::string name, reader.GetStringOr(key, absent));
+  for (const ActivationName& row : kActivationNames) {
+    if (row.name == name) return row.activation;
   }
-  return absl::OkStatus();
+  return reader.Unsupported(key,
+                            absl::StrCat("activation ", Quoted(name),
+                                         " is not supported by this build"));
 }
 
-absl::StatusOr<RopeDescription> ReadRope(const JsonReader& reader) {
+absl::StatusOr<float> ReadEpsilon(const JsonReader& reader,
+                                  absl::string_view key, double absent) {
+  ASSIGN_OR_RETURN(const double value,
+                   reader.GetDoubleOr(key, absent, 0.0, 1.0));
+  return static_cast<float>(value);
+}
+
+absl::StatusOr<RopeDescription> ReadRope(const JsonReader& reader,
+                                         const ModelDescription& d,
+                                         int rotary_dim,
+                                         absl::string_view theta_key) {
   RopeDescription rope;
-  ASSIGN_OR_RETURN(rope.theta,
-                   reader.GetDoubleOr("rope_theta", 10000.0, 1.0, 1e12));
-  ASSIGN_OR_RETURN(const std::optional<JsonReader> scaling,
+  rope.rotary_dim = rotary_dim;
+  rope.context = d.context_tokens;
+  if (rotary_dim < 2 || rotary_dim % 2 != 0) {
+    return reader.Fault("head_dim",
+                        absl::StrCat("rotary positions need an even number of "
+                                     "dimensions, not ",
+                                     rotary_dim));
+  }
+  ASSIGN_OR_RETURN(std::optional<JsonReader> scaling,
                    reader.FindObject("rope_scaling"));
+  if (!scaling.has_value()) {
+    ASSIGN_OR_RETURN(scaling, reader.FindObject("rope_parameters"));
+  }
+  const bool nested = scaling.has_value() && scaling->Has("rope_theta");
+  ASSIGN_OR_RETURN(
+      rope.theta,
+      (nested ? *scaling : reader)
+          .GetDoubleOr(nested ? "rope_theta" : theta_key, 10000.0, 1.0, 1e12));
   if (!scaling.has_value()) return rope;
   const char* key = scaling->Has("rope_type") ? "rope_type" : "type";
   ASSIGN_OR_RETURN(const std::string type, scaling->GetString(key));
   for (const RopeTypeRow& row : kRopeTypes) {
-    if (row.name == type) return row.read(*scaling, rope);
+    if (row.name != type) continue;
+    RETURN_IF_ERROR(row.read(reader, *scaling, &rope));
+    return rope;
   }
   return scaling->Unsupported(key,
                               absl::StrCat("rope type ", Quoted(type),
                                            " is not supported by this build"));
+}
+
+absl::StatusOr<int> ReadRotaryShare(const JsonReader& reader,
+                                    absl::string_view key, double absent,
+                                    int head_dim) {
+  ASSIGN_OR_RETURN(const double share,
+                   reader.GetDoubleOr(key, absent, 1e-6, 1.0));
+  const int dim = static_cast<int>(head_dim * share);
+  if (dim < 2 || dim % 2 != 0) {
+    return reader.Fault(
+        key, absl::StrCat(share, " of a head of ", head_dim, " leaves ", dim,
+                          " rotary dimensions, which is not even"));
+  }
+  return dim;
+}
+
+absl::Status ReadSlidingWindow(const JsonReader& reader, ModelDescription* d) {
+  AttentionDescription& attention = d->block.attention;
+  ASSIGN_OR_RETURN(const int64_t window,
+                   reader.GetIntOr("sliding_window", 0, 1, kMaxContext));
+  attention.window = static_cast<int>(window);
+  if (window == 0 || !reader.Has("layer_types")) return absl::OkStatus();
+  ASSIGN_OR_RETURN(const nlohmann::json* types, reader.GetArray("layer_types"));
+  if (types->size() != static_cast<size_t>(d->blocks)) {
+    return reader.Fault(
+        "layer_types",
+        absl::StrCat(types->size(), " entries for ", d->blocks, " blocks"));
+  }
+  attention.windowed_blocks.clear();
+  for (const nlohmann::json& type : *types) {
+    const std::string name =
+        type.is_string() ? type.get<std::string>() : DescribeJson(type);
+    if (name != "sliding_attention" && name != "full_attention") {
+      return reader.Unsupported(
+          "layer_types", absl::StrCat("layer type ", Quoted(name),
+                                      " is not supported by this build"));
+    }
+    attention.windowed_blocks.push_back(name == "sliding_attention");
+  }
+  return absl::OkStatus();
 }
 
 }  // namespace quantd

@@ -16,6 +16,13 @@
 
 namespace quantd {
 
+// What is known of a layer before any weight is read.
+struct LinearShape {
+  std::string name;
+  int64_t rows = 0;
+  int64_t cols = 0;
+};
+
 class Linear {
  public:
   Linear(std::string name, Tensor weight, std::optional<Tensor> bias)

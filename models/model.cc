@@ -4,7 +4,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "base/status_macros.h"
-#include "models/decoder.h"
+#include "models/network/decoder.h"
 #include "nlohmann/json.hpp"
 
 namespace quantd {

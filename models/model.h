@@ -3,14 +3,16 @@
 // larger than memory can be worked on block by block.
 //
 //   ASSIGN_OR_RETURN(auto model, Model::Open(checkpoint));
-//   ASSIGN_OR_RETURN(Tensor hidden, model->Embed(tokens));
+//   const auto batch = SequenceBatch::Uniform(8, 512);
+//   ASSIGN_OR_RETURN(Tensor hidden, model->Embed(tokens, batch, ctx));
 //   for (int k = 0; k < model->block_count(); ++k) {
 //     ASSIGN_OR_RETURN(auto block, model->LoadBlock(k, ctx));
-//     ASSIGN_OR_RETURN(hidden, block->Forward(hidden, length, ctx));
+//     ASSIGN_OR_RETURN(hidden, block->Forward(hidden, batch, ctx));
 //   }
 //   ASSIGN_OR_RETURN(Tensor logits, model->Logits(hidden, ctx));
 //
-// Model is immutable and thread-safe; a Block is confined to one thread.
+// Model is immutable and thread-safe; a Block is confined to one thread, and
+// its model must outlive it.
 #ifndef QUANTD_MODELS_MODEL_H_
 #define QUANTD_MODELS_MODEL_H_
 
@@ -27,6 +29,7 @@
 #include "models/linear.h"
 #include "models/model_description.h"
 #include "nlohmann/json_fwd.hpp"
+#include "tensor/sequence_batch.h"
 #include "tensor/tensor.h"
 
 namespace quantd {
@@ -40,6 +43,19 @@ class LinearTap {
   // (Block::linear_sets()). Return false to stop the block here: Forward()
   // then returns an empty tensor.
   virtual bool OnInput(int set, const Tensor& input) = 0;
+};
+
+// What a block keeps of the sequences it has seen, so that they can be
+// continued token by token: keys and values, or recurrent states.
+class BlockState {
+ public:
+  virtual ~BlockState() = default;
+
+  // Sequence i becomes what sequence sources[i] is: reorders, drops and
+  // doubles sequences. REQUIRES: sources are sequences of the state.
+  virtual void Select(absl::Span<const int> sources) = 0;
+
+  virtual size_t bytes() const = 0;
 };
 
 class Block {
@@ -56,15 +72,21 @@ class Block {
   // order of computation ({q,k,v}, {o}, {gate,up}, {down}).
   virtual const std::vector<std::vector<int>>& linear_sets() const = 0;
 
-  // hidden [sequences * tokens, hidden] -> same shape. Cancelled when the
-  // context is.
-  virtual absl::StatusOr<Tensor> Forward(const Tensor& hidden, int64_t tokens,
-                                         ExecutionContext& ctx,
-                                         LinearTap* tap) = 0;
-  absl::StatusOr<Tensor> Forward(const Tensor& hidden, int64_t tokens,
+  // hidden [batch.rows(), hidden] -> same shape. With a state, sequences go on
+  // where its earlier passes ended, and it is advanced; without one they must
+  // have no past. `tap` and `state` may be null. Cancelled when the context is.
+  virtual absl::StatusOr<Tensor> Forward(const Tensor& hidden,
+                                         const SequenceBatch& batch,
+                                         ExecutionContext& ctx, LinearTap* tap,
+                                         BlockState* state) = 0;
+  absl::StatusOr<Tensor> Forward(const Tensor& hidden,
+                                 const SequenceBatch& batch,
                                  ExecutionContext& ctx) {
-    return Forward(hidden, tokens, ctx, nullptr);
+    return Forward(hidden, batch, ctx, nullptr, nullptr);
   }
+
+  // A state that no sequence has passed through yet. Only for this block.
+  virtual std::unique_ptr<BlockState> NewState() const = 0;
 
   // Names of the block's tensors in the checkpoint that belong to no linear
   // weight: norms, biases. They are copied into a compressed checkpoint as
@@ -88,10 +110,12 @@ class Model {
   virtual absl::StatusOr<std::unique_ptr<Block>> LoadBlock(
       int k, ExecutionContext& ctx) const = 0;
 
-  // Rows of the embedding table: [tokens, hidden]. OutOfRange names an id
-  // that is not in the vocabulary.
-  virtual absl::StatusOr<Tensor> Embed(
-      absl::Span<const int32_t> tokens) const = 0;
+  // What enters the first block: [batch.rows(), hidden]. OutOfRange names an
+  // id that is not in the vocabulary, or a position beyond the learned ones.
+  // REQUIRES: one token a row.
+  virtual absl::StatusOr<Tensor> Embed(absl::Span<const int32_t> tokens,
+                                       const SequenceBatch& batch,
+                                       ExecutionContext& ctx) const = 0;
 
   // Final norm and head: hidden [n, hidden] -> [n, vocabulary]. The head is
   // read on the first call and kept.
@@ -101,6 +125,10 @@ class Model {
   // Tensors outside the blocks: embedding, final norm, head.
   virtual std::vector<std::string> OtherTensors() const = 0;
 };
+
+// The linear layers of all blocks that recipes may compress, in block order and
+// order of computation; no weight is read.
+std::vector<LinearShape> ModelLinears(const ModelDescription& description);
 
 // The key of config.json's quantization_config under which a compressed
 // checkpoint lists its layers: {"<layer>": header of CompressedLinear::Save}.

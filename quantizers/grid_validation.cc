@@ -7,7 +7,7 @@ namespace quantd {
 
 absl::Status ValidateGridFor(const AffineGridOptions& grid,
                              absl::string_view prefix,
-                             const LayerShape& layer) {
+                             const LinearShape& layer) {
   if (grid.group_size == 0 || grid.group_size < -1) {
     return InvalidField(absl::StrCat(prefix, ".group_size"),
                         "must be -1 (one group per output channel) or "

@@ -12,7 +12,8 @@ namespace quantd {
 // InvalidArgument naming "<prefix>.group_size", the layer and its input size
 // when the group size does not divide it.
 absl::Status ValidateGridFor(const AffineGridOptions& grid,
-                             absl::string_view prefix, const LayerShape& layer);
+                             absl::string_view prefix,
+                             const LinearShape& layer);
 
 }  // namespace quantd
 

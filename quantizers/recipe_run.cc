@@ -13,7 +13,6 @@
 #include "google/protobuf/util/json_util.h"
 #include "models/checkpoint_writer.h"
 #include "models/compressed_linear.h"
-#include "models/decoder.h"
 #include "models/json_text.h"
 #include "models/model.h"
 #include "nlohmann/json.hpp"
@@ -98,7 +97,10 @@ class Runner {
 
   absl::StatusOr<RecipeOutcome> Run() {
     if (needs_.any()) {
-      ASSIGN_OR_RETURN(hidden_, model_.Embed(run_.calibration.tokens));
+      const auto windows = SequenceBatch::Uniform(
+          run_.calibration.count(), run_.calibration.window_tokens);
+      ASSIGN_OR_RETURN(hidden_,
+                       model_.Embed(run_.calibration.tokens, windows, ctx_));
     }
     for (int k = 0; k < model_.block_count(); ++k) {
       RETURN_IF_ERROR(Annotate(RunOneBlock(k), "block ", k));
@@ -325,9 +327,9 @@ absl::Status CheckRecipeFits(const v1::Recipe& recipe,
                              const ModelDescription& model) {
   ASSIGN_OR_RETURN(const StagesByRule stages, StagesByRule::Make(recipe));
   bool compresses = false;
-  for (const LinearShape& shape : DecoderLinears(model)) {
+  for (const LinearShape& shape : ModelLinears(model)) {
     for (const auto& stage : stages.StagesOf(stages.RuleOf(shape.name))) {
-      RETURN_IF_ERROR(stage->Validate({shape.name, shape.rows, shape.cols}));
+      RETURN_IF_ERROR(stage->Validate(shape));
       compresses = true;
     }
   }

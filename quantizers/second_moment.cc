@@ -34,7 +34,9 @@ void SecondMomentAccumulator::Add(const Tensor& inputs, int64_t sequences,
 
 SquareMatrix SecondMomentAccumulator::Finish() const {
   SquareMatrix h = gram_;
-  for (double& value : h.values) value *= 2.0 / static_cast<double>(sequences_);
+  const double scale =
+      2.0 / static_cast<double>(std::max<int64_t>(1, sequences_));
+  for (double& value : h.values) value *= scale;
   return h;
 }
 

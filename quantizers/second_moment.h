@@ -39,7 +39,7 @@ class SecondMomentAccumulator {
 
   int64_t sequences() const { return sequences_; }
 
-  // REQUIRES: at least one sequence was added.
+  // Zero when no sequence was added.
   SquareMatrix Finish() const;
 
  private:

@@ -15,15 +15,24 @@ constexpr int64_t kBatchWindows = 8;
 
 class SecondMomentTap final : public LinearTap {
  public:
-  SecondMomentTap(int first_set, int last_set, ExecutionContext* ctx)
-      : first_set_(first_set), last_set_(last_set), ctx_(*ctx) {}
+  SecondMomentTap(Block& block, int first_set, int last_set,
+                  ExecutionContext* ctx)
+      : first_set_(first_set), last_set_(last_set), ctx_(*ctx) {
+    for (int set = first_set; set <= last_set; ++set) {
+      const int layer = block.linear_sets()[static_cast<size_t>(set)][0];
+      moments_.try_emplace(set,
+                           block.linears()[static_cast<size_t>(layer)].cols());
+    }
+  }
 
   void set_sequences(int64_t sequences) { sequences_ = sequences; }
 
   bool OnInput(int set, const Tensor& input) override {
+    // An expert that no token of the batch chose is passed over, so the set
+    // after the last one may come first.
+    if (set > last_set_) return false;
     if (set >= first_set_) {
-      moments_.try_emplace(set, input.cols())
-          .first->second.Add(input, sequences_, ctx_);
+      moments_.at(set).Add(input, sequences_, ctx_);
     }
     return set < last_set_;
   }
@@ -49,7 +58,7 @@ class SecondMomentTap final : public LinearTap {
 absl::StatusOr<std::map<int, LayerStatistics>> GatherStatistics(
     Block& block, const Tensor& hidden, int64_t window_tokens, int first_set,
     int last_set, ExecutionContext& ctx) {
-  SecondMomentTap tap(first_set, last_set, &ctx);
+  SecondMomentTap tap(block, first_set, last_set, &ctx);
   const int64_t windows = hidden.rows() / window_tokens;
   for (int64_t w = 0; w < windows; w += kBatchWindows) {
     const int64_t count = std::min(kBatchWindows, windows - w);
@@ -57,7 +66,8 @@ absl::StatusOr<std::map<int, LayerStatistics>> GatherStatistics(
     RETURN_IF_ERROR(
         block
             .Forward(hidden.Rows(w * window_tokens, count * window_tokens),
-                     window_tokens, ctx, &tap)
+                     SequenceBatch::Uniform(count, window_tokens), ctx, &tap,
+                     nullptr)
             .status());
   }
   return tap.Finish();
@@ -69,9 +79,11 @@ absl::StatusOr<Tensor> RunBlock(Block& block, const Tensor& hidden,
   const int64_t windows = hidden.rows() / window_tokens;
   for (int64_t w = 0; w < windows; w += kBatchWindows) {
     const int64_t begin = w * window_tokens;
-    const int64_t rows = std::min(kBatchWindows, windows - w) * window_tokens;
-    ASSIGN_OR_RETURN(const Tensor part, block.Forward(hidden.Rows(begin, rows),
-                                                      window_tokens, ctx));
+    const auto batch = SequenceBatch::Uniform(
+        std::min(kBatchWindows, windows - w), window_tokens);
+    ASSIGN_OR_RETURN(
+        const Tensor part,
+        block.Forward(hidden.Rows(begin, batch.rows()), batch, ctx));
     std::copy_n(part.data(), part.size(), out.row(begin));
   }
   return out;

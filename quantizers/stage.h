@@ -71,13 +71,6 @@ struct BlockWork {
   std::vector<LayerWork> layers;
 };
 
-// The shape of a layer, known before any weight is read.
-struct LayerShape {
-  std::string name;
-  int64_t rows = 0;
-  int64_t cols = 0;
-};
-
 class Stage {
  public:
   virtual ~Stage() = default;
@@ -88,7 +81,7 @@ class Stage {
 
   // Whether this stage can process `layer`. If not: InvalidArgument that names
   // the first offending field and the reason.
-  virtual absl::Status Validate(const LayerShape& layer) const = 0;
+  virtual absl::Status Validate(const LinearShape& layer) const = 0;
 
   virtual StatisticsRequest Needs() const = 0;
 

@@ -1,6 +1,7 @@
 #include "tensor/ops.h"
 
-#include <cmath>
+#include <algorithm>
+#include <vector>
 
 namespace quantd::ops {
 
@@ -42,36 +43,176 @@ Tensor RmsNorm(const Tensor& x, const Tensor& weight, float eps,
   return y;
 }
 
-Tensor Rotary(const Tensor& x, int64_t head_dim, int64_t tokens,
-              const Tensor& cos, const Tensor& sin, ExecutionContext& ctx) {
+namespace {
+
+// Null where the tensor is empty: an operand that is left out.
+const float* DataOrNull(const Tensor& tensor) {
+  return tensor.size() == 0 ? nullptr : tensor.data();
+}
+
+}  // namespace
+
+Tensor LayerNorm(const Tensor& x, const Tensor& weight, const Tensor& bias,
+                 float eps, ExecutionContext& ctx) {
+  Tensor y = Tensor::Uninitialized(x.shape());
+  ctx.device().LayerNorm(x.data(), DataOrNull(weight), DataOrNull(bias), eps,
+                         x.rows(), x.cols(), y.data());
+  return y;
+}
+
+Tensor Rotary(const Tensor& x, const RotaryLayout& layout,
+              const SequenceBatch& batch, const Tensor& cos, const Tensor& sin,
+              ExecutionContext& ctx) {
   Tensor y = x.Clone();
-  ctx.device().Rotary(y.data(), y.rows(), y.cols() / head_dim, head_dim, tokens,
-                      cos.data(), sin.data());
+  RotaryArgs args;
+  args.x = y.data();
+  args.rows = y.rows();
+  args.heads = y.cols() / layout.head_dim;
+  args.head_dim = layout.head_dim;
+  args.rotary_dim = layout.rotary_dim;
+  args.interleaved = layout.interleaved;
+  args.positions = batch.positions().data();
+  args.cos = cos.data();
+  args.sin = sin.data();
+  ctx.device().Rotary(args);
   return y;
 }
 
-Tensor CausalAttention(const Tensor& q, const Tensor& k, const Tensor& v,
-                       int64_t head_dim, int64_t tokens,
-                       ExecutionContext& ctx) {
+Tensor Attention(const Tensor& q, const Tensor& k, const Tensor& v,
+                 const AttentionOptions& options, const SequenceBatch& batch,
+                 ExecutionContext& ctx) {
+  std::vector<KeyValueView> views;
+  for (const SequenceBatch::Sequence& sequence : batch.sequences()) {
+    views.push_back({k.row(sequence.begin), v.row(sequence.begin)});
+  }
+  return CachedAttention(q, views, k.cols() / options.head_dim, options, batch,
+                         ctx);
+}
+
+Tensor CachedAttention(const Tensor& q, absl::Span<const KeyValueView> cache,
+                       int64_t kv_heads, const AttentionOptions& options,
+                       const SequenceBatch& batch, ExecutionContext& ctx) {
   Tensor y = Tensor::Uninitialized(q.shape());
+  std::vector<AttentionSequence> sequences;
+  for (size_t i = 0; i < batch.sequences().size(); ++i) {
+    const SequenceBatch::Sequence& s = batch.sequences()[i];
+    AttentionSequence sequence;
+    sequence.queries = s.tokens;
+    sequence.keys = s.past + s.tokens;
+    sequence.q = q.row(s.begin);
+    sequence.k = cache[i].keys;
+    sequence.v = cache[i].values;
+    sequence.out = y.row(s.begin);
+    sequences.push_back(sequence);
+  }
   AttentionArgs args;
-  args.sequences = q.rows() / tokens;
-  args.tokens = tokens;
-  args.heads = q.cols() / head_dim;
-  args.kv_heads = k.cols() / head_dim;
-  args.head_dim = head_dim;
-  args.scale = 1.0f / std::sqrt(static_cast<float>(head_dim));
-  args.q = q.data();
-  args.k = k.data();
-  args.v = v.data();
-  args.out = y.data();
-  ctx.device().CausalAttention(args);
+  args.sequences = sequences.data();
+  args.sequence_count = static_cast<int64_t>(sequences.size());
+  args.heads = q.cols() / options.head_dim;
+  args.kv_heads = kv_heads;
+  args.head_dim = options.head_dim;
+  args.scale = options.scale;
+  args.causal = options.causal;
+  args.window = options.window;
+  args.softcap = options.softcap;
+  args.key_bias = DataOrNull(options.key_bias);
+  args.key_bias_ld = options.key_bias.cols();
+  ctx.device().Attention(args);
   return y;
 }
 
-Tensor SiluMul(const Tensor& gate, const Tensor& up, ExecutionContext& ctx) {
+Tensor Activate(Activation activation, const Tensor& x, ExecutionContext& ctx) {
+  Tensor y = Tensor::Uninitialized(x.shape());
+  ctx.device().Activate(activation, x.data(), x.size(), y.data());
+  return y;
+}
+
+Tensor ActivateMul(Activation activation, const Tensor& gate, const Tensor& up,
+                   ExecutionContext& ctx) {
   Tensor y = Tensor::Uninitialized(gate.shape());
-  ctx.device().SiluMul(gate.data(), up.data(), gate.size(), y.data());
+  ctx.device().ActivateMul(activation, gate.data(), up.data(), gate.size(),
+                           y.data());
+  return y;
+}
+
+Tensor Softcap(const Tensor& x, float cap, ExecutionContext& ctx) {
+  Tensor y = x.Clone();
+  ctx.device().Softcap(cap, y.size(), y.data());
+  return y;
+}
+
+Tensor Scale(const Tensor& x, float factor) {
+  Tensor y = Tensor::Uninitialized(x.shape());
+  for (int64_t i = 0; i < x.size(); ++i) y.data()[i] = x.data()[i] * factor;
+  return y;
+}
+
+Tensor Clamp(const Tensor& x, float limit) {
+  Tensor y = Tensor::Uninitialized(x.shape());
+  for (int64_t i = 0; i < x.size(); ++i) {
+    y.data()[i] = std::clamp(x.data()[i], -limit, limit);
+  }
+  return y;
+}
+
+Tensor Columns(const Tensor& x, int64_t begin, int64_t count) {
+  Tensor y = Tensor::Uninitialized({x.rows(), count});
+  for (int64_t r = 0; r < x.rows(); ++r) {
+    std::copy_n(x.row(r) + begin, count, y.row(r));
+  }
+  return y;
+}
+
+Tensor GatherRows(const Tensor& x, absl::Span<const int64_t> rows) {
+  Tensor y =
+      Tensor::Uninitialized({static_cast<int64_t>(rows.size()), x.cols()});
+  for (size_t i = 0; i < rows.size(); ++i) {
+    std::copy_n(x.row(rows[i]), x.cols(), y.row(static_cast<int64_t>(i)));
+  }
+  return y;
+}
+
+Tensor CausalConv(const Tensor& x, const Tensor& weight, const Tensor& bias,
+                  const SequenceBatch& batch, absl::Span<Tensor> history,
+                  ExecutionContext& ctx) {
+  Tensor y = Tensor::Uninitialized(x.shape());
+  for (size_t i = 0; i < batch.sequences().size(); ++i) {
+    const SequenceBatch::Sequence& sequence = batch.sequences()[i];
+    CausalConvArgs args;
+    args.tokens = sequence.tokens;
+    args.channels = x.cols();
+    args.width = weight.cols();
+    args.x = x.row(sequence.begin);
+    args.weight = weight.data();
+    args.bias = DataOrNull(bias);
+    args.history = history[i].data();
+    args.y = y.row(sequence.begin);
+    ctx.device().CausalConv(args);
+  }
+  return y;
+}
+
+Tensor SelectiveScan(const Tensor& u, const Tensor& dt, const Tensor& a,
+                     const Tensor& b, const Tensor& c, const Tensor& skip,
+                     const SequenceBatch& batch, absl::Span<Tensor> state,
+                     ExecutionContext& ctx) {
+  Tensor y = Tensor::Uninitialized(u.shape());
+  for (size_t i = 0; i < batch.sequences().size(); ++i) {
+    const SequenceBatch::Sequence& sequence = batch.sequences()[i];
+    SelectiveScanArgs args;
+    args.tokens = sequence.tokens;
+    args.channels = u.cols();
+    args.states = a.cols();
+    args.u = u.row(sequence.begin);
+    args.dt = dt.row(sequence.begin);
+    args.a = a.data();
+    args.b = b.row(sequence.begin);
+    args.c = c.row(sequence.begin);
+    args.skip = skip.data();
+    args.h = state[i].data();
+    args.y = y.row(sequence.begin);
+    ctx.device().SelectiveScan(args);
+  }
   return y;
 }
 

@@ -2,14 +2,16 @@
 // that one definition serves inference and, with gradients on, training. Every
 // operation returns a new tensor; the context's device does the arithmetic.
 //
-// Shapes are written [rows, cols]; rows are tokens of one or more sequences of
-// equal length, one sequence after the other.
+// Shapes are written [rows, cols]; rows are the tokens of a SequenceBatch
+// (tensor/sequence_batch.h).
 #ifndef QUANTD_TENSOR_OPS_H_
 #define QUANTD_TENSOR_OPS_H_
 
 #include <cstdint>
 
+#include "absl/types/span.h"
 #include "kernels/execution_context.h"
+#include "tensor/sequence_batch.h"
 #include "tensor/tensor.h"
 
 namespace quantd::ops {
@@ -28,18 +30,87 @@ Tensor Add(const Tensor& a, const Tensor& b, ExecutionContext& ctx);
 Tensor RmsNorm(const Tensor& x, const Tensor& weight, float eps,
                ExecutionContext& ctx);
 
-// Rotary position embedding of x [sequences * tokens, heads * head_dim];
-// cos, sin [tokens, head_dim / 2].
-Tensor Rotary(const Tensor& x, int64_t head_dim, int64_t tokens,
-              const Tensor& cos, const Tensor& sin, ExecutionContext& ctx);
+// (x - mean) / sqrt(variance + eps) * weight + bias per row; an empty weight
+// or bias is left out.
+Tensor LayerNorm(const Tensor& x, const Tensor& weight, const Tensor& bias,
+                 float eps, ExecutionContext& ctx);
 
-// Causal attention: q [n, heads * head_dim], k and v [n, kv_heads * head_dim],
-// n = sequences * tokens; scores are scaled by 1 / sqrt(head_dim).
-Tensor CausalAttention(const Tensor& q, const Tensor& k, const Tensor& v,
-                       int64_t head_dim, int64_t tokens, ExecutionContext& ctx);
+// Which pairs of a head are rotated (kernels/device.h).
+struct RotaryLayout {
+  int64_t head_dim = 0;
+  int64_t rotary_dim = 0;  // the first elements of a head; even
+  bool interleaved = false;
+};
 
-// silu(gate) * up, equal shapes.
-Tensor SiluMul(const Tensor& gate, const Tensor& up, ExecutionContext& ctx);
+// Rotary position embedding of x [rows, heads * head_dim]; cos, sin
+// [positions, rotary_dim / 2].
+Tensor Rotary(const Tensor& x, const RotaryLayout& layout,
+              const SequenceBatch& batch, const Tensor& cos, const Tensor& sin,
+              ExecutionContext& ctx);
+
+// How attention scores are made (kernels/device.h, AttentionArgs).
+struct AttentionOptions {
+  int64_t head_dim = 0;
+  float scale = 1.0f;
+  bool causal = true;
+  int64_t window = 0;
+  float softcap = 0.0f;
+  Tensor key_bias;  // [heads, positions], or empty
+};
+
+// Keys and values of one sequence, its past included.
+struct KeyValueView {
+  const float* keys = nullptr;  // [past + tokens, kv_heads * head_dim]
+  const float* values = nullptr;
+};
+
+// q [rows, heads * head_dim], k and v [rows, kv_heads * head_dim]; sequences
+// without a past.
+Tensor Attention(const Tensor& q, const Tensor& k, const Tensor& v,
+                 const AttentionOptions& options, const SequenceBatch& batch,
+                 ExecutionContext& ctx);
+
+// The same with the keys and values of every sequence held by a cache, those
+// of the batch's rows included.
+Tensor CachedAttention(const Tensor& q, absl::Span<const KeyValueView> cache,
+                       int64_t kv_heads, const AttentionOptions& options,
+                       const SequenceBatch& batch, ExecutionContext& ctx);
+
+Tensor Activate(Activation activation, const Tensor& x, ExecutionContext& ctx);
+
+// activation(gate) * up, equal shapes.
+Tensor ActivateMul(Activation activation, const Tensor& gate, const Tensor& up,
+                   ExecutionContext& ctx);
+
+// cap * tanh(x / cap).
+Tensor Softcap(const Tensor& x, float cap, ExecutionContext& ctx);
+
+// x * factor.
+Tensor Scale(const Tensor& x, float factor);
+
+// min(max(x, -limit), limit).
+Tensor Clamp(const Tensor& x, float limit);
+
+// Columns [begin, begin + count) of the matrix view.
+Tensor Columns(const Tensor& x, int64_t begin, int64_t count);
+
+// Rows of x in the order of `rows`.
+Tensor GatherRows(const Tensor& x, absl::Span<const int64_t> rows);
+
+// Depthwise causal convolution of every sequence; weight [channels, width],
+// bias [channels] or empty. `history` has one [width - 1, channels] per
+// sequence, and is replaced by the sequence's last rows.
+Tensor CausalConv(const Tensor& x, const Tensor& weight, const Tensor& bias,
+                  const SequenceBatch& batch, absl::Span<Tensor> history,
+                  ExecutionContext& ctx);
+
+// Selective scan of every sequence (kernels/device.h): u, dt [rows, channels],
+// b, c [rows, states], a [channels, states], skip [channels]. `state` has one
+// [channels, states] per sequence, and is replaced.
+Tensor SelectiveScan(const Tensor& u, const Tensor& dt, const Tensor& a,
+                     const Tensor& b, const Tensor& c, const Tensor& skip,
+                     const SequenceBatch& batch, absl::Span<Tensor> state,
+                     ExecutionContext& ctx);
 
 }  // namespace quantd::ops
 

@@ -22,7 +22,10 @@ void PrintModel(Session& session, const v1::Model& model) {
   table.AddRow({"blocks", absl::StrCat(model.blocks())});
   table.AddRow({"hidden size", absl::StrCat(model.hidden_size())});
   table.AddRow({"vocabulary", absl::StrCat(model.vocabulary_size())});
-  table.AddRow({"context", absl::StrCat(model.context_tokens(), " tokens")});
+  table.AddRow(
+      {"context", model.context_tokens() == 0
+                      ? "no limit"
+                      : absl::StrCat(model.context_tokens(), " tokens")});
   table.AddRow({"digest", model.digest()});
   table.AddRow({"registered", HumanTime(model.create_time())});
   session.out() << table.ToString();

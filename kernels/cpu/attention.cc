@@ -13,41 +13,78 @@ namespace {
 // second-level cache, and a causal window of 512 skips 3/8 of the products.
 constexpr int64_t kQueryBlock = 128;
 
-void OneHead(const AttentionArgs& args, int64_t sequence, int64_t head,
-             std::vector<float>& scores) {
+// The keys [begin, end) that the query at `position` sees.
+struct KeyRange {
+  int64_t begin;
+  int64_t end;
+};
+
+KeyRange VisibleKeys(const AttentionArgs& args, int64_t keys,
+                     int64_t position) {
+  return {
+      args.window > 0 ? std::max<int64_t>(0, position + 1 - args.window) : 0,
+      args.causal ? position + 1 : keys};
+}
+
+// Turns products into probabilities, in place. `row[c]` belongs to key
+// `first + c`.
+void ScoresToProbabilities(const AttentionArgs& args, int64_t head,
+                           int64_t first, int64_t keys, KeyRange visible,
+                           float* row) {
+  float scale = args.scale;
+  if (args.softcap > 0) {
+    SoftcapRange(scale, args.softcap, keys, row);
+    scale = 1.0f;
+  }
+  if (args.key_bias != nullptr) {
+    ScaleAddRange(scale, args.key_bias + head * args.key_bias_ld + first, keys,
+                  row);
+    scale = 1.0f;
+  }
+  SoftmaxRow(row, keys, visible.begin - first, visible.end - first, scale);
+}
+
+void OneHead(const AttentionArgs& args, const AttentionSequence& sequence,
+             int64_t head, std::vector<float>& scores) {
   const int64_t d = args.head_dim;
   const int64_t q_ld = args.heads * d;
   const int64_t kv_ld = args.kv_heads * d;
   const int64_t kv_head = head / (args.heads / args.kv_heads);
-  const int64_t row0 = sequence * args.tokens;
-  const float* k = args.k + row0 * kv_ld + kv_head * d;
-  const float* v = args.v + row0 * kv_ld + kv_head * d;
-  for (int64_t begin = 0; begin < args.tokens; begin += kQueryBlock) {
-    const int64_t rows = std::min(kQueryBlock, args.tokens - begin);
-    const int64_t keys = begin + rows;
+  const int64_t past = sequence.keys - sequence.queries;
+  for (int64_t begin = 0; begin < sequence.queries; begin += kQueryBlock) {
+    const int64_t rows = std::min(kQueryBlock, sequence.queries - begin);
+    // Both ends of the range grow with the position.
+    const int64_t first = VisibleKeys(args, sequence.keys, past + begin).begin;
+    const int64_t end =
+        VisibleKeys(args, sequence.keys, past + begin + rows - 1).end;
+    const int64_t keys = end - first;
     scores.resize(static_cast<size_t>(rows * keys));
     GemmArgs qk;
     qk.transpose_b = Transpose::kYes;
     qk.m = rows;
     qk.n = keys;
     qk.k = d;
-    qk.a = args.q + (row0 + begin) * q_ld + head * d;
+    qk.a = sequence.q + begin * q_ld + head * d;
     qk.lda = q_ld;
-    qk.b = k;
+    qk.b = sequence.k + first * kv_ld + kv_head * d;
     qk.ldb = kv_ld;
     qk.c = scores.data();
     qk.ldc = keys;
     ChooseGemm(qk).run(qk);
-    CausalSoftmaxRows(scores.data(), rows, keys, keys, begin, args.scale);
+    for (int64_t r = 0; r < rows; ++r) {
+      ScoresToProbabilities(args, head, first, keys,
+                            VisibleKeys(args, sequence.keys, past + begin + r),
+                            scores.data() + r * keys);
+    }
     GemmArgs pv;
     pv.m = rows;
     pv.n = d;
     pv.k = keys;
     pv.a = scores.data();
     pv.lda = keys;
-    pv.b = v;
+    pv.b = sequence.v + first * kv_ld + kv_head * d;
     pv.ldb = kv_ld;
-    pv.c = args.out + (row0 + begin) * q_ld + head * d;
+    pv.c = sequence.out + begin * q_ld + head * d;
     pv.ldc = q_ld;
     ChooseGemm(pv).run(pv);
   }
@@ -55,10 +92,11 @@ void OneHead(const AttentionArgs& args, int64_t sequence, int64_t head,
 
 }  // namespace
 
-void CausalAttention(const AttentionArgs& args, ThreadPool& pool) {
-  pool.ParallelFor(args.sequences * args.heads, [&](int64_t index) {
+void Attention(const AttentionArgs& args, ThreadPool& pool) {
+  pool.ParallelFor(args.sequence_count * args.heads, [&](int64_t index) {
     thread_local std::vector<float> scores;
-    OneHead(args, index / args.heads, index % args.heads, scores);
+    OneHead(args, args.sequences[index / args.heads], index % args.heads,
+            scores);
   });
 }
 

@@ -1,13 +1,15 @@
-// Causal attention of the CPU device: per sequence and head, blocks of query
-// rows against the keys they may see. Contract: Device::CausalAttention.
+// Blocked multi-head attention: products by the device's GEMM over blocks of
+// query rows, keys that no row of a block sees are skipped. Contract:
+// kernels/device.h.
 #ifndef QUANTD_KERNELS_CPU_ATTENTION_H_
 #define QUANTD_KERNELS_CPU_ATTENTION_H_
 
 #include "kernels/device.h"
+#include "kernels/thread_pool.h"
 
 namespace quantd::cpu {
 
-void CausalAttention(const AttentionArgs& args, ThreadPool& pool);
+void Attention(const AttentionArgs& args, ThreadPool& pool);
 
 }  // namespace quantd::cpu
 

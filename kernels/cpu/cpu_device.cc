@@ -5,6 +5,7 @@
 #include "kernels/cpu/attention.h"
 #include "kernels/cpu/gemm.h"
 #include "kernels/cpu/row_kernels.h"
+#include "kernels/cpu/state_space.h"
 #include "kernels/device.h"
 #include "kernels/reference/reference_kernels.h"
 
@@ -75,24 +76,57 @@ class CpuDevice final : public Device {
               });
   }
 
-  void Rotary(float* x, int64_t rows, int64_t heads, int64_t head_dim,
-              int64_t tokens, const float* cos, const float* sin) override {
-    // Whole sequences per piece, because positions are rows modulo tokens.
-    ForPieces(pool_, rows / tokens, 1, [&](int64_t begin, int64_t count) {
-      reference::Rotary(x + begin * tokens * heads * head_dim, count * tokens,
-                        heads, head_dim, tokens, cos, sin);
-    });
+  void LayerNorm(const float* x, const float* weight, const float* bias,
+                 float eps, int64_t rows, int64_t cols, float* y) override {
+    ForPieces(pool_, rows, RowsPerPiece(cols),
+              [&](int64_t begin, int64_t count) {
+                cpu::LayerNormRows(x + begin * cols, weight, bias, eps, count,
+                                   cols, y + begin * cols);
+              });
   }
 
-  void CausalAttention(const AttentionArgs& args) override {
-    cpu::CausalAttention(args, pool_);
+  void Rotary(const RotaryArgs& args) override {
+    const int64_t cols = args.heads * args.head_dim;
+    ForPieces(pool_, args.rows, RowsPerPiece(cols),
+              [&](int64_t begin, int64_t count) {
+                RotaryArgs part = args;
+                part.x += begin * cols;
+                part.rows = count;
+                part.positions += begin;
+                cpu::RotaryRows(part);
+              });
   }
 
-  void SiluMul(const float* gate, const float* up, int64_t count,
-               float* y) override {
+  void Attention(const AttentionArgs& args) override {
+    cpu::Attention(args, pool_);
+  }
+
+  void Activate(Activation activation, const float* x, int64_t count,
+                float* y) override {
     ForPieces(pool_, count, kPieceElements, [&](int64_t begin, int64_t n) {
-      cpu::SiluMulRange(gate + begin, up + begin, n, y + begin);
+      cpu::ActivateRange(activation, x + begin, n, y + begin);
     });
+  }
+
+  void ActivateMul(Activation activation, const float* gate, const float* up,
+                   int64_t count, float* y) override {
+    ForPieces(pool_, count, kPieceElements, [&](int64_t begin, int64_t n) {
+      cpu::ActivateMulRange(activation, gate + begin, up + begin, n, y + begin);
+    });
+  }
+
+  void Softcap(float cap, int64_t count, float* x) override {
+    ForPieces(pool_, count, kPieceElements, [&](int64_t begin, int64_t n) {
+      cpu::SoftcapRange(1.0f, cap, n, x + begin);
+    });
+  }
+
+  void CausalConv(const CausalConvArgs& args) override {
+    reference::CausalConv(args);
+  }
+
+  void SelectiveScan(const SelectiveScanArgs& args) override {
+    cpu::SelectiveScan(args, pool_);
   }
 
   void Add(const float* x, int64_t count, float* y) override {

@@ -71,55 +71,283 @@ float MaxOfRow(const float* row, int64_t count) {
   return max;
 }
 
-void CausalSoftmaxRows(float* scores, int64_t rows, int64_t cols, int64_t ld,
-                       int64_t visible, float scale) {
+float SumOfRow(const float* row, int64_t count) {
   const hn::ScalableTag<float> d;
   const int64_t lanes = static_cast<int64_t>(hn::Lanes(d));
-  const auto floor = hn::Set(d, kMinExponent);
+  auto s0 = hn::Zero(d);
+  auto s1 = hn::Zero(d);
+  int64_t c = 0;
+  for (; c + 2 * lanes <= count; c += 2 * lanes) {
+    s0 = hn::Add(s0, hn::LoadU(d, row + c));
+    s1 = hn::Add(s1, hn::LoadU(d, row + c + lanes));
+  }
+  float sum = hn::GetLane(hn::SumOfLanes(d, hn::Add(s0, s1)));
+  for (; c < count; ++c) sum += row[c];
+  return sum;
+}
+
+// Three passes (mean, variance around it, result) over a row that stays in the
+// first-level cache; one pass would lose the variance of rows with a large
+// mean.
+void LayerNormRows(const float* HWY_RESTRICT x, const float* weight,
+                   const float* bias, float eps, int64_t rows, int64_t cols,
+                   float* y) {
+  const hn::ScalableTag<float> d;
+  const int64_t lanes = static_cast<int64_t>(hn::Lanes(d));
   for (int64_t r = 0; r < rows; ++r) {
-    float* row = scores + r * ld;
-    const int64_t count = visible + r + 1;
-    // scale > 0, so the maximum may be taken before scaling.
-    const float max = MaxOfRow(row, count) * scale;
-    const auto vmax = hn::Set(d, max);
-    const auto vscale = hn::Set(d, scale);
-    auto vsum = hn::Zero(d);
+    const float* src = x + r * cols;
+    float* dst = y + r * cols;
+    const float mean = SumOfRow(src, cols) / static_cast<float>(cols);
+    const auto vmean = hn::Set(d, mean);
+    auto vsquares = hn::Zero(d);
     int64_t c = 0;
-    for (; c + lanes <= count; c += lanes) {
-      const auto shifted = hn::MulSub(hn::LoadU(d, row + c), vscale, vmax);
-      const auto e = hn::Exp(d, hn::Max(shifted, floor));
-      hn::StoreU(e, d, row + c);
-      vsum = hn::Add(vsum, e);
+    for (; c + lanes <= cols; c += lanes) {
+      const auto centred = hn::Sub(hn::LoadU(d, src + c), vmean);
+      vsquares = hn::MulAdd(centred, centred, vsquares);
     }
-    float sum = hn::GetLane(hn::SumOfLanes(d, vsum));
-    for (; c < count; ++c) {
-      row[c] = std::exp(row[c] * scale - max);
-      sum += row[c];
+    double squares = hn::GetLane(hn::SumOfLanes(d, vsquares));
+    for (; c < cols; ++c) {
+      const double centred = static_cast<double>(src[c]) - mean;
+      squares += centred * centred;
     }
-    const float inverse = 1.0f / sum;
+    const float inverse = static_cast<float>(
+        1.0 / std::sqrt(squares / static_cast<double>(cols) + eps));
     const auto vinverse = hn::Set(d, inverse);
-    for (c = 0; c + lanes <= count; c += lanes) {
-      hn::StoreU(hn::Mul(hn::LoadU(d, row + c), vinverse), d, row + c);
+    for (c = 0; c + lanes <= cols; c += lanes) {
+      auto v = hn::Mul(hn::Sub(hn::LoadU(d, src + c), vmean), vinverse);
+      if (weight != nullptr) v = hn::Mul(v, hn::LoadU(d, weight + c));
+      if (bias != nullptr) v = hn::Add(v, hn::LoadU(d, bias + c));
+      hn::StoreU(v, d, dst + c);
     }
-    for (; c < count; ++c) row[c] *= inverse;
-    for (; c < cols; ++c) row[c] = 0.0f;
+    for (; c < cols; ++c) {
+      float v = (src[c] - mean) * inverse;
+      if (weight != nullptr) v *= weight[c];
+      if (bias != nullptr) v += bias[c];
+      dst[c] = v;
+    }
   }
 }
 
-void SiluMulRange(const float* gate, const float* up, int64_t count, float* y) {
+void SoftmaxRow(float* row, int64_t cols, int64_t begin, int64_t end,
+                float scale) {
   const hn::ScalableTag<float> d;
   const int64_t lanes = static_cast<int64_t>(hn::Lanes(d));
-  const auto one = hn::Set(d, 1.0f);
-  const auto limit = hn::Set(d, -kMinExponent);
+  const auto floor = hn::Set(d, kMinExponent);
+  // scale > 0, so the maximum may be taken before scaling.
+  const float max = MaxOfRow(row + begin, end - begin) * scale;
+  const auto vmax = hn::Set(d, max);
+  const auto vscale = hn::Set(d, scale);
+  auto vsum = hn::Zero(d);
+  int64_t c = begin;
+  for (; c + lanes <= end; c += lanes) {
+    const auto shifted = hn::MulSub(hn::LoadU(d, row + c), vscale, vmax);
+    const auto e = hn::Exp(d, hn::Max(shifted, floor));
+    hn::StoreU(e, d, row + c);
+    vsum = hn::Add(vsum, e);
+  }
+  float sum = hn::GetLane(hn::SumOfLanes(d, vsum));
+  for (; c < end; ++c) {
+    row[c] = std::exp(row[c] * scale - max);
+    sum += row[c];
+  }
+  const float inverse = 1.0f / sum;
+  const auto vinverse = hn::Set(d, inverse);
+  for (c = begin; c + lanes <= end; c += lanes) {
+    hn::StoreU(hn::Mul(hn::LoadU(d, row + c), vinverse), d, row + c);
+  }
+  for (; c < end; ++c) row[c] *= inverse;
+  for (c = 0; c < begin; ++c) row[c] = 0.0f;
+  for (c = end; c < cols; ++c) row[c] = 0.0f;
+}
+
+void SoftcapRange(float scale, float cap, int64_t count, float* x) {
+  const hn::ScalableTag<float> d;
+  const int64_t lanes = static_cast<int64_t>(hn::Lanes(d));
+  const auto vcap = hn::Set(d, cap);
+  const auto factor = hn::Set(d, scale / cap);
   int64_t i = 0;
   for (; i + lanes <= count; i += lanes) {
-    const auto g = hn::LoadU(d, gate + i);
-    const auto e =
-        hn::Exp(d, hn::Max(hn::Min(hn::Neg(g), limit), hn::Neg(limit)));
-    hn::StoreU(hn::Mul(hn::Div(g, hn::Add(one, e)), hn::LoadU(d, up + i)), d,
-               y + i);
+    const auto inner = hn::Mul(hn::LoadU(d, x + i), factor);
+    hn::StoreU(hn::Mul(hn::Tanh(d, inner), vcap), d, x + i);
   }
-  for (; i < count; ++i) y[i] = gate[i] / (1.0f + std::exp(-gate[i])) * up[i];
+  for (; i < count; ++i) x[i] = cap * std::tanh(x[i] * scale / cap);
+}
+
+void ScaleAddRange(float scale, const float* bias, int64_t count, float* x) {
+  const hn::ScalableTag<float> d;
+  const int64_t lanes = static_cast<int64_t>(hn::Lanes(d));
+  const auto vscale = hn::Set(d, scale);
+  int64_t i = 0;
+  for (; i + lanes <= count; i += lanes) {
+    hn::StoreU(hn::MulAdd(hn::LoadU(d, x + i), vscale, hn::LoadU(d, bias + i)),
+               d, x + i);
+  }
+  for (; i < count; ++i) x[i] = x[i] * scale + bias[i];
+}
+
+// The activations as vector functions. A range whose length is no multiple of
+// the vector goes through the same function by way of a padded copy, so that a
+// value does not depend on where it lies.
+template <class D, class V>
+V Sigmoid(D d, V x) {
+  const auto one = hn::Set(d, 1.0f);
+  const auto limit = hn::Set(d, -kMinExponent);
+  const auto e =
+      hn::Exp(d, hn::Max(hn::Min(hn::Neg(x), limit), hn::Neg(limit)));
+  return hn::Div(one, hn::Add(one, e));
+}
+
+struct IdentityFunction {
+  template <class D, class V>
+  V operator()(D, V x) const {
+    return x;
+  }
+};
+struct ReluFunction {
+  template <class D, class V>
+  V operator()(D d, V x) const {
+    return hn::Max(x, hn::Zero(d));
+  }
+};
+struct ReluSquaredFunction {
+  template <class D, class V>
+  V operator()(D d, V x) const {
+    const auto r = hn::Max(x, hn::Zero(d));
+    return hn::Mul(r, r);
+  }
+};
+struct SiluFunction {
+  template <class D, class V>
+  V operator()(D d, V x) const {
+    return hn::Mul(x, Sigmoid(d, x));
+  }
+};
+// erf by Abramowitz and Stegun 7.1.26: absolute error 1.5e-7, which is that of
+// float32 rounding near 1.
+struct GeluFunction {
+  template <class D, class V>
+  V operator()(D d, V x) const {
+    const auto one = hn::Set(d, 1.0f);
+    const auto z = hn::Mul(hn::Abs(x), hn::Set(d, 0.70710678118654752f));
+    const auto t = hn::Div(one, hn::MulAdd(z, hn::Set(d, 0.3275911f), one));
+    auto poly = hn::Set(d, 1.061405429f);
+    poly = hn::MulAdd(poly, t, hn::Set(d, -1.453152027f));
+    poly = hn::MulAdd(poly, t, hn::Set(d, 1.421413741f));
+    poly = hn::MulAdd(poly, t, hn::Set(d, -0.284496736f));
+    poly = hn::MulAdd(poly, t, hn::Set(d, 0.254829592f));
+    const auto exponent =
+        hn::Max(hn::Neg(hn::Mul(z, z)), hn::Set(d, kMinExponent));
+    // 1 - erf(z), z >= 0.
+    const auto tail = hn::Mul(hn::Mul(poly, t), hn::Exp(d, exponent));
+    // Phi(x) = 1 - tail / 2 for x >= 0, tail / 2 below.
+    const auto half_tail = hn::Mul(tail, hn::Set(d, 0.5f));
+    const auto phi = hn::IfThenElse(hn::Lt(x, hn::Zero(d)), half_tail,
+                                    hn::Sub(one, half_tail));
+    return hn::Mul(x, phi);
+  }
+};
+struct GeluTanhFunction {
+  template <class D, class V>
+  V operator()(D d, V x) const {
+    const auto cubic =
+        hn::Mul(hn::Mul(x, x), hn::Mul(x, hn::Set(d, 0.044715f)));
+    // 0.5 (1 + tanh(u)) = sigmoid(2 u).
+    const auto twice =
+        hn::Mul(hn::Add(x, cubic), hn::Set(d, 1.59576912160573071f));
+    return hn::Mul(x, Sigmoid(d, twice));
+  }
+};
+struct QuickGeluFunction {
+  template <class D, class V>
+  V operator()(D d, V x) const {
+    return hn::Mul(x, Sigmoid(d, hn::Mul(x, hn::Set(d, 1.702f))));
+  }
+};
+struct TanhFunction {
+  template <class D, class V>
+  V operator()(D d, V x) const {
+    return hn::Tanh(d, x);
+  }
+};
+struct SigmoidFunction {
+  template <class D, class V>
+  V operator()(D d, V x) const {
+    return Sigmoid(d, x);
+  }
+};
+
+// y = f(x) * up, or f(x) where `up` is null.
+template <class F>
+void ApplyRange(const float* x, const float* up, int64_t count, float* y) {
+  const hn::ScalableTag<float> d;
+  const int64_t lanes = static_cast<int64_t>(hn::Lanes(d));
+  const F f;
+  int64_t i = 0;
+  for (; i + lanes <= count; i += lanes) {
+    auto v = f(d, hn::LoadU(d, x + i));
+    if (up != nullptr) v = hn::Mul(v, hn::LoadU(d, up + i));
+    hn::StoreU(v, d, y + i);
+  }
+  if (i == count) return;
+  HWY_ALIGN float tail[HWY_MAX_BYTES / sizeof(float)] = {};
+  for (int64_t j = i; j < count; ++j) tail[j - i] = x[j];
+  hn::Store(f(d, hn::Load(d, tail)), d, tail);
+  for (int64_t j = i; j < count; ++j) {
+    y[j] = up != nullptr ? tail[j - i] * up[j] : tail[j - i];
+  }
+}
+
+using ApplyFunction = void (*)(const float*, const float*, int64_t, float*);
+
+// In the order of Activation.
+constexpr ApplyFunction kApply[] = {
+    ApplyRange<IdentityFunction>,    ApplyRange<ReluFunction>,
+    ApplyRange<ReluSquaredFunction>, ApplyRange<SiluFunction>,
+    ApplyRange<GeluFunction>,        ApplyRange<GeluTanhFunction>,
+    ApplyRange<QuickGeluFunction>,   ApplyRange<TanhFunction>,
+    ApplyRange<SigmoidFunction>,
+};
+
+void ApplyActivation(Activation activation, const float* x, const float* up,
+                     int64_t count, float* y) {
+  kApply[static_cast<size_t>(activation)](x, up, count, y);
+}
+
+void RotaryRows(const RotaryArgs& args) {
+  const hn::ScalableTag<float> d;
+  const int64_t lanes = static_cast<int64_t>(hn::Lanes(d));
+  const int64_t half = args.rotary_dim / 2;
+  for (int64_t r = 0; r < args.rows; ++r) {
+    const float* cos = args.cos + args.positions[r] * half;
+    const float* sin = args.sin + args.positions[r] * half;
+    for (int64_t h = 0; h < args.heads; ++h) {
+      float* head = args.x + (r * args.heads + h) * args.head_dim;
+      if (args.interleaved) {
+        for (int64_t i = 0; i < half; ++i) {
+          const float a = head[2 * i];
+          const float b = head[2 * i + 1];
+          head[2 * i] = a * cos[i] - b * sin[i];
+          head[2 * i + 1] = b * cos[i] + a * sin[i];
+        }
+        continue;
+      }
+      int64_t i = 0;
+      for (; i + lanes <= half; i += lanes) {
+        const auto a = hn::LoadU(d, head + i);
+        const auto b = hn::LoadU(d, head + i + half);
+        const auto c = hn::LoadU(d, cos + i);
+        const auto s = hn::LoadU(d, sin + i);
+        hn::StoreU(hn::NegMulAdd(b, s, hn::Mul(a, c)), d, head + i);
+        hn::StoreU(hn::MulAdd(a, s, hn::Mul(b, c)), d, head + i + half);
+      }
+      for (; i < half; ++i) {
+        const float a = head[i];
+        const float b = head[i + half];
+        head[i] = a * cos[i] - b * sin[i];
+        head[i + half] = b * cos[i] + a * sin[i];
+      }
+    }
+  }
 }
 
 void AddRange(const float* x, int64_t count, float* y) {
@@ -162,8 +390,12 @@ HWY_AFTER_NAMESPACE();
 namespace quantd::cpu {
 
 HWY_EXPORT(RmsNormRows);
-HWY_EXPORT(CausalSoftmaxRows);
-HWY_EXPORT(SiluMulRange);
+HWY_EXPORT(LayerNormRows);
+HWY_EXPORT(SoftmaxRow);
+HWY_EXPORT(SoftcapRange);
+HWY_EXPORT(ScaleAddRange);
+HWY_EXPORT(ApplyActivation);
+HWY_EXPORT(RotaryRows);
 HWY_EXPORT(AddRange);
 HWY_EXPORT(LogSumExpRow);
 
@@ -172,14 +404,36 @@ void RmsNormRows(const float* x, const float* weight, float eps, int64_t rows,
   HWY_DYNAMIC_DISPATCH(RmsNormRows)(x, weight, eps, rows, cols, y);
 }
 
-void CausalSoftmaxRows(float* scores, int64_t rows, int64_t cols, int64_t ld,
-                       int64_t visible, float scale) {
-  HWY_DYNAMIC_DISPATCH(CausalSoftmaxRows)
-  (scores, rows, cols, ld, visible, scale);
+void LayerNormRows(const float* x, const float* weight, const float* bias,
+                   float eps, int64_t rows, int64_t cols, float* y) {
+  HWY_DYNAMIC_DISPATCH(LayerNormRows)(x, weight, bias, eps, rows, cols, y);
 }
 
-void SiluMulRange(const float* gate, const float* up, int64_t count, float* y) {
-  HWY_DYNAMIC_DISPATCH(SiluMulRange)(gate, up, count, y);
+void SoftmaxRow(float* row, int64_t cols, int64_t begin, int64_t end,
+                float scale) {
+  HWY_DYNAMIC_DISPATCH(SoftmaxRow)(row, cols, begin, end, scale);
+}
+
+void SoftcapRange(float scale, float cap, int64_t count, float* x) {
+  HWY_DYNAMIC_DISPATCH(SoftcapRange)(scale, cap, count, x);
+}
+
+void ScaleAddRange(float scale, const float* bias, int64_t count, float* x) {
+  HWY_DYNAMIC_DISPATCH(ScaleAddRange)(scale, bias, count, x);
+}
+
+void ActivateRange(Activation activation, const float* x, int64_t count,
+                   float* y) {
+  HWY_DYNAMIC_DISPATCH(ApplyActivation)(activation, x, nullptr, count, y);
+}
+
+void ActivateMulRange(Activation activation, const float* gate, const float* up,
+                      int64_t count, float* y) {
+  HWY_DYNAMIC_DISPATCH(ApplyActivation)(activation, gate, up, count, y);
+}
+
+void RotaryRows(const RotaryArgs& args) {
+  HWY_DYNAMIC_DISPATCH(RotaryRows)(args);
 }
 
 void AddRange(const float* x, int64_t count, float* y) {

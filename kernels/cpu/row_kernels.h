@@ -8,18 +8,35 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "kernels/device.h"
+
 namespace quantd::cpu {
 
 void RmsNormRows(const float* x, const float* weight, float eps, int64_t rows,
                  int64_t cols, float* y);
 
-// In place: row r of `scores` becomes softmax(scale * scores[r, 0 ..
-// visible + r]), the rest of the row zero. For one block of query rows of
-// causal attention.
-void CausalSoftmaxRows(float* scores, int64_t rows, int64_t cols, int64_t ld,
-                       int64_t visible, float scale);
+// weight and bias may be null.
+void LayerNormRows(const float* x, const float* weight, const float* bias,
+                   float eps, int64_t rows, int64_t cols, float* y);
 
-void SiluMulRange(const float* gate, const float* up, int64_t count, float* y);
+// In place: softmax(scale * row) over [begin, end), zero elsewhere.
+void SoftmaxRow(float* row, int64_t cols, int64_t begin, int64_t end,
+                float scale);
+
+// x = cap * tanh(scale * x / cap).
+void SoftcapRange(float scale, float cap, int64_t count, float* x);
+
+// x = scale * x + bias.
+void ScaleAddRange(float scale, const float* bias, int64_t count, float* x);
+
+void ActivateRange(Activation activation, const float* x, int64_t count,
+                   float* y);
+
+void ActivateMulRange(Activation activation, const float* gate, const float* up,
+                      int64_t count, float* y);
+
+// All of args.rows.
+void RotaryRows(const RotaryArgs& args);
 
 void AddRange(const float* x, int64_t count, float* y);
 

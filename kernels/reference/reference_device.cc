@@ -21,16 +21,30 @@ class ReferenceDevice final : public Device {
                int64_t cols, float* y) override {
     reference::RmsNorm(x, weight, eps, rows, cols, y);
   }
-  void Rotary(float* x, int64_t rows, int64_t heads, int64_t head_dim,
-              int64_t tokens, const float* cos, const float* sin) override {
-    reference::Rotary(x, rows, heads, head_dim, tokens, cos, sin);
+  void LayerNorm(const float* x, const float* weight, const float* bias,
+                 float eps, int64_t rows, int64_t cols, float* y) override {
+    reference::LayerNorm(x, weight, bias, eps, rows, cols, y);
   }
-  void CausalAttention(const AttentionArgs& args) override {
-    reference::CausalAttention(args);
+  void Rotary(const RotaryArgs& args) override { reference::Rotary(args); }
+  void Attention(const AttentionArgs& args) override {
+    reference::Attention(args);
   }
-  void SiluMul(const float* gate, const float* up, int64_t count,
-               float* y) override {
-    reference::SiluMul(gate, up, count, y);
+  void Activate(Activation activation, const float* x, int64_t count,
+                float* y) override {
+    reference::Activate(activation, x, count, y);
+  }
+  void ActivateMul(Activation activation, const float* gate, const float* up,
+                   int64_t count, float* y) override {
+    reference::ActivateMul(activation, gate, up, count, y);
+  }
+  void Softcap(float cap, int64_t count, float* x) override {
+    reference::Softcap(cap, count, x);
+  }
+  void CausalConv(const CausalConvArgs& args) override {
+    reference::CausalConv(args);
+  }
+  void SelectiveScan(const SelectiveScanArgs& args) override {
+    reference::SelectiveScan(args);
   }
   void Add(const float* x, int64_t count, float* y) override {
     reference::Add(x, count, y);

@@ -1,7 +1,9 @@
 #include "kernels/reference/reference_kernels.h"
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
+#include <numbers>
 #include <vector>
 
 namespace quantd::reference {
@@ -52,68 +54,191 @@ void RmsNorm(const float* x, const float* weight, float eps, int64_t rows,
   }
 }
 
-void Rotary(float* x, int64_t rows, int64_t heads, int64_t head_dim,
-            int64_t tokens, const float* cos, const float* sin) {
-  const int64_t half = head_dim / 2;
+void LayerNorm(const float* x, const float* weight, const float* bias,
+               float eps, int64_t rows, int64_t cols, float* y) {
   for (int64_t r = 0; r < rows; ++r) {
-    const int64_t position = r % tokens;
-    for (int64_t h = 0; h < heads; ++h) {
-      float* head = x + (r * heads + h) * head_dim;
+    const float* src = x + r * cols;
+    double mean = 0;
+    for (int64_t c = 0; c < cols; ++c) mean += src[c];
+    mean /= static_cast<double>(cols);
+    double variance = 0;
+    for (int64_t c = 0; c < cols; ++c) {
+      variance += (src[c] - mean) * (src[c] - mean);
+    }
+    const double inverse =
+        1.0 / std::sqrt(variance / static_cast<double>(cols) + eps);
+    for (int64_t c = 0; c < cols; ++c) {
+      double value = (src[c] - mean) * inverse;
+      if (weight != nullptr) value *= weight[c];
+      if (bias != nullptr) value += bias[c];
+      y[r * cols + c] = static_cast<float>(value);
+    }
+  }
+}
+
+void Rotary(const RotaryArgs& args) {
+  const int64_t half = args.rotary_dim / 2;
+  const int64_t stride = args.interleaved ? 2 : 1;
+  const int64_t partner = args.interleaved ? 1 : half;
+  for (int64_t r = 0; r < args.rows; ++r) {
+    const float* cos = args.cos + args.positions[r] * half;
+    const float* sin = args.sin + args.positions[r] * half;
+    for (int64_t h = 0; h < args.heads; ++h) {
+      float* head = args.x + (r * args.heads + h) * args.head_dim;
       for (int64_t i = 0; i < half; ++i) {
-        const double c = cos[position * half + i];
-        const double s = sin[position * half + i];
-        const double a = head[i];
-        const double b = head[i + half];
-        head[i] = static_cast<float>(a * c - b * s);
-        head[i + half] = static_cast<float>(b * c + a * s);
+        float& a = head[i * stride];
+        float& b = head[i * stride + partner];
+        const double x = a;
+        const double y = b;
+        a = static_cast<float>(x * cos[i] - y * sin[i]);
+        b = static_cast<float>(y * cos[i] + x * sin[i]);
       }
     }
   }
 }
 
-void CausalAttention(const AttentionArgs& args) {
+namespace {
+
+void AttendOne(const AttentionArgs& args, const AttentionSequence& sequence,
+               int64_t head, int64_t query, std::vector<double>& p) {
   const int64_t d = args.head_dim;
   const int64_t q_cols = args.heads * d;
   const int64_t kv_cols = args.kv_heads * d;
-  const int64_t per_kv = args.heads / args.kv_heads;
-  std::vector<double> p(static_cast<size_t>(args.tokens));
-  for (int64_t s = 0; s < args.sequences; ++s) {
-    for (int64_t h = 0; h < args.heads; ++h) {
-      const int64_t kv = h / per_kv;
-      for (int64_t t = 0; t < args.tokens; ++t) {
-        const float* q = args.q + (s * args.tokens + t) * q_cols + h * d;
-        double max = -std::numeric_limits<double>::infinity();
-        for (int64_t u = 0; u <= t; ++u) {
-          const float* k = args.k + (s * args.tokens + u) * kv_cols + kv * d;
-          double dot = 0;
-          for (int64_t i = 0; i < d; ++i) {
-            dot += static_cast<double>(q[i]) * k[i];
-          }
-          p[u] = dot * args.scale;
-          max = std::max(max, p[u]);
-        }
-        double sum = 0;
-        for (int64_t u = 0; u <= t; ++u) {
-          p[u] = std::exp(p[u] - max);
-          sum += p[u];
-        }
-        float* out = args.out + (s * args.tokens + t) * q_cols + h * d;
-        for (int64_t i = 0; i < d; ++i) {
-          double acc = 0;
-          for (int64_t u = 0; u <= t; ++u) {
-            acc += p[u] * args.v[(s * args.tokens + u) * kv_cols + kv * d + i];
-          }
-          out[i] = static_cast<float>(acc / sum);
-        }
+  const int64_t kv = head / (args.heads / args.kv_heads);
+  const int64_t position = sequence.keys - sequence.queries + query;
+  const int64_t end = args.causal ? position + 1 : sequence.keys;
+  const int64_t begin =
+      args.window > 0 ? std::max<int64_t>(0, position + 1 - args.window) : 0;
+  const float* q = sequence.q + query * q_cols + head * d;
+  p.resize(static_cast<size_t>(end));
+  double max = -std::numeric_limits<double>::infinity();
+  for (int64_t u = begin; u < end; ++u) {
+    const float* k = sequence.k + u * kv_cols + kv * d;
+    double score = 0;
+    for (int64_t i = 0; i < d; ++i) score += static_cast<double>(q[i]) * k[i];
+    score *= args.scale;
+    if (args.softcap > 0) {
+      score = args.softcap * std::tanh(score / args.softcap);
+    }
+    if (args.key_bias != nullptr) {
+      score += args.key_bias[head * args.key_bias_ld + u];
+    }
+    p[static_cast<size_t>(u)] = score;
+    max = std::max(max, score);
+  }
+  double sum = 0;
+  for (int64_t u = begin; u < end; ++u) {
+    double& value = p[static_cast<size_t>(u)];
+    value = std::exp(value - max);
+    sum += value;
+  }
+  float* out = sequence.out + query * q_cols + head * d;
+  for (int64_t i = 0; i < d; ++i) {
+    double total = 0;
+    for (int64_t u = begin; u < end; ++u) {
+      total += p[static_cast<size_t>(u)] * sequence.v[u * kv_cols + kv * d + i];
+    }
+    out[i] = static_cast<float>(total / sum);
+  }
+}
+
+double Sigmoid(double x) { return 1.0 / (1.0 + std::exp(-x)); }
+
+struct ActivationRow {
+  Activation activation;
+  double (*apply)(double x);
+};
+
+constexpr ActivationRow kActivations[] = {
+    {Activation::kIdentity, [](double x) { return x; }},
+    {Activation::kRelu, [](double x) { return x > 0 ? x : 0.0; }},
+    {Activation::kReluSquared, [](double x) { return x > 0 ? x * x : 0.0; }},
+    {Activation::kSilu, [](double x) { return x * Sigmoid(x); }},
+    {Activation::kGelu,
+     [](double x) { return 0.5 * x * (1 + std::erf(x / std::sqrt(2.0))); }},
+    {Activation::kGeluTanh,
+     [](double x) {
+       const double inner =
+           std::sqrt(2 / std::numbers::pi) * (x + 0.044715 * x * x * x);
+       return 0.5 * x * (1 + std::tanh(inner));
+     }},
+    {Activation::kQuickGelu, [](double x) { return x * Sigmoid(1.702 * x); }},
+    {Activation::kTanh, [](double x) { return std::tanh(x); }},
+    {Activation::kSigmoid, Sigmoid},
+};
+
+double Apply(Activation activation, double x) {
+  return kActivations[static_cast<size_t>(activation)].apply(x);
+}
+
+}  // namespace
+
+void Attention(const AttentionArgs& args) {
+  std::vector<double> scratch;
+  for (int64_t s = 0; s < args.sequence_count; ++s) {
+    for (int64_t head = 0; head < args.heads; ++head) {
+      for (int64_t t = 0; t < args.sequences[s].queries; ++t) {
+        AttendOne(args, args.sequences[s], head, t, scratch);
       }
     }
   }
 }
 
-void SiluMul(const float* gate, const float* up, int64_t count, float* y) {
+void Activate(Activation activation, const float* x, int64_t count, float* y) {
   for (int64_t i = 0; i < count; ++i) {
-    const double g = gate[i];
-    y[i] = static_cast<float>(g / (1.0 + std::exp(-g)) * up[i]);
+    y[i] = static_cast<float>(Apply(activation, x[i]));
+  }
+}
+
+void ActivateMul(Activation activation, const float* gate, const float* up,
+                 int64_t count, float* y) {
+  for (int64_t i = 0; i < count; ++i) {
+    y[i] = static_cast<float>(Apply(activation, gate[i]) * up[i]);
+  }
+}
+
+void Softcap(float cap, int64_t count, float* x) {
+  for (int64_t i = 0; i < count; ++i) {
+    x[i] = static_cast<float>(cap * std::tanh(static_cast<double>(x[i]) / cap));
+  }
+}
+
+void CausalConv(const CausalConvArgs& args) {
+  const int64_t past = args.width - 1;
+  // The history and the new rows as one sequence.
+  std::vector<float> rows(
+      static_cast<size_t>((past + args.tokens) * args.channels));
+  std::copy_n(args.history, past * args.channels, rows.data());
+  std::copy_n(args.x, args.tokens * args.channels,
+              rows.data() + past * args.channels);
+  for (int64_t t = 0; t < args.tokens; ++t) {
+    for (int64_t c = 0; c < args.channels; ++c) {
+      double sum = args.bias != nullptr ? args.bias[c] : 0.0;
+      for (int64_t j = 0; j < args.width; ++j) {
+        sum += static_cast<double>(args.weight[c * args.width + j]) *
+               rows[static_cast<size_t>((t + j) * args.channels + c)];
+      }
+      args.y[t * args.channels + c] = static_cast<float>(sum);
+    }
+  }
+  std::copy_n(rows.data() + args.tokens * args.channels, past * args.channels,
+              args.history);
+}
+
+void SelectiveScan(const SelectiveScanArgs& args) {
+  for (int64_t t = 0; t < args.tokens; ++t) {
+    for (int64_t c = 0; c < args.channels; ++c) {
+      const double u = args.u[t * args.channels + c];
+      const double dt = args.dt[t * args.channels + c];
+      double y = args.skip[c] * u;
+      for (int64_t n = 0; n < args.states; ++n) {
+        float& h = args.h[c * args.states + n];
+        h = static_cast<float>(std::exp(dt * args.a[c * args.states + n]) * h +
+                               dt * args.b[t * args.states + n] * u);
+        y += static_cast<double>(args.c[t * args.states + n]) * h;
+      }
+      args.y[t * args.channels + c] = static_cast<float>(y);
+    }
   }
 }
 

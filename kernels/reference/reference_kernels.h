@@ -12,10 +12,16 @@ void Gemm(const GemmArgs& args);
 void AccumulateGram(const float* x, int64_t rows, int64_t cols, double* gram);
 void RmsNorm(const float* x, const float* weight, float eps, int64_t rows,
              int64_t cols, float* y);
-void Rotary(float* x, int64_t rows, int64_t heads, int64_t head_dim,
-            int64_t tokens, const float* cos, const float* sin);
-void CausalAttention(const AttentionArgs& args);
-void SiluMul(const float* gate, const float* up, int64_t count, float* y);
+void LayerNorm(const float* x, const float* weight, const float* bias,
+               float eps, int64_t rows, int64_t cols, float* y);
+void Rotary(const RotaryArgs& args);
+void Attention(const AttentionArgs& args);
+void Activate(Activation activation, const float* x, int64_t count, float* y);
+void ActivateMul(Activation activation, const float* gate, const float* up,
+                 int64_t count, float* y);
+void Softcap(float cap, int64_t count, float* x);
+void CausalConv(const CausalConvArgs& args);
+void SelectiveScan(const SelectiveScanArgs& args);
 void Add(const float* x, int64_t count, float* y);
 void AddBias(const float* bias, int64_t rows, int64_t cols, float* y);
 void NegativeLogLikelihood(const float* logits, const int32_t* targets,

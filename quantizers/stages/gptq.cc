@@ -208,7 +208,7 @@ class GptqStage final : public Stage {
 
   absl::string_view name() const override { return "gptq"; }
 
-  absl::Status Validate(const LayerShape& layer) const override {
+  absl::Status Validate(const LinearShape& layer) const override {
     return ValidateGridFor(options_.grid, "gptq.grid", layer);
   }
 

@@ -61,7 +61,7 @@ class RtnStage final : public Stage {
 
   absl::string_view name() const override { return "rtn"; }
 
-  absl::Status Validate(const LayerShape& layer) const override {
+  absl::Status Validate(const LinearShape& layer) const override {
     return ValidateGridFor(grid_, "rtn.grid", layer);
   }
 

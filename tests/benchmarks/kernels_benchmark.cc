@@ -47,19 +47,25 @@ BENCHMARK(BM_Gemm)
 // BM_CausalAttention/<sequences>/<tokens>/<heads>/<head_dim>
 void BM_CausalAttention(benchmark::State& state) {
   const auto device = NewCpuDevice(0);
+  const int64_t count = state.range(0);
+  const int64_t tokens = state.range(1);
   AttentionArgs args;
-  args.sequences = state.range(0);
-  args.tokens = state.range(1);
   args.heads = args.kv_heads = state.range(2);
   args.head_dim = state.range(3);
   args.scale = 0.1f;
-  const auto x =
-      Ramp(args.sequences * args.tokens * args.heads * args.head_dim);
+  const int64_t cols = args.heads * args.head_dim;
+  const auto x = Ramp(count * tokens * cols);
   std::vector<float> out(x.size());
-  args.q = args.k = args.v = x.data();
-  args.out = out.data();
-  for (auto _ : state) device->CausalAttention(args);
-  state.SetItemsProcessed(state.iterations() * args.sequences * args.tokens);
+  std::vector<AttentionSequence> sequences;
+  for (int64_t s = 0; s < count; ++s) {
+    const float* rows = x.data() + s * tokens * cols;
+    sequences.push_back(
+        {tokens, tokens, rows, rows, rows, out.data() + s * tokens * cols});
+  }
+  args.sequences = sequences.data();
+  args.sequence_count = count;
+  for (auto _ : state) device->Attention(args);
+  state.SetItemsProcessed(state.iterations() * count * tokens);
 }
 BENCHMARK(BM_CausalAttention)
     ->Args({8, 512, 8, 32})

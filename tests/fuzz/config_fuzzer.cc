@@ -1,10 +1,13 @@
 // The input is a config.json.
 #include <cstddef>
 #include <cstdint>
+#include <string>
 
 #include "models/json_text.h"
 #include "models/model_description.h"
+#include "models/network/block_plan.h"
 #include "nlohmann/json.hpp"
+#include "tensor/tensor.h"
 #include "tests/fuzz/fuzz_checks.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
@@ -20,12 +23,18 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     quantd::test::CheckRefusal(description.status());
     return 0;
   }
-  FuzzCheck(description->blocks > 0 && description->hidden_size > 0 &&
-                description->intermediate_size > 0 && description->heads > 0 &&
-                description->kv_heads > 0 && description->head_dim > 0 &&
-                description->vocabulary_size > 0,
-            "sizes are positive");
-  FuzzCheck(description->heads % description->kv_heads == 0,
-            "key-value heads divide heads");
+  // Every tensor of an accepted network has a name and positive extents.
+  auto check = [](const std::string& name, const quantd::Shape& shape) {
+    FuzzCheck(!name.empty(), "tensors have names");
+    for (int64_t extent : shape) FuzzCheck(extent > 0, "extents are positive");
+  };
+  for (const auto& tensor : quantd::PlanOuterTensors(*description)) {
+    check(tensor.name, tensor.shape);
+  }
+  const quantd::BlockPlan plan = quantd::PlanBlock(*description, 0);
+  for (const auto& tensor : plan.tensors) check(tensor.name, tensor.shape);
+  for (const auto& linear : plan.linears) {
+    check(linear.name, {linear.rows, linear.cols});
+  }
   return 0;
 }

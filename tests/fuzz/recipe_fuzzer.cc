@@ -7,6 +7,8 @@
 #include <vector>
 
 #include "absl/strings/str_split.h"
+#include "models/model_description.h"
+#include "nlohmann/json.hpp"
 #include "quantizers/recipe.h"
 #include "quantizers/recipe_run.h"
 #include "tests/fuzz/fuzz_checks.h"
@@ -35,13 +37,15 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   FuzzCheck(again.ok() &&
                 quantd::RecipeDigest(*again) == quantd::RecipeDigest(*complete),
             "completing a complete recipe changes nothing");
-  quantd::ModelDescription model;
-  model.blocks = 2;
-  model.hidden_size = 64;
-  model.intermediate_size = 96;
-  model.heads = model.kv_heads = 4;
-  model.head_dim = 16;
-  model.names.block_prefix = "model.layers";
+  static const quantd::ModelDescription& model = *[] {
+    const nlohmann::json config = {
+        {"model_type", "llama"},        {"hidden_size", 64},
+        {"intermediate_size", 96},      {"num_hidden_layers", 2},
+        {"num_attention_heads", 4},     {"vocab_size", 256},
+        {"max_position_embeddings", 64}};
+    return new quantd::ModelDescription(
+        quantd::ParseModelConfig(config, "config.json").value());
+  }();
   const absl::Status fits = quantd::CheckRecipeFits(*complete, model);
   if (!fits.ok()) CheckRefusal(fits);
   return 0;

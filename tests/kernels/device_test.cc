@@ -130,71 +130,11 @@ TEST_P(DeviceTest, RowOperationsMatchReferenceAroundVectorWidth) {
     EXPECT_EQ(got, want);
 
     const auto y = Random(rows * cols, 7, 30.0f);
-    cpu_->SiluMul(y.data(), x.data(), rows * cols, got.data());
-    reference_->SiluMul(y.data(), x.data(), rows * cols, want.data());
-    ExpectNear(got, want, 2e-6);
-
     got = x;
     want = x;
     cpu_->Add(y.data(), rows * cols, got.data());
     reference_->Add(y.data(), rows * cols, want.data());
     EXPECT_EQ(got, want);
-  }
-}
-
-TEST_P(DeviceTest, SiluSurvivesExtremeGates) {
-  const std::vector<float> gate = {-1e30f, -200, -89, 0, 89, 200, 1e30f, 1};
-  const std::vector<float> up(gate.size(), 1.0f);
-  std::vector<float> y(gate.size());
-  cpu_->SiluMul(gate.data(), up.data(), static_cast<int64_t>(gate.size()),
-                y.data());
-  EXPECT_NEAR(y[1], 0, 1e-30);
-  EXPECT_EQ(y[3], 0);
-  EXPECT_FLOAT_EQ(y[5], 200);
-  EXPECT_FLOAT_EQ(y[6], 1e30f);
-}
-
-TEST_P(DeviceTest, RotaryKeepsLengthsAndMatchesReference) {
-  const int64_t tokens = 5, sequences = 3, heads = 2, dim = 6;
-  std::vector<float> cos, sin;
-  for (int64_t i = 0; i < tokens * dim / 2; ++i) {
-    cos.push_back(std::cos(0.1f * static_cast<float>(i)));
-    sin.push_back(std::sin(0.1f * static_cast<float>(i)));
-  }
-  const auto x = Random(sequences * tokens * heads * dim, 8);
-  auto got = x, want = x;
-  cpu_->Rotary(got.data(), sequences * tokens, heads, dim, tokens, cos.data(),
-               sin.data());
-  reference_->Rotary(want.data(), sequences * tokens, heads, dim, tokens,
-                     cos.data(), sin.data());
-  ExpectNear(got, want, 1e-6);
-  double before = 0, after = 0;
-  for (float v : x) before += v * v;
-  for (float v : got) after += v * v;
-  EXPECT_NEAR(before, after, 1e-4);
-}
-
-TEST_P(DeviceTest, AttentionMatchesReferenceAcrossQueryBlocks) {
-  for (int64_t tokens : {1, 3, 127, 128, 129, 200}) {
-    AttentionArgs args;
-    args.sequences = 2;
-    args.tokens = tokens;
-    args.heads = 4;
-    args.kv_heads = 2;
-    args.head_dim = 8;
-    args.scale = 0.35f;
-    const auto q = Random(2 * tokens * 32, 9, 3.0f);
-    const auto k = Random(2 * tokens * 16, 10, 3.0f);
-    const auto v = Random(2 * tokens * 16, 11);
-    std::vector<float> got(q.size()), want(q.size());
-    args.q = q.data();
-    args.k = k.data();
-    args.v = v.data();
-    args.out = got.data();
-    cpu_->CausalAttention(args);
-    args.out = want.data();
-    reference_->CausalAttention(args);
-    ExpectNear(got, want, 3e-6);
   }
 }
 

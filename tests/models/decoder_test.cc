@@ -1,15 +1,13 @@
 // The decoder against logits of the reference library, and its contract with
 // the recipe engine (sets, taps, streaming).
-#include "models/decoder.h"
-
-#include <cmath>
-#include <cstring>
 #include <filesystem>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "gmock/gmock.h"
 #include "models/model.h"
+#include "tests/models/fixture_logits.h"
 #include "tests/testing/project_paths.h"
 #include "tests/testing/status_matchers.h"
 #include "tests/testing/temp_dir.h"
@@ -32,43 +30,21 @@ TEST_P(FixtureLogitsTest, MatchTheReferenceLibrary) {
   if (!std::filesystem::exists(directory)) {
     GTEST_SKIP() << "no fixture at " << directory;
   }
-  ASSERT_OK_AND_ASSIGN(auto checkpoint, Checkpoint::Open(directory));
-  ASSERT_OK_AND_ASSIGN(const auto model, Model::Open(checkpoint));
-  ASSERT_OK_AND_ASSIGN(
-      const auto reference,
-      SafetensorsFile::Open(directory + "/reference.safetensors"));
-  const StoredTensor& ids = reference->tensors().at("input_ids");
-  const StoredTensor& logits = reference->tensors().at("logits");
-  std::vector<int32_t> tokens;
-  for (size_t i = 0; i < ids.bytes.size(); i += 8) {
-    int64_t id;
-    std::memcpy(&id, ids.bytes.data() + i, 8);
-    tokens.push_back(static_cast<int32_t>(id));
-  }
-  std::vector<float> expected(logits.bytes.size() / 4);
-  std::memcpy(expected.data(), logits.bytes.data(), logits.bytes.size());
-
   for (bool tuned : {true, false}) {
     const auto device = tuned ? NewCpuDevice(2) : NewReferenceDevice();
-    ExecutionContext ctx(device.get());
-    ASSERT_OK_AND_ASSIGN(Tensor hidden, model->Embed(tokens));
-    for (int k = 0; k < model->block_count(); ++k) {
-      ASSERT_OK_AND_ASSIGN(const auto block, model->LoadBlock(k, ctx));
-      ASSERT_OK_AND_ASSIGN(hidden, block->Forward(hidden, ids.shape[1], ctx));
-    }
-    ASSERT_OK_AND_ASSIGN(const Tensor got, model->Logits(hidden, ctx));
-    ASSERT_EQ(static_cast<size_t>(got.size()), expected.size());
-    double largest = 0;
-    for (size_t i = 0; i < expected.size(); ++i) {
-      largest =
-          std::max<double>(largest, std::abs(got.values()[i] - expected[i]));
-    }
-    EXPECT_LE(largest, 1e-4) << device->name();
+    ASSERT_OK_AND_ASSIGN(const double difference,
+                         test::LargestLogitDifference(directory, *device));
+    EXPECT_LE(difference, test::kLogitBound) << device->name();
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Families, FixtureLogitsTest,
-                         testing::Values("llama", "llama3"));
+INSTANTIATE_TEST_SUITE_P(
+    Families, FixtureLogitsTest,
+    testing::Values("bert", "bloom", "falcon40b", "falcon7b", "gemma", "gemma2",
+                    "gpt2", "gpt_neox", "gptj", "llama", "llama3", "mamba",
+                    "mistral", "mixtral", "mpt", "opt", "opt_postnorm", "phi",
+                    "phi3", "qwen2", "stablelm", "starcoder2"),
+    [](const auto& info) { return std::string(info.param); });
 
 class DecoderTest : public testing::Test {
  protected:
@@ -77,6 +53,12 @@ class DecoderTest : public testing::Test {
     ASSERT_OK_AND_ASSIGN(checkpoint_, Checkpoint::Open(directory_.path()));
     ASSERT_OK_AND_ASSIGN(model_, Model::Open(checkpoint_));
     ASSERT_OK_AND_ASSIGN(block_, model_->LoadBlock(1, ctx_));
+  }
+  absl::StatusOr<Tensor> Embed(const std::vector<int32_t>& tokens,
+                               int64_t sequences = 1) {
+    const int64_t length = static_cast<int64_t>(tokens.size()) / sequences;
+    return model_->Embed(tokens, SequenceBatch::Uniform(sequences, length),
+                         ctx_);
   }
   TempDir directory_;
   std::unique_ptr<Device> device_ = NewCpuDevice(1);
@@ -107,41 +89,46 @@ TEST_F(DecoderTest, SetsFollowTheOrderOfComputation) {
               ElementsAre(ElementsAre(0, 1, 2), ElementsAre(3),
                           ElementsAre(4, 5), ElementsAre(6)));
   EXPECT_EQ(block_->linears()[6].name(), "model.layers.1.mlp.down_proj");
-  ASSERT_OK_AND_ASSIGN(const Tensor hidden, model_->Embed({1, 2, 3, 4}));
+  ASSERT_OK_AND_ASSIGN(const Tensor hidden, Embed({1, 2, 3, 4}));
   RecordingTap tap(-1);
   ASSERT_OK_AND_ASSIGN(const Tensor out,
-                       block_->Forward(hidden, 4, ctx_, &tap));
+                       block_->Forward(hidden, SequenceBatch::Uniform(1, 4),
+                                       ctx_, &tap, nullptr));
   EXPECT_EQ(out.shape(), hidden.shape());
   EXPECT_THAT(tap.sets, ElementsAre(0, 1, 2, 3));
   EXPECT_THAT(tap.cols, ElementsAre(32, 32, 32, 64));
 }
 
 TEST_F(DecoderTest, TapStopsTheBlock) {
-  ASSERT_OK_AND_ASSIGN(const Tensor hidden, model_->Embed({1, 2}));
+  ASSERT_OK_AND_ASSIGN(const Tensor hidden, Embed({1, 2}));
   RecordingTap tap(1);
   ASSERT_OK_AND_ASSIGN(const Tensor out,
-                       block_->Forward(hidden, 2, ctx_, &tap));
+                       block_->Forward(hidden, SequenceBatch::Uniform(1, 2),
+                                       ctx_, &tap, nullptr));
   EXPECT_EQ(out.size(), 0);
   EXPECT_THAT(tap.sets, ElementsAre(0, 1));
 }
 
 TEST_F(DecoderTest, SequencesOfABatchDoNotSeeEachOther) {
-  ASSERT_OK_AND_ASSIGN(const Tensor a, model_->Embed({1, 2, 3}));
-  ASSERT_OK_AND_ASSIGN(const Tensor both, model_->Embed({9, 8, 7, 1, 2, 3}));
-  ASSERT_OK_AND_ASSIGN(const Tensor alone, block_->Forward(a, 3, ctx_));
-  ASSERT_OK_AND_ASSIGN(const Tensor batch, block_->Forward(both, 3, ctx_));
+  ASSERT_OK_AND_ASSIGN(const Tensor a, Embed({1, 2, 3}));
+  ASSERT_OK_AND_ASSIGN(const Tensor both, Embed({9, 8, 7, 1, 2, 3}, 2));
+  ASSERT_OK_AND_ASSIGN(const Tensor alone,
+                       block_->Forward(a, SequenceBatch::Uniform(1, 3), ctx_));
+  ASSERT_OK_AND_ASSIGN(
+      const Tensor batch,
+      block_->Forward(both, SequenceBatch::Uniform(2, 3), ctx_));
   for (int64_t i = 0; i < alone.size(); ++i) {
     EXPECT_NEAR(alone.data()[i], batch.row(3)[i], 1e-6);
   }
 }
 
 TEST_F(DecoderTest, UnknownTokensAndCancellationAreReported) {
-  EXPECT_THAT(model_->Embed({0, 256}),
+  EXPECT_THAT(Embed({0, 256}),
               StatusIs(absl::StatusCode::kOutOfRange, HasSubstr("256")));
-  EXPECT_THAT(model_->Embed({-1}), StatusIs(absl::StatusCode::kOutOfRange, _));
-  ASSERT_OK_AND_ASSIGN(const Tensor hidden, model_->Embed({1}));
+  EXPECT_THAT(Embed({-1}), StatusIs(absl::StatusCode::kOutOfRange, _));
+  ASSERT_OK_AND_ASSIGN(const Tensor hidden, Embed({1}));
   ctx_.RequestCancel();
-  EXPECT_THAT(block_->Forward(hidden, 1, ctx_),
+  EXPECT_THAT(block_->Forward(hidden, SequenceBatch::Uniform(1, 1), ctx_),
               StatusIs(absl::StatusCode::kCancelled, _));
 }
 

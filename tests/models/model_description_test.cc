@@ -5,7 +5,7 @@
 #include <numbers>
 
 #include "gmock/gmock.h"
-#include "models/rotary_table.h"
+#include "models/network/position_tables.h"
 #include "nlohmann/json.hpp"
 #include "tests/testing/status_matchers.h"
 
@@ -29,11 +29,11 @@ TEST(ModelDescriptionTest, ReadsEveryKey) {
   ASSERT_OK_AND_ASSIGN(const ModelDescription d,
                        ParseModelConfig(ValidConfig(), "config.json"));
   EXPECT_EQ(d.architecture, "llama");
-  EXPECT_EQ(d.head_dim, 16);
-  EXPECT_EQ(d.kv_heads, 2);
-  EXPECT_EQ(d.rope.theta, 500000.0);
-  EXPECT_TRUE(d.tied_embeddings);
-  EXPECT_FALSE(d.attention_bias);
+  EXPECT_EQ(d.block.attention.head_dim, 16);
+  EXPECT_EQ(d.block.attention.kv_heads, 2);
+  EXPECT_EQ(d.block.attention.rope.theta, 500000.0);
+  EXPECT_TRUE(d.head.tied);
+  EXPECT_FALSE(d.block.attention.query.bias);
 }
 
 TEST(ModelDescriptionTest, OptionalKeysHaveTheFamilysDefaults) {
@@ -45,10 +45,10 @@ TEST(ModelDescriptionTest, OptionalKeysHaveTheFamilysDefaults) {
   config["rope_scaling"] = nullptr;
   ASSERT_OK_AND_ASSIGN(const ModelDescription d,
                        ParseModelConfig(config, "config.json"));
-  EXPECT_EQ(d.kv_heads, 4);
-  EXPECT_FLOAT_EQ(d.norm_epsilon, 1e-6f);
-  EXPECT_EQ(d.rope.theta, 10000.0);
-  EXPECT_FALSE(d.tied_embeddings);
+  EXPECT_EQ(d.block.attention.kv_heads, 4);
+  EXPECT_FLOAT_EQ(d.block.mixer_norm.epsilon, 1e-6f);
+  EXPECT_EQ(d.block.attention.rope.theta, 10000.0);
+  EXPECT_FALSE(d.head.tied);
 }
 
 struct BrokenConfig {
@@ -128,6 +128,7 @@ INSTANTIATE_TEST_SUITE_P(
 TEST(RotaryTableTest, Llama3ScalingHasThreeRegions) {
   RopeDescription rope;
   rope.theta = 10000;
+  rope.rotary_dim = 16;
   rope.scaling = RopeDescription::Scaling::kLlama3;
   rope.factor = 8;
   rope.low_frequency_factor = 1;
@@ -135,8 +136,8 @@ TEST(RotaryTableTest, Llama3ScalingHasThreeRegions) {
   rope.original_context = 64;
   RopeDescription plain = rope;
   plain.scaling = RopeDescription::Scaling::kNone;
-  const auto scaled = RotaryFrequencies(rope, 16);
-  const auto original = RotaryFrequencies(plain, 16);
+  const auto scaled = RotaryFrequencies(rope, 64);
+  const auto original = RotaryFrequencies(plain, 64);
   int kept = 0, divided = 0, between = 0;
   for (size_t i = 0; i < scaled.size(); ++i) {
     const double wavelength = 2 * std::numbers::pi / original[i];
@@ -158,7 +159,9 @@ TEST(RotaryTableTest, Llama3ScalingHasThreeRegions) {
 }
 
 TEST(RotaryTableTest, PositionZeroIsTheIdentity) {
-  const RotaryTable table = MakeRotaryTable({}, 8, 3);
+  RopeDescription rope;
+  rope.rotary_dim = 8;
+  const RotaryTable table = MakeRotaryTable(rope, 3, 3);
   for (int i = 0; i < 4; ++i) {
     EXPECT_EQ(table.cos.row(0)[i], 1);
     EXPECT_EQ(table.sin.row(0)[i], 0);

@@ -32,7 +32,9 @@ TEST_F(OpsTest, OperationsLeaveTheirInputsAlone) {
   EXPECT_THAT(ops::AddBias(a, bias, ctx_).values(), ElementsAre(6, 7));
   const Tensor cos = Tensor::FromValues({1, 1}, {0});
   const Tensor sin = Tensor::FromValues({1, 1}, {1});
-  EXPECT_THAT(ops::Rotary(a, 2, 1, cos, sin, ctx_).values(),
+  EXPECT_THAT(ops::Rotary(a, {2, 2, false}, SequenceBatch::Uniform(1, 1), cos,
+                          sin, ctx_)
+                  .values(),
               ElementsAre(-2, 1));
   EXPECT_THAT(a.values(), ElementsAre(1, 2));
 }
@@ -49,15 +51,31 @@ TEST_F(OpsTest, RmsNormDividesByTheRootMeanSquare) {
 TEST_F(OpsTest, AttentionOfEqualScoresAveragesWhatIsVisible) {
   const Tensor q = Tensor::Zeros({3, 2});
   const Tensor v = Tensor::FromValues({3, 2}, {3, 0, 0, 3, 3, 3});
+  ops::AttentionOptions options;
+  options.head_dim = 2;
+  const auto three = SequenceBatch::Uniform(1, 3);
   EXPECT_THAT(
-      ops::CausalAttention(q, q, v, 2, 3, ctx_).values(),
+      ops::Attention(q, q, v, options, three, ctx_).values(),
       ElementsAre(3, 0, 1.5f, 1.5f, FloatNear(2, 1e-6f), FloatNear(2, 1e-6f)));
+  // Two sequences, of one and two tokens.
+  EXPECT_THAT(
+      ops::Attention(q, q, v, options, SequenceBatch::Ragged({1, 2}), ctx_)
+          .values(),
+      ElementsAre(3, 0, 0, 3, 1.5f, 3));
 }
 
-TEST_F(OpsTest, SiluMulGatesTheOtherOperand) {
+TEST(SequenceBatchTest, KnowsPositionsAndLengths) {
+  const auto batch = SequenceBatch::Continue({5, 0}, {1, 3});
+  EXPECT_EQ(batch.rows(), 4);
+  EXPECT_EQ(batch.longest(), 6);
+  EXPECT_THAT(batch.positions(), ElementsAre(5, 0, 1, 2));
+  EXPECT_EQ(batch.sequences()[1].begin, 1);
+}
+
+TEST_F(OpsTest, ActivateMulGatesTheOtherOperand) {
   const Tensor gate = Tensor::FromValues({2}, {0, 1});
   const Tensor up = Tensor::FromValues({2}, {7, 2});
-  EXPECT_THAT(ops::SiluMul(gate, up, ctx_).values(),
+  EXPECT_THAT(ops::ActivateMul(Activation::kSilu, gate, up, ctx_).values(),
               ElementsAre(0, FloatNear(2 / (1 + std::exp(-1.0f)), 1e-6f)));
 }
 

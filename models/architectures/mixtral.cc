@@ -1,0 +1,37 @@
+// Mixtral (Jiang et al. 2024, arXiv:2401.04088): Mistral with a mixture of
+// experts.
+#include "absl/strings/str_cat.h"
+#include "base/status_macros.h"
+#include "models/architectures/families.h"
+#include "models/architectures/llama_layout.h"
+#include "models/config_reading.h"
+#include "models/json_text.h"
+
+namespace quantd {
+
+absl::StatusOr<ModelDescription> ParseMixtralConfig(
+    const nlohmann::json& config, absl::string_view origin) {
+  ASSIGN_OR_RETURN(const JsonReader reader, JsonReader::Of(config, origin));
+  ModelDescription d = LlamaLayout();
+  RETURN_IF_ERROR(ReadLlamaConfig(reader, &d));
+  RETURN_IF_ERROR(ReadSlidingWindow(reader, &d));
+  FeedForwardDescription& part = d.block.feed_forward;
+  ASSIGN_OR_RETURN(const int64_t experts,
+                   reader.GetIntOr("num_local_experts", 8, 1, 4096));
+  ASSIGN_OR_RETURN(const int64_t chosen,
+                   reader.GetIntOr("num_experts_per_tok", 2, 1, 4096));
+  if (chosen > experts) {
+    return reader.Fault("num_experts_per_tok",
+                        absl::StrCat(chosen, " of ", experts, " experts"));
+  }
+  part.experts = static_cast<int>(experts);
+  part.experts_per_token = static_cast<int>(chosen);
+  part.router = "block_sparse_moe.gate";
+  part.experts_name = "block_sparse_moe.experts";
+  part.gate.name = "w1";
+  part.up.name = "w3";
+  part.down.name = "w2";
+  return d;
+}
+
+}  // namespace quantd
