@@ -75,3 +75,15 @@ function(quantd_cc_benchmark name)
     ${ARG_DEPS} quantd_project_paths
     benchmark::benchmark benchmark::benchmark_main)
 endfunction()
+
+# quantd_cc_check(NAME SRCS ... DEPS ...): a program, built with the tests, that
+# compares quantd with a folder of expected results given on its command line.
+function(quantd_cc_check name)
+  cmake_parse_arguments(ARG "" "" "SRCS;DEPS" ${ARGN})
+  if(NOT QUANTD_BUILD_TESTS)
+    return()
+  endif()
+  add_executable(${name} ${ARG_SRCS})
+  target_compile_options(${name} PRIVATE ${QUANTD_WARNINGS})
+  target_link_libraries(${name} PRIVATE ${ARG_DEPS})
+endfunction()

@@ -1,0 +1,133 @@
+// tokenizer_check FOLDER: encodes the golden texts of every tokenizer under
+// FOLDER and compares.
+//
+//   FOLDER/<name>/tokenizer.json or tokenizer.model, tokenizer_config.json
+//   FOLDER/<name>/golden.jsonl: one object a line,
+//     {"text": "a b", "ids": [5, 6], "ids_special": [1, 5, 6]}
+//   where the last, with special tokens, may be absent.
+//
+// Prints a line a tokenizer, "<name> <entries> entries <mismatches>
+// mismatches", and the first mismatches to standard error. Exits with 0 if all
+// agree, 1 if one does not or cannot be read, 2 without a usable FOLDER.
+#include <algorithm>
+#include <cstdint>
+#include <cstdio>
+#include <filesystem>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "absl/strings/str_join.h"
+#include "absl/strings/str_split.h"
+#include "base/file.h"
+#include "base/status_macros.h"
+#include "models/json_text.h"
+#include "models/tokenizer.h"
+#include "nlohmann/json.hpp"
+
+namespace quantd {
+namespace {
+
+constexpr int kShownMismatches = 3;
+
+struct Counts {
+  int entries = 0;
+  int mismatches = 0;
+};
+
+absl::StatusOr<std::vector<int32_t>> ReadIds(const JsonReader& entry,
+                                             absl::string_view key) {
+  ASSIGN_OR_RETURN(const nlohmann::json* array, entry.GetArray(key));
+  std::vector<int32_t> ids;
+  for (const nlohmann::json& id : *array) {
+    if (!id.is_number_integer()) return entry.Fault(key, "expected ids");
+    ids.push_back(id.get<int32_t>());
+  }
+  return ids;
+}
+
+bool Agrees(const JsonReader& entry, absl::string_view key,
+            const std::string& name, const std::vector<int32_t>& expected,
+            const absl::StatusOr<std::vector<int32_t>>& got, int shown) {
+  if (got.ok() && *got == expected) return true;
+  if (shown >= kShownMismatches) return false;
+  std::fprintf(stderr, "%s: %s\n  %s expected %s\n  %s got      %s\n",
+               name.c_str(), entry.value()["text"].dump().c_str(),
+               std::string(key).c_str(), absl::StrJoin(expected, " ").c_str(),
+               std::string(key).c_str(),
+               got.ok() ? absl::StrJoin(*got, " ").c_str()
+                        : got.status().ToString().c_str());
+  return false;
+}
+
+absl::StatusOr<Counts> Check(const std::string& directory,
+                             const std::string& name) {
+  ASSIGN_OR_RETURN(const std::unique_ptr<Tokenizer> tokenizer,
+                   LoadTokenizer(directory));
+  ASSIGN_OR_RETURN(const std::string golden,
+                   ReadFile(directory + "/golden.jsonl"));
+  Counts counts;
+  for (const absl::string_view line : absl::StrSplit(golden, '\n')) {
+    if (line.empty()) continue;
+    ASSIGN_OR_RETURN(const nlohmann::json root,
+                     ParseJson(line, "golden.jsonl"));
+    ASSIGN_OR_RETURN(const JsonReader entry,
+                     JsonReader::Of(root, "golden.jsonl"));
+    ASSIGN_OR_RETURN(const std::string text, entry.GetString("text"));
+    ASSIGN_OR_RETURN(const std::vector<int32_t> ids, ReadIds(entry, "ids"));
+    ++counts.entries;
+    bool agrees = Agrees(entry, "ids", name, ids, tokenizer->Encode(text),
+                         counts.mismatches);
+    if (agrees && entry.Has("ids_special")) {
+      ASSIGN_OR_RETURN(const std::vector<int32_t> special,
+                       ReadIds(entry, "ids_special"));
+      agrees =
+          Agrees(entry, "ids_special", name, special,
+                 tokenizer->EncodeWithSpecialTokens(text), counts.mismatches);
+    }
+    if (!agrees) ++counts.mismatches;
+  }
+  return counts;
+}
+
+int Run(const std::string& folder) {
+  std::vector<std::string> names;
+  std::error_code error;
+  for (const auto& entry : std::filesystem::directory_iterator(folder, error)) {
+    if (std::filesystem::exists(entry.path() / "golden.jsonl")) {
+      names.push_back(entry.path().filename());
+    }
+  }
+  if (error || names.empty()) {
+    std::fprintf(stderr, "%s: no tokenizers with a golden.jsonl\n",
+                 folder.c_str());
+    return 2;
+  }
+  std::sort(names.begin(), names.end());
+  bool all_agree = true;
+  for (const std::string& name : names) {
+    const absl::StatusOr<Counts> counts = Check(folder + "/" + name, name);
+    if (!counts.ok()) {
+      std::printf("%s failed: %s\n", name.c_str(),
+                  counts.status().ToString().c_str());
+      all_agree = false;
+      continue;
+    }
+    std::printf("%s %d entries %d mismatches\n", name.c_str(), counts->entries,
+                counts->mismatches);
+    all_agree = all_agree && counts->mismatches == 0 && counts->entries > 0;
+  }
+  return all_agree ? 0 : 1;
+}
+
+}  // namespace
+}  // namespace quantd
+
+int main(int argc, char** argv) {
+  if (argc != 2) {
+    std::fprintf(stderr, "usage: tokenizer_check FOLDER\n");
+    return 2;
+  }
+  return quantd::Run(argv[1]);
+}
