@@ -37,6 +37,12 @@ class BertStep final : public NormalizerStep {
     }
   }
 
+  bool DropsStart(absl::string_view text) const override {
+    const size_t end = FirstCharacter(text).size();
+    std::string first;
+    return end > 0 && Apply(text.substr(0, end), &first).ok() && first.empty();
+  }
+
   // No part of this looks across a run of ASCII: marks combine only with
   // what stands right before them, and only to be reordered among themselves.
   absl::Status Apply(absl::string_view text,
@@ -68,10 +74,11 @@ class BertStep final : public NormalizerStep {
 
   void AppendClean(char32_t c, std::string* result) const {
     if (!options_.clean_text) return AppendUtf8(c, result);
-    if (IsWhiteSpace(c)) return result->push_back(' ');
+    // Some white space is control characters, and removed: all but these.
+    if (c == '\t' || c == '\n' || c == '\r') return result->push_back(' ');
     constexpr char32_t kReplacement = 0xFFFD;
     if (c == 0 || c == kReplacement || IsControlOrFormat(c)) return;
-    AppendUtf8(c, result);
+    AppendUtf8(IsWhiteSpace(c) ? U' ' : c, result);
   }
 
   // A run without ASCII.

@@ -2,10 +2,24 @@
 
 #include <utf8proc.h>
 
+#include <algorithm>
+#include <cstddef>
 #include <cstdint>
 
 namespace quantd {
 namespace {
+
+struct Block {
+  char32_t first;
+  char32_t last;
+};
+
+template <size_t kCount>
+bool Holds(const Block (&blocks)[kCount], char32_t c) {
+  return std::any_of(blocks, blocks + kCount, [c](const Block& block) {
+    return c >= block.first && c <= block.last;
+  });
+}
 
 // Bit i stands for utf8proc's category i.
 template <typename... Categories>
@@ -34,9 +48,12 @@ bool HasCategory(char32_t c, uint32_t set) {
   return (set >> utf8proc_category(static_cast<utf8proc_int32_t>(c)) & 1) != 0;
 }
 
-struct Block {
-  char32_t first;
-  char32_t last;
+// Alphabetic, though of the category of symbols.
+constexpr Block kEnclosedLetters[] = {
+    {0x24B6, 0x24E9},
+    {0x1F130, 0x1F149},
+    {0x1F150, 0x1F169},
+    {0x1F170, 0x1F189},
 };
 
 constexpr Block kBertIdeographs[] = {
@@ -63,7 +80,7 @@ bool IsWordCharacter(char32_t c) {
   constexpr char32_t kZeroWidthNonJoiner = 0x200C;
   constexpr char32_t kZeroWidthJoiner = 0x200D;
   return HasCategory(c, kWord) || c == kZeroWidthNonJoiner ||
-         c == kZeroWidthJoiner;
+         c == kZeroWidthJoiner || Holds(kEnclosedLetters, c);
 }
 
 bool IsPunctuation(char32_t c) {
@@ -83,11 +100,6 @@ bool IsNonspacingMark(char32_t c) {
 
 bool IsMark(char32_t c) { return HasCategory(c, kMarks); }
 
-bool IsBertIdeograph(char32_t c) {
-  for (const Block& block : kBertIdeographs) {
-    if (c >= block.first && c <= block.last) return true;
-  }
-  return false;
-}
+bool IsBertIdeograph(char32_t c) { return Holds(kBertIdeographs, c); }
 
 }  // namespace quantd

@@ -17,8 +17,9 @@ namespace quantd {
 // Unicode's White_Space.
 bool IsWhiteSpace(char32_t c);
 
-// Letters, marks, decimal digits, letter numbers, connectors and the two zero
-// width joiners.
+// Letters (circled and squared ones too), marks, decimal digits, letter
+// numbers, connectors and the two zero width joiners: \w of Unicode Technical
+// Standard 18.
 bool IsWordCharacter(char32_t c);
 
 // Categories P*, and the ASCII signs that Unicode calls symbols ("$+<=>^`|~").
@@ -39,6 +40,13 @@ bool IsMark(char32_t c);
 // The ideographs that BERT puts spaces around: the CJK blocks its authors
 // listed, without kana and Hangul.
 bool IsBertIdeograph(char32_t c);
+
+// REQUIRES: valid UTF-8.
+inline absl::string_view FirstCharacter(absl::string_view text) {
+  size_t length = 0;
+  if (!text.empty()) DecodeUtf8(text, 0, &length);
+  return text.substr(0, length);
+}
 
 // Start of the character that ends at `end`. REQUIRES: valid UTF-8, end > 0.
 inline size_t PreviousCharacter(absl::string_view text, size_t end) {

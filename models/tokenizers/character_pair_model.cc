@@ -107,7 +107,11 @@ class CharacterPairModel final : public TokenModel {
         other_.emplace(c, id);
       }
     }
-    can_cut_ = prefix_.empty() && suffix_.empty() && !ignore_merges_;
+    // Where unknown characters are left out, their neighbours may merge.
+    const bool keeps_all =
+        unknown_id_ != kNoToken || (bytes_ && bytes_->complete());
+    can_cut_ =
+        prefix_.empty() && suffix_.empty() && !ignore_merges_ && keeps_all;
   }
 
   // A cut is safe where no merge can reach across it. Tokens that stand for

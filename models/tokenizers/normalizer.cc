@@ -69,25 +69,26 @@ absl::StatusOr<Normalizer> Normalizer::Create(const JsonReader& file) {
   return normalizer;
 }
 
-absl::StatusOr<std::string> Normalizer::Apply(absl::string_view text) const {
-  if (steps_.empty()) return std::string(text);
+absl::StatusOr<std::string> Normalizer::Apply(absl::string_view text,
+                                              bool* drops_start) const {
+  bool dropped = false;
   std::string result;
   std::string before;
+  absl::string_view input = text;
   for (const auto& step : steps_) {
-    before.swap(result);
-    if (step == steps_.front()) {
-      RETURN_IF_ERROR(step->Apply(text, &result));
-    } else {
-      result.clear();
-      RETURN_IF_ERROR(step->Apply(before, &result));
-    }
+    dropped = dropped || step->DropsStart(input);
+    result.clear();
+    RETURN_IF_ERROR(step->Apply(input, &result));
     if (result.size() > kMaxNormalizedBytes) {
       return absl::ResourceExhaustedError(
           absl::StrCat("normalized text of ", result.size(),
                        " bytes, the limit is ", kMaxNormalizedBytes));
     }
+    before.swap(result);
+    input = before;
   }
-  return result;
+  if (drops_start != nullptr) *drops_start = dropped;
+  return steps_.empty() ? std::string(text) : before;
 }
 
 }  // namespace quantd

@@ -32,7 +32,10 @@ class Normalizer {
 
   // REQUIRES: valid UTF-8. Returns valid UTF-8. ResourceExhausted when a
   // replacement pattern backtracks without end or the result is over 1 GiB.
-  absl::StatusOr<std::string> Apply(absl::string_view text) const;
+  // `*drops_start`, if given, receives whether the first character of `text`
+  // was removed on the way.
+  absl::StatusOr<std::string> Apply(absl::string_view text,
+                                    bool* drops_start = nullptr) const;
 
  private:
   std::vector<std::unique_ptr<const NormalizerStep>> steps_;

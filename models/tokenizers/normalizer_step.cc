@@ -27,6 +27,8 @@ class UnicodeFormStep final : public NormalizerStep {
     return AppendInForm(text, form_, result);
   }
 
+  bool DropsStart(absl::string_view /*text*/) const override { return false; }
+
  private:
   const UnicodeForm form_;
 };
@@ -46,6 +48,13 @@ class CharacterStep final : public NormalizerStep {
       change_(DecodeUtf8(text, pos, &length), result);
     }
     return absl::OkStatus();
+  }
+
+  bool DropsStart(absl::string_view text) const override {
+    std::string first;
+    size_t length = 0;
+    if (!text.empty()) change_(DecodeUtf8(text, 0, &length), &first);
+    return !text.empty() && first.empty();
   }
 
  private:
@@ -105,6 +114,11 @@ class StripStep final : public NormalizerStep {
     return absl::OkStatus();
   }
 
+  bool DropsStart(absl::string_view text) const override {
+    size_t length = 0;
+    return left_ && !text.empty() && IsWhiteSpace(DecodeUtf8(text, 0, &length));
+  }
+
  private:
   const bool left_;
   const bool right_;
@@ -118,6 +132,10 @@ class ReplaceStep final : public NormalizerStep {
   absl::Status Apply(absl::string_view text,
                      std::string* result) const override {
     return replacement_.Append(text, result);
+  }
+
+  bool DropsStart(absl::string_view text) const override {
+    return replacement_.DropsStart(text);
   }
 
  private:
@@ -134,6 +152,8 @@ class PrependStep final : public NormalizerStep {
     return absl::OkStatus();
   }
 
+  bool DropsStart(absl::string_view /*text*/) const override { return false; }
+
  private:
   const std::string prefix_;
 };
@@ -145,6 +165,8 @@ class ByteLevelStep final : public NormalizerStep {
     AppendByteLevel(text, result);
     return absl::OkStatus();
   }
+
+  bool DropsStart(absl::string_view /*text*/) const override { return false; }
 };
 
 struct FormRow {

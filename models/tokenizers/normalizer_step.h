@@ -21,6 +21,10 @@ class NormalizerStep {
   // Appends the changed `text`. REQUIRES: valid UTF-8; appends valid UTF-8.
   virtual absl::Status Apply(absl::string_view text,
                              std::string* result) const = 0;
+
+  // Whether the first character of `text` is removed, so that the result
+  // begins with a later one.
+  virtual bool DropsStart(absl::string_view text) const = 0;
 };
 
 using NewNormalizerStep = absl::StatusOr<std::unique_ptr<const NormalizerStep>>;

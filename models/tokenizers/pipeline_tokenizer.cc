@@ -59,10 +59,12 @@ class PipelineTokenizer::Encoding {
   }
 
   absl::Status EncodePart(absl::string_view part) {
-    const bool at_start = part.data() == text_.data();
+    bool at_start = part.data() == text_.data();
     if (!tokenizer_.normalizer_.empty()) {
+      bool drops_start = false;
       ASSIGN_OR_RETURN(std::string normalized,
-                       tokenizer_.normalizer_.Apply(part));
+                       tokenizer_.normalizer_.Apply(part, &drops_start));
+      at_start = at_start && !drops_start;
       normalized_bytes_ += normalized.size();
       if (normalized_bytes_ > kMaxTextBytes) {
         return absl::ResourceExhaustedError(absl::StrCat(

@@ -19,8 +19,8 @@ namespace quantd {
 // A part of the text on its way through the steps.
 struct TextPart {
   absl::string_view text;
-  // Whether it begins where the whole text does, before added tokens were cut
-  // out of it.
+  // Whether it begins with the first character of the whole text: before added
+  // tokens were cut out of it, and unless normalizing removed that.
   bool at_start = false;
 };
 

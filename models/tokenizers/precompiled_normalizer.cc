@@ -73,6 +73,13 @@ class PrecompiledStep final : public NormalizerStep {
     return absl::OkStatus();
   }
 
+  bool DropsStart(absl::string_view text) const override {
+    std::string first;
+    if (!text.empty())
+      AppendCluster(text.substr(0, ClusterEnd(text, 0)), &first);
+    return !text.empty() && first.empty();
+  }
+
  private:
   void AppendCluster(absl::string_view cluster, std::string* result) const {
     // The whole cluster gives way to the rule of its shortest key: that is

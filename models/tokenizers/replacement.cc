@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstddef>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "base/status_macros.h"
 
@@ -50,6 +51,17 @@ absl::Status Replacement::Append(absl::string_view text,
     pos = found + pattern_.literal.size();
   }
   return absl::OkStatus();
+}
+
+bool Replacement::DropsStart(absl::string_view text) const {
+  if (!content_.empty()) return false;
+  if (pattern_.regex == nullptr) {
+    return absl::StartsWith(text, pattern_.literal);
+  }
+  MatchScratch scratch;
+  const auto match = pattern_.regex->Find(text, 0, scratch);
+  return match.ok() && match->has_value() && (*match)->begin == 0 &&
+         (*match)->end > 0;
 }
 
 }  // namespace quantd

@@ -28,6 +28,9 @@ class Replacement {
   // valid UTF-8.
   absl::Status Append(absl::string_view text, std::string* result) const;
 
+  // Whether a match at the start of `text` is replaced by nothing.
+  bool DropsStart(absl::string_view text) const;
+
  private:
   Replacement(PatternText pattern, std::string content)
       : pattern_(std::move(pattern)), content_(std::move(content)) {}

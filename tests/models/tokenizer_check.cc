@@ -4,7 +4,8 @@
 //   FOLDER/<name>/tokenizer.json or tokenizer.model, tokenizer_config.json
 //   FOLDER/<name>/golden.jsonl: one object a line,
 //     {"text": "a b", "ids": [5, 6], "ids_special": [1, 5, 6]}
-//   where the last, with special tokens, may be absent.
+//   where "ids_special", with special tokens, may be absent; so may "decoded",
+//   the text that "ids" decode to.
 //
 // Prints a line a tokenizer, "<name> <entries> entries <mismatches>
 // mismatches", and the first mismatches to standard error. Exits with 0 if all
@@ -61,6 +62,19 @@ bool Agrees(const JsonReader& entry, absl::string_view key,
   return false;
 }
 
+bool Decodes(const JsonReader& entry, const std::string& name,
+             const std::string& expected,
+             const absl::StatusOr<std::string>& got, int shown) {
+  if (got.ok() && *got == expected) return true;
+  if (shown >= kShownMismatches) return false;
+  std::fprintf(stderr, "%s: %s\n  decoded expected %s\n  decoded got      %s\n",
+               name.c_str(), entry.value()["text"].dump().c_str(),
+               nlohmann::json(expected).dump().c_str(),
+               got.ok() ? nlohmann::json(*got).dump().c_str()
+                        : got.status().ToString().c_str());
+  return false;
+}
+
 absl::StatusOr<Counts> Check(const std::string& directory,
                              const std::string& name) {
   ASSIGN_OR_RETURN(const std::unique_ptr<Tokenizer> tokenizer,
@@ -85,6 +99,11 @@ absl::StatusOr<Counts> Check(const std::string& directory,
       agrees =
           Agrees(entry, "ids_special", name, special,
                  tokenizer->EncodeWithSpecialTokens(text), counts.mismatches);
+    }
+    if (agrees && entry.Has("decoded")) {
+      ASSIGN_OR_RETURN(const std::string decoded, entry.GetString("decoded"));
+      agrees = Decodes(entry, name, decoded, tokenizer->Decode(ids),
+                       counts.mismatches);
     }
     if (!agrees) ++counts.mismatches;
   }
