@@ -238,11 +238,14 @@ def json_files():
               "continuing_subword_prefix": "##",
               "max_input_chars_per_word": 100, "vocab": bert}
     names = [token(n, bert[n]) for n in bert_names]
+    # A token of the model ("the") keeps its id; those of the others must have
+    # no gap, or that library renumbers them.
     more = names + [
-        token(t, bert.get(t, len(bert) + i), special=False, **flags) for i, (t, flags) in
-        enumerate([("<sep>", {"lstrip": True}), ("<s>", {"rstrip": True}),
-                   ("the", {"single_word": True}), ("É", {"normalized": True}),
-                   ("中文", {"normalized": True})])]
+        token(t, bert.get(t, len(bert) + i), special=False, **flags)
+        for i, (t, flags) in enumerate(
+            [("<sep>", {"lstrip": True}), ("<s>", {"rstrip": True}),
+             ("É", {"normalized": True}), ("中文", {"normalized": True}),
+             ("the", {"single_word": True})])]
     split = {"type": "ByteLevel", "add_prefix_space": False,
              "trim_offsets": True, "use_regex": True}
     ids, merges = byte_level()
