@@ -77,10 +77,8 @@ absl::StatusOr<uint64_t> ContinuePrompts(const v1::Generation& spec,
   std::vector<std::vector<int32_t>> tokens;
   for (size_t i = 0; i < prompts.size(); ++i) {
     ASSIGN_OR_RETURN(std::vector<int32_t> ids,
-                     Annotate(tokenizer.Encode(prompts[i]), "prompt ", i + 1));
-    if (tokenizer.adds_bos() && tokenizer.bos_id().has_value()) {
-      ids.insert(ids.begin(), *tokenizer.bos_id());
-    }
+                     Annotate(tokenizer.EncodeWithBos(prompts[i]), "prompt ",
+                              i + 1));
     tokens.push_back(std::move(ids));
   }
   ASSIGN_OR_RETURN(Generator generator, Generator::Load(model, context));
