@@ -30,7 +30,7 @@ enum class PieceType : int32_t {
   kNormal = 1,
   kUnknown = 2,      // stands for what is no piece; exactly one
   kControl = 3,      // "<s>": has an id and no text
-  kUserDefined = 4,  // always one piece where it occurs in a text
+  kUserDefined = 4,  // neither normalized nor merged with what is around it
   kUnused = 5,       // a merge goes through it, the result does not have it
   kByte = 6,         // "<0xE2>"
 };

@@ -130,5 +130,73 @@ TEST(PreTokenizerTest, NothingMeansTheWholeText) {
   EXPECT_THAT(FromJson("null", "a b"), ElementsAre("a b"));
 }
 
+TEST(PreTokenizerTest, WhiteSpaceSplitsInTwoWays) {
+  const std::string text = "Hey man,\tit's  a_b \xC3\xA9!?";
+  EXPECT_THAT(FromJson(R"({"type":"WhitespaceSplit"})", text),
+              ElementsAre("Hey", "man,", "it's", "a_b", "\xC3\xA9!?"));
+  EXPECT_THAT(
+      FromJson(R"({"type":"Whitespace"})", text),
+      ElementsAre("Hey", "man", ",", "it", "'", "s", "a_b", "\xC3\xA9", "!?"));
+}
+
+TEST(PreTokenizerTest, BertTakesSignsOneByOne) {
+  EXPECT_THAT(FromJson(R"({"type":"BertPreTokenizer"})", " a!?  b\xE2\x80\xA6"),
+              ElementsAre("a", "!", "?", "b", "\xE2\x80\xA6"));
+}
+
+TEST(PreTokenizerTest, PunctuationHasABehavior) {
+  EXPECT_THAT(FromJson(R"({"type":"Punctuation"})", "a!?b"),
+              ElementsAre("a", "!", "?", "b"));
+  EXPECT_THAT(
+      FromJson(R"({"type":"Punctuation","behavior":"Contiguous"})", "a!?b"),
+      ElementsAre("a", "!?", "b"));
+}
+
+TEST(PreTokenizerTest, DelimitersAreRemoved) {
+  EXPECT_THAT(
+      FromJson(R"({"type":"CharDelimiterSplit","delimiter":"-"})", "a--b-"),
+      ElementsAre("a", "b"));
+}
+
+TEST(PreTokenizerTest, FixedLengthCountsCharacters) {
+  EXPECT_THAT(FromJson(R"({"type":"FixedLength","length":2})",
+                       "\xC3\xA9"
+                       "bcde"),
+              ElementsAre("\xC3\xA9"
+                          "b",
+                          "cd", "e"));
+}
+
+TEST(PreTokenizerTest, MetaspaceMarksAndSplits) {
+  const auto metaspace = [](const std::string& members) {
+    return R"({"type":"Metaspace","replacement":"_")" + members + "}";
+  };
+  EXPECT_THAT(FromJson(metaspace(""), "a  b c"),
+              ElementsAre("_a", "_", "_b", "_c"));
+  EXPECT_THAT(FromJson(metaspace(""), " a"), ElementsAre("_a"));
+  EXPECT_THAT(FromJson(metaspace(R"(,"prepend_scheme":"never")"), "a b"),
+              ElementsAre("a", "_b"));
+  EXPECT_THAT(FromJson(metaspace(R"(,"add_prefix_space":false)"), "a b"),
+              ElementsAre("a", "_b"));
+  EXPECT_THAT(FromJson(metaspace(R"(,"split":false)"), "a b"),
+              ElementsAre("_a_b"));
+  // "first" marks the first part only.
+  EXPECT_THAT(FromJson(R"({"type":"Sequence","pretokenizers":[
+                  {"type":"Split","pattern":{"String":"-"},
+                   "behavior":"Removed"},)" +
+                           metaspace(R"(,"prepend_scheme":"first")") + "]}",
+                       "a-b"),
+              ElementsAre("_a", "b"));
+}
+
+TEST(PreTokenizerTest, StepsBehindByteLevelSeeSpelledBytes) {
+  EXPECT_THAT(
+      FromJson(R"({"type":"Sequence","pretokenizers":[
+                          {"type":"ByteLevel","add_prefix_space":false},
+                          {"type":"Digits","individual_digits":true}]})",
+               "a 12 \xC3\xA9"),
+      ElementsAre("a", "\xC4\xA0", "1", "2", "\xC4\xA0\xC3\x83\xC2\xA9"));
+}
+
 }  // namespace
 }  // namespace quantd::test

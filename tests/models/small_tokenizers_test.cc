@@ -59,8 +59,8 @@ TEST_P(SmallTokenizerTest, AgreesWithItsReference) {
   EXPECT_GE(entries, 100);
 }
 
-INSTANTIATE_TEST_SUITE_P(All, SmallTokenizerTest,
-                         ::testing::ValuesIn(Names()), [](const auto& info) {
+INSTANTIATE_TEST_SUITE_P(All, SmallTokenizerTest, ::testing::ValuesIn(Names()),
+                         [](const auto& info) {
                            std::string name = info.param;
                            std::replace(name.begin(), name.end(), '-', '_');
                            return name;
