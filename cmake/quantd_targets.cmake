@@ -10,10 +10,13 @@ if(QUANTD_SANITIZE)
   set(QUANTD_TIMEOUT_FACTOR 4)
 endif()
 if(QUANTD_SANITIZE STREQUAL "thread")
-  add_library(quantd_abseil_tsan OBJECT tests/testing/abseil_tsan.cc)
-  target_link_libraries(quantd_abseil_tsan PRIVATE absl::synchronization)
+  add_library(quantd_tsan OBJECT
+    tests/testing/abseil_tsan.cc
+    tests/testing/rocksdb_tsan.cc)
+  target_link_libraries(quantd_tsan PRIVATE
+    absl::synchronization RocksDB::rocksdb-shared)
   set(QUANTD_SANITIZER_OBJECTS
-    $<TARGET_OBJECTS:quantd_abseil_tsan> ${CMAKE_DL_LIBS})
+    $<TARGET_OBJECTS:quantd_tsan> absl::synchronization ${CMAKE_DL_LIBS})
   set(QUANTD_TEST_ENVIRONMENT
     "TSAN_OPTIONS=suppressions=${PROJECT_SOURCE_DIR}/tests/tsan.supp:history_size=7")
 endif()

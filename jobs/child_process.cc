@@ -30,7 +30,7 @@ struct Prepared {
   std::vector<char*> envp;
   pid_t parent;
   int null_fd;
-  int log_fd;
+  int output_fd;
   int error_fd;
 };
 
@@ -67,8 +67,8 @@ struct Prepared {
   }
 
   if (::dup2(prepared.null_fd, STDIN_FILENO) < 0 ||
-      ::dup2(prepared.log_fd, STDOUT_FILENO) < 0 ||
-      ::dup2(prepared.log_fd, STDERR_FILENO) < 0) {
+      ::dup2(prepared.output_fd, STDOUT_FILENO) < 0 ||
+      ::dup2(prepared.output_fd, STDERR_FILENO) < 0) {
     FailChild(prepared.error_fd);
   }
   // For descriptors of libraries that forgot; on kernels without the call
@@ -108,10 +108,19 @@ absl::StatusOr<std::unique_ptr<ChildProcess>> ChildProcess::Spawn(
   prepared.null_fd = ::open("/dev/null", O_RDONLY | O_CLOEXEC);
   if (prepared.null_fd < 0) return SpawnError(errno, "open /dev/null");
   const absl::Cleanup close_null = [&] { ::close(prepared.null_fd); };
-  prepared.log_fd = ::open(command.log_path.c_str(),
-                           O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0640);
-  if (prepared.log_fd < 0) return SpawnError(errno, command.log_path);
-  const absl::Cleanup close_log = [&] { ::close(prepared.log_fd); };
+  const int log_fd = ::open(command.log_path.c_str(),
+                            O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0640);
+  if (log_fd < 0) return SpawnError(errno, command.log_path);
+  absl::Cleanup close_log = [&] { ::close(log_fd); };
+  int output[2];
+  if (::pipe2(output, O_CLOEXEC) != 0) return SpawnError(errno, "pipe");
+  prepared.output_fd = output[1];
+  const absl::Cleanup close_output = [&] { ::close(output[1]); };
+  // Only this end: the child's writes block as those to a file would.
+  ::fcntl(output[0], F_SETFL, O_NONBLOCK);
+  std::move(close_log).Cancel();
+  auto log =
+      std::make_unique<WorkerLog>(output[0], log_fd, command.max_log_bytes);
   // Closed by a successful exec; otherwise it carries the child's errno.
   int pipe[2];
   if (::pipe2(pipe, O_CLOEXEC) != 0) return SpawnError(errno, "pipe");
@@ -134,7 +143,8 @@ absl::StatusOr<std::unique_ptr<ChildProcess>> ChildProcess::Spawn(
     return SpawnError(child_error, command.arguments[0]);
   }
   const int pidfd = static_cast<int>(::syscall(kPidfdOpen, pid, 0));
-  return std::unique_ptr<ChildProcess>(new ChildProcess(pid, pidfd));
+  return std::unique_ptr<ChildProcess>(
+      new ChildProcess(pid, pidfd, std::move(log)));
 }
 
 ChildProcess::~ChildProcess() {
@@ -162,6 +172,7 @@ std::optional<ChildExit> ChildProcess::TryReap() {
   ::kill(-pid_, SIGKILL);
   ::waitpid(pid_, nullptr, 0);
   reaped_ = true;
+  log_->Copy();
   ChildExit exit;
   if (info.si_code == CLD_EXITED) {
     exit.code = info.si_status;

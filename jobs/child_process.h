@@ -10,9 +10,11 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "jobs/worker_log.h"
 
 namespace quantd {
 
@@ -21,8 +23,10 @@ struct ChildCommand {
   std::vector<std::string> arguments;
   // "NAME=value", added to the parent's environment.
   std::vector<std::string> environment;
-  // Standard output and error are appended here; input is empty.
+  // Standard output and error are appended here up to `max_log_bytes`
+  // (worker_log.h); input is empty.
   std::string log_path;
+  uint64_t max_log_bytes = 0;
 };
 
 struct ChildExit {
@@ -48,18 +52,25 @@ class ChildProcess {
   // Readable once the child has ended; -1 where the kernel has none to give.
   int pidfd() const { return pidfd_; }
 
+  // What the child writes. Whoever waits for the child also waits for
+  // log().fd() and then calls log().Copy(), or the child gets stuck.
+  WorkerLog& log() { return *log_; }
+
   // To the child's whole group. REQUIRES: TryReap() has not succeeded.
   void Signal(int signal);
 
-  // Whether it has ended, and how. What is left of its group is killed.
+  // Whether it has ended, and how. What is left of its group is killed, and
+  // what was written last is copied to the log.
   // REQUIRES: has not succeeded before.
   std::optional<ChildExit> TryReap();
 
  private:
-  ChildProcess(pid_t pid, int pidfd) : pid_(pid), pidfd_(pidfd) {}
+  ChildProcess(pid_t pid, int pidfd, std::unique_ptr<WorkerLog> log)
+      : pid_(pid), pidfd_(pidfd), log_(std::move(log)) {}
 
   const pid_t pid_;
   const int pidfd_;
+  const std::unique_ptr<WorkerLog> log_;
   bool reaped_ = false;
 };
 

@@ -90,6 +90,9 @@ absl::StatusOr<v1::AttemptSuccess> RunEvaluateJob(
 
   size_t total = 0;
   for (const MetricRun& run : runs) total += run.requests.size();
+  progress.phase = "evaluate";
+  progress.total = total;
+  context.ReportProgress(progress);
   size_t before = 0;
   uint64_t tokens = 0;
   const absl::Time scoring_start = absl::Now();
@@ -102,9 +105,7 @@ absl::StatusOr<v1::AttemptSuccess> RunEvaluateJob(
           return run.evaluator->Fold(index, nll);
         },
         [&](size_t done) {
-          progress.phase = "evaluate";
           progress.done = before + done;
-          progress.total = total;
           progress.fraction =
               static_cast<double>(before + done) / static_cast<double>(total);
           progress.detail = run.name;

@@ -2,6 +2,7 @@
 #include <cmath>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "base/status_macros.h"
@@ -30,6 +31,14 @@ double EtaSeconds(double fraction, double first_fraction,
   const double gained = fraction - first_fraction;
   if (gained <= 0 || elapsed <= absl::ZeroDuration()) return 0;
   return (1 - fraction) / gained * absl::ToDoubleSeconds(elapsed);
+}
+
+std::vector<std::string> DigestsOf(const v1::AttemptSuccess& success) {
+  std::vector<std::string> digests;
+  for (const v1::ArtifactFile& file : success.artifact().files()) {
+    digests.push_back(file.digest());
+  }
+  return digests;
 }
 
 // What the server knows about an evaluation itself.
@@ -223,6 +232,11 @@ absl::Status JobManager::Impl::PublishSuccess(
   absl::Status status;
   v1::Artifact artifact;
   if (!record.cancel_requested() && record.spec().has_quantize()) {
+    BlobHolds::Hold hold = artifacts_->holds().Acquire(DigestsOf(success));
+    {
+      absl::MutexLock lock(&mutex_);
+      job->output_blobs = std::move(hold);
+    }
     absl::StatusOr<v1::Artifact> adopted = AdoptArtifact(
         record, success, files_.Workspace(job->id), clock_->Now(), artifacts_);
     status =

@@ -21,6 +21,7 @@
 #include "absl/time/time.h"
 #include "jobs/job_change.h"
 #include "quantd/v1/job.pb.h"
+#include "storage/blob_holds.h"
 
 namespace quantd {
 
@@ -57,6 +58,9 @@ struct LiveJob {
   // not run, and a loss is noted in `pending_end` and acted on afterwards.
   bool in_server_hands = false;
   std::optional<AttemptEnd> pending_end;
+  // The files of its result, from the first report on until the job has left
+  // every index: a report may be repeated, and finds them in the store then.
+  BlobHolds::Hold output_blobs;
   std::optional<v1::Progress> progress;
   // For the estimate: the first fraction this attempt reported, and when.
   double first_fraction = 0;

@@ -120,6 +120,7 @@ class LocalExecutor : public Executor {
     std::vector<Child> children;
     for (;;) {
       WaitForWork(children);
+      for (Child& child : children) child.process->log().Copy();
       std::deque<StartRequest*> starts;
       std::deque<StopRequest> stops;
       bool shutting_down;
@@ -159,6 +160,9 @@ class LocalExecutor : public Executor {
       } else {
         timeout = std::min(timeout, kPollWithoutPidfd);
       }
+      if (const int fd = child.process->log().fd(); fd >= 0) {
+        fds.push_back({fd, POLLIN, 0});
+      }
     }
     int timeout_ms = -1;
     if (timeout < absl::InfiniteDuration()) {
@@ -192,6 +196,7 @@ class LocalExecutor : public Executor {
     command.environment.push_back(
         absl::StrCat(kAttemptTokenVariable, "=", launch.token));
     command.log_path = launch.log_path;
+    command.max_log_bytes = options_.max_log_bytes;
     const uint64_t oom_kills = KernelOomKills();
     ASSIGN_OR_RETURN(std::unique_ptr<ChildProcess> process,
                      ChildProcess::Spawn(command));

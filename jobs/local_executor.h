@@ -9,6 +9,7 @@
 #ifndef QUANTD_JOBS_LOCAL_EXECUTOR_H_
 #define QUANTD_JOBS_LOCAL_EXECUTOR_H_
 
+#include <cstdint>
 #include <memory>
 #include <string>
 #include <vector>
@@ -27,6 +28,8 @@ struct LocalExecutorOptions {
   std::string server_address;
   // Workers at once, >= 1.
   int slots = 1;
+  // What is kept of a worker's output; the log says where it was cut off.
+  uint64_t max_log_bytes = uint64_t{16} << 20;
 };
 
 // Thread-safe. Two threads: one starts, watches and kills, one calls back.

@@ -80,6 +80,9 @@ absl::StatusOr<v1::AttemptSuccess> RunQuantizeJob(
   const absl::Time start = absl::Now();
   const v1::JobSpec& spec = assignment.job().spec();
   ApplyComputeType(spec, context);
+  ProgressUpdate progress;
+  progress.phase = "load";
+  context.ReportProgress(progress);
   RecipeRun run;
   ASSIGN_OR_RETURN(run.checkpoint,
                    Checkpoint::Open(assignment.input_directory()));

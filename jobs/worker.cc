@@ -24,6 +24,7 @@
 #include "jobs/job_change.h"
 #include "jobs/job_runner.h"
 #include "jobs/memory_probe.h"
+#include "jobs/phase_times.h"
 #include "jobs/worker_mailbox.h"
 #include "kernels/device.h"
 #include "kernels/execution_context.h"
@@ -41,9 +42,6 @@ constexpr absl::Duration kClaimPatience = absl::Seconds(30);
 constexpr absl::Duration kReportPatience = absl::Minutes(10);
 constexpr absl::Duration kRetryPause = absl::Milliseconds(300);
 constexpr absl::Duration kLongestHeartbeatInterval = absl::Seconds(1);
-// What a job gets to notice that it was told to stop, when nobody waits for
-// its report.
-constexpr absl::Duration kStopTime = absl::Seconds(2);
 constexpr absl::Duration kSignalPoll = absl::Milliseconds(100);
 
 // The worker's standard error is the job's log.
@@ -89,7 +87,8 @@ std::shared_ptr<grpc::Channel> Connect(const std::string& address) {
 class WorkerRun {
  public:
   explicit WorkerRun(const WorkerOptions& options)
-      : stub_(v1::WorkerService::NewStub(Connect(options.server_address))) {
+      : stub_(v1::WorkerService::NewStub(Connect(options.server_address))),
+        stop_time_(options.stop_time) {
     key_.set_job(options.job);
     key_.set_attempt(options.attempt);
     key_.set_token(options.token);
@@ -117,9 +116,11 @@ class WorkerRun {
   void RunJob();
 
   const std::unique_ptr<v1::WorkerService::Stub> stub_;
+  const absl::Duration stop_time_;
   v1::AttemptKey key_;
   v1::Assignment assignment_;
   MemoryProbe memory_;
+  PhaseTimes phases_;  // of the thread that runs the job, until it has ended
   WorkerMailbox mailbox_;
   std::unique_ptr<Device> device_;
   std::unique_ptr<ExecutionContext> context_;
@@ -203,8 +204,10 @@ int WorkerRun::RunClaimed() {
       absl::StrCat("attempt ", key_.attempt(), " of ", key_.job(), " starts"));
   device_ = NewCpuDevice(static_cast<int>(assignment_.job().spec().threads()));
   context_ = std::make_unique<ExecutionContext>(device_.get());
-  context_->set_progress_sink(
-      [this](const ProgressUpdate& update) { mailbox_.SetProgress(update); });
+  context_->set_progress_sink([this](const ProgressUpdate& update) {
+    phases_.Enter(update.phase, Now());
+    mailbox_.SetProgress(update);
+  });
   context_->set_note_sink([this](absl::string_view text) {
     Log("INFO", std::string(text));
     mailbox_.AddNote(text);
@@ -254,6 +257,7 @@ void WorkerRun::RunJob() {
   } catch (const std::exception& error) {
     outcome = absl::InternalError(error.what());
   }
+  phases_.End(Now());
   absl::MutexLock lock(&mutex_);
   outcome_ = std::move(outcome);
   finished_ = true;
@@ -291,7 +295,7 @@ std::optional<int> WorkerRun::Heartbeat() {
 int WorkerRun::EndWithoutReport() {
   context_->RequestCancel();
   absl::MutexLock lock(&mutex_);
-  if (!mutex_.AwaitWithTimeout(absl::Condition(&finished_), kStopTime)) {
+  if (!mutex_.AwaitWithTimeout(absl::Condition(&finished_), stop_time_)) {
     // Results are fenced and files are published by rename, so nothing is
     // lost or torn by ending in the middle.
     std::_Exit(kWorkerStale);
@@ -314,6 +318,7 @@ v1::ReportAttemptRequest WorkerRun::MakeReport() {
       std::max(result.peak_memory_bytes(), ReadMemory().peak_resident_bytes));
   (*result.mutable_metrics())["peak_anonymous_memory_bytes"] =
       static_cast<double>(memory_.peak_anonymous_bytes());
+  phases_.AddTo(result.mutable_metrics());
   return request;
 }
 

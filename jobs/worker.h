@@ -12,6 +12,8 @@
 #include <cstdint>
 #include <string>
 
+#include "absl/time/time.h"
+
 namespace quantd {
 
 struct WorkerOptions {
@@ -22,6 +24,9 @@ struct WorkerOptions {
   uint32_t attempt = 0;
   // The attempt's secret.
   std::string token;
+  // What a job gets to notice that it was told to stop, when nobody waits for
+  // its report; then the process ends.
+  absl::Duration stop_time = absl::Seconds(2);
 };
 
 // Exit codes of the process.

@@ -68,7 +68,7 @@ std::vector<Flag<ServerOptions>> ServeFlags() {
          return absl::OkStatus();
        }},
       {"metrics-listen", "HOST:PORT",
-       "Address of the Prometheus page /metrics; empty = none",
+       "HTTP address of /metrics, /livez and /readyz; empty = none",
        defaults.metrics_listen,
        [](absl::string_view value, ServerOptions& options) {
          options.metrics_listen = std::string(value);
@@ -89,6 +89,36 @@ std::vector<Flag<ServerOptions>> ServeFlags() {
        SecondsText(defaults.drain),
        [](absl::string_view value, ServerOptions& options) {
          return ParseSeconds(value, 0, &options.drain);
+       }},
+      {"keepalive-seconds", "S",
+       "A connection silent for so long is asked for a sign of life",
+       SecondsText(defaults.keepalive),
+       [](absl::string_view value, ServerOptions& options) {
+         return ParseSeconds(value, 1, &options.keepalive);
+       }},
+      {"keepalive-timeout-seconds", "S",
+       "It is closed when none comes for so long",
+       SecondsText(defaults.keepalive_timeout),
+       [](absl::string_view value, ServerOptions& options) {
+         return ParseSeconds(value, 1, &options.keepalive_timeout);
+       }},
+      {"max-connection-age-seconds", "S",
+       "A connection this old takes no more calls; 0 = never",
+       SecondsText(defaults.max_connection_age),
+       [](absl::string_view value, ServerOptions& options) {
+         return ParseSeconds(value, 0, &options.max_connection_age);
+       }},
+      {"max-connection-age-grace-seconds", "S",
+       "Time that the calls of such a connection get to end",
+       SecondsText(defaults.max_connection_age_grace),
+       [](absl::string_view value, ServerOptions& options) {
+         return ParseSeconds(value, 0, &options.max_connection_age_grace);
+       }},
+      {"max-call-wait-seconds", "S",
+       "A call that waited so long for a thread is refused",
+       SecondsText(defaults.max_call_wait),
+       [](absl::string_view value, ServerOptions& options) {
+         return ParseSeconds(value, 0.1, &options.max_call_wait);
        }},
       {"model-root", "DIR[,DIR...]",
        "Directories below which models may be registered; empty = anywhere", "",

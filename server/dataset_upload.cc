@@ -90,6 +90,8 @@ absl::StatusOr<v1::Dataset> DatasetUpload::Complete() {
                         absl::StrCat("announced ", header_.size_bytes(),
                                      ", received ", received_bytes_));
   }
+  const BlobHolds::Hold blob =
+      context_.artifacts->holds().Acquire({header_.digest()});
   const absl::StatusOr<std::string> digest = writer_->Finish(header_.digest());
   if (absl::IsInvalidArgument(digest.status())) {
     return InvalidField("header.digest", digest.status().message());

@@ -8,6 +8,7 @@
 #include "google/protobuf/descriptor.h"
 #include "google/protobuf/timestamp.pb.h"
 #include "google/protobuf/util/time_util.h"
+#include "jobs/phase_times.h"
 #include "quantizers/recipe.h"
 #include "server/metrics_page.h"
 
@@ -60,7 +61,7 @@ std::string MethodOf(const v1::JobSpec& spec) {
 }
 
 // A scalar of the result, 0 when it is absent.
-double ResultMetric(const v1::Job& job, const char* name) {
+double ResultMetric(const v1::Job& job, const std::string& name) {
   const auto& metrics = job.result().metrics();
   const auto row = metrics.find(name);
   return row == metrics.end() ? 0.0 : std::max(0.0, row->second);
@@ -120,6 +121,10 @@ JobTelemetry::JobTelemetry(prometheus::Registry* registry, JsonLog* log,
       run_seconds_(HistogramFamily(
           *registry, "quantd_job_run_seconds",
           "Time from the start of the last attempt to the end of the job.")),
+      phase_seconds_(HistogramFamily(
+          *registry, "quantd_job_phase_seconds",
+          "Time that the last attempt of a job that succeeded spent in each "
+          "phase.")),
       peak_memory_bytes_(
           HistogramFamily(*registry, "quantd_job_peak_memory_bytes",
                           "Peak resident memory of the worker.")),
@@ -209,6 +214,14 @@ void JobTelemetry::CountResult(const v1::Job& job) {
       {"method_family", MethodFamilyLabel(job.spec())}};
   peak_memory_bytes_.Add(labels, MemoryBuckets())
       .Observe(static_cast<double>(job.result().peak_memory_bytes()));
+  for (absl::string_view phase : kPhases) {
+    const std::string key = absl::StrCat(kPhaseSecondsPrefix, phase);
+    if (!job.result().metrics().contains(key)) continue;
+    phase_seconds_
+        .Add({{"kind", KindLabel(job.spec())}, {"phase", std::string(phase)}},
+             JobBuckets())
+        .Observe(ResultMetric(job, key));
+  }
   if (!job.spec().has_quantize()) return;
   compressed_weights_.Add(labels).Increment(
       ResultMetric(job, "compressed_weights"));

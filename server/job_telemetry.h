@@ -41,6 +41,7 @@ class JobTelemetry final : public JobObserver {
   prometheus::Family<prometheus::Counter>& finished_;
   prometheus::Family<prometheus::Histogram>& queue_seconds_;
   prometheus::Family<prometheus::Histogram>& run_seconds_;
+  prometheus::Family<prometheus::Histogram>& phase_seconds_;
   prometheus::Family<prometheus::Histogram>& peak_memory_bytes_;
   prometheus::Family<prometheus::Counter>& compressed_weights_;
   prometheus::Family<prometheus::Counter>& damping_retries_;

@@ -1,23 +1,23 @@
-// The Prometheus page: one registry, gauges that are read when the page is,
-// and an HTTP server for /metrics.
+// The Prometheus page: one registry, and gauges that are read when the page
+// is.
 //
 //   MetricsPage page;
 //   auto& queued =
 //   prometheus::BuildGauge()...Register(page.registry()).Add({});
 //   page.AddRefresh([&] { queued.Set(jobs->counts().queued); });
-//   ASSIGN_OR_RETURN(int port, page.Serve("127.0.0.1:9464"));
+//   page.Text();
 //
 // Label values come from closed sets only: never a job, model, path or
-// message. Thread-safe; AddRefresh() comes before Serve().
+// message. Thread-safe.
 #ifndef QUANTD_SERVER_METRICS_PAGE_H_
 #define QUANTD_SERVER_METRICS_PAGE_H_
 
 #include <functional>
-#include <memory>
 #include <string>
+#include <vector>
 
-#include "absl/status/statusor.h"
-#include "prometheus/exposer.h"
+#include "absl/base/thread_annotations.h"
+#include "absl/synchronization/mutex.h"
 #include "prometheus/histogram.h"
 #include "prometheus/registry.h"
 
@@ -25,29 +25,22 @@ namespace quantd {
 
 class MetricsPage {
  public:
-  MetricsPage();
-  ~MetricsPage();
-
-  prometheus::Registry& registry();
+  prometheus::Registry& registry() { return registry_; }
 
   // Called before every reading of the page, one reading at a time.
-  void AddRefresh(std::function<void()> refresh);
+  void AddRefresh(std::function<void()> refresh) ABSL_LOCKS_EXCLUDED(mutex_);
 
-  // Serves http://<address>/metrics ("127.0.0.1:0" = any port) and returns
-  // the port. Unavailable names the address when it is taken.
-  absl::StatusOr<int> Serve(const std::string& address);
+  // The page, in the text format 0.0.4.
+  std::string Text() const ABSL_LOCKS_EXCLUDED(mutex_);
 
-  // Ends the HTTP server; no refresh is called afterwards.
-  void Stop();
-
-  // The page as text.
-  std::string Text() const;
+  static constexpr char kContentType[] =
+      "text/plain; version=0.0.4; charset=utf-8";
 
  private:
-  class Content;
-  const std::shared_ptr<Content> content_;
-  std::unique_ptr<prometheus::Exposer> exposer_;
-  std::string local_target_;  // of the exposer
+  prometheus::Registry registry_;
+  // Held while refreshing: gauges of one reading belong together.
+  mutable absl::Mutex mutex_;
+  std::vector<std::function<void()>> refreshes_ ABSL_GUARDED_BY(mutex_);
 };
 
 // Upper bounds in seconds, by what is measured.

@@ -1,7 +1,9 @@
 #include "server/quantd_server.h"
 
+#include <algorithm>
 #include <chrono>
-#include <exception>
+#include <cstdint>
+#include <limits>
 #include <utility>
 #include <vector>
 
@@ -24,6 +26,7 @@
 #include "server/dataset_service.h"
 #include "server/evaluation_service.h"
 #include "server/handler_pool.h"
+#include "server/http_pages.h"
 #include "server/job_service.h"
 #include "server/job_telemetry.h"
 #include "server/listen_address.h"
@@ -49,8 +52,6 @@ constexpr size_t kMaxQueuedCalls = 4096;
 constexpr int kHeartbeatThreads = 4;
 
 constexpr int kMaxReceiveBytes = 4 << 20;
-constexpr int kKeepaliveMs = 30000;
-constexpr int kKeepaliveTimeoutMs = 10000;
 constexpr int kMinPingIntervalMs = 10000;
 constexpr int kMaxPingStrikes = 2;
 constexpr int kMaxConcurrentStreams = 1024;
@@ -61,6 +62,13 @@ constexpr std::chrono::seconds kTransportGrace(1);
 
 constexpr int kRocksdbWarning = 2;
 constexpr int kRocksdbError = 3;
+
+constexpr int kServiceUnavailable = 503;
+
+int Milliseconds(absl::Duration duration) {
+  return static_cast<int>(std::min<int64_t>(absl::ToInt64Milliseconds(duration),
+                                            std::numeric_limits<int>::max()));
+}
 
 }  // namespace
 
@@ -82,7 +90,8 @@ class QuantdServer::Impl {
   absl::StatusOr<ListenAddress> CheckedAddress(const std::string& text) const;
   absl::Status OpenStores();
   absl::Status ReclaimBlobs();
-  absl::Status StartMetrics();
+  absl::Status StartPages();
+  HttpReply Readiness() const;
   absl::Status StartTransport();
   absl::Status StartJobs();
   std::unique_ptr<Executor> NewExecutor() const;
@@ -122,6 +131,7 @@ class QuantdServer::Impl {
   std::unique_ptr<Executor> executor_;
   std::unique_ptr<JobTelemetry> telemetry_;
   std::unique_ptr<JobManager> jobs_;
+  HttpPages pages_;
 };
 
 absl::Status QuantdServer::Impl::Start() {
@@ -141,9 +151,10 @@ absl::Status QuantdServer::Impl::Start() {
   context_.heartbeat_pool = heartbeat_pool_.get();
   context_.data_directory = options_.data_directory;
   context_.model_roots = options_.model_roots;
+  context_.max_call_wait = options_.max_call_wait;
   RETURN_IF_ERROR(StartTransport());
   RETURN_IF_ERROR(StartJobs());
-  RETURN_IF_ERROR(StartMetrics());
+  RETURN_IF_ERROR(StartPages());
   serving_status_.SetReady();
   return absl::OkStatus();
 }
@@ -233,14 +244,21 @@ absl::Status QuantdServer::Impl::StartTransport() {
   builder.SetMaxReceiveMessageSize(kMaxReceiveBytes);
   // Two servers on one port would share its connections without a word.
   builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
-  builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIME_MS, kKeepaliveMs);
+  builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIME_MS,
+                             Milliseconds(options_.keepalive));
   builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIMEOUT_MS,
-                             kKeepaliveTimeoutMs);
+                             Milliseconds(options_.keepalive_timeout));
   builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1);
   builder.AddChannelArgument(
       GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS,
       kMinPingIntervalMs);
   builder.AddChannelArgument(GRPC_ARG_HTTP2_MAX_PING_STRIKES, kMaxPingStrikes);
+  if (options_.max_connection_age > absl::ZeroDuration()) {
+    builder.AddChannelArgument(GRPC_ARG_MAX_CONNECTION_AGE_MS,
+                               Milliseconds(options_.max_connection_age));
+    builder.AddChannelArgument(GRPC_ARG_MAX_CONNECTION_AGE_GRACE_MS,
+                               Milliseconds(options_.max_connection_age_grace));
+  }
   builder.AddChannelArgument(GRPC_ARG_MAX_CONCURRENT_STREAMS,
                              kMaxConcurrentStreams);
   builder.AddChannelArgument(GRPC_ARG_MAX_METADATA_SIZE, kMaxMetadataBytes);
@@ -291,7 +309,14 @@ absl::Status QuantdServer::Impl::StartJobs() {
   return absl::OkStatus();
 }
 
-absl::Status QuantdServer::Impl::StartMetrics() {
+HttpReply QuantdServer::Impl::Readiness() const {
+  const absl::Status status = serving_status_.status();
+  if (status.ok()) return {.body = "ready\n"};
+  return {.code = kServiceUnavailable,
+          .body = absl::StrCat("not ready: ", status.ToString(), "\n")};
+}
+
+absl::Status QuantdServer::Impl::StartPages() {
   prometheus::BuildGauge()
       .Name("quantd_build_info")
       .Help("1, labelled with the build.")
@@ -303,7 +328,13 @@ absl::Status QuantdServer::Impl::StartMetrics() {
       [this] { return job_service_.watchers(); });
   metrics_.AddRefresh([this] { gauges_->Refresh(); });
   if (options_.metrics_listen.empty()) return absl::OkStatus();
-  ASSIGN_OR_RETURN(metrics_port_, metrics_.Serve(options_.metrics_listen));
+  pages_.Add("/metrics", [this] {
+    return HttpReply{.content_type = MetricsPage::kContentType,
+                     .body = metrics_.Text()};
+  });
+  pages_.Add("/livez", [] { return HttpReply{.body = "alive\n"}; });
+  pages_.Add("/readyz", [this] { return Readiness(); });
+  ASSIGN_OR_RETURN(metrics_port_, pages_.Serve(options_.metrics_listen));
   return absl::OkStatus();
 }
 
@@ -320,7 +351,7 @@ void QuantdServer::Impl::Shutdown(absl::Duration grace) {
     transport_->Wait();
     serving_status_.Detach();
   }
-  metrics_.Stop();
+  pages_.Stop();
   // Queued handlers belong to calls that have ended; they still run.
   heartbeat_pool_.reset();
   pool_.reset();

@@ -1,12 +1,34 @@
 #include "server/resource_deletion.h"
 
+#include <cstdint>
 #include <string>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "base/status_macros.h"
+#include "server/blob_references.h"
 #include "server/resource_names.h"
 
 namespace quantd {
+namespace {
+
+absl::Status FreeBlobsOf(const ServiceContext& context, Table table,
+                         const std::string& full_name, absl::string_view id,
+                         absl::string_view record) {
+  // A job that was submitted while the record was being deleted may have
+  // found it and have opened its files; the next start frees them.
+  if (!context.jobs()->ReaderOf(full_name).empty()) return absl::OkStatus();
+  ASSIGN_OR_RETURN(const std::vector<std::string> digests,
+                   BlobsOf(table, id, record));
+  if (digests.empty()) return absl::OkStatus();
+  ASSIGN_OR_RETURN(const uint64_t bytes,
+                   FreeBlobs(*context.store, digests, context.artifacts));
+  context.log->Info("freed", "a deleted resource gave its bytes back",
+                    {{"resource", full_name}, {"bytes", bytes}});
+  return absl::OkStatus();
+}
+
+}  // namespace
 
 absl::Status DeleteResource(const ServiceContext& context, Table table,
                             absl::string_view collection,
@@ -26,7 +48,14 @@ absl::Status DeleteResource(const ServiceContext& context, Table table,
   }
   MetadataBatch batch;
   batch.Delete(table, id);
-  return context.store->Commit(batch);
+  RETURN_IF_ERROR(context.store->Commit(batch));
+  if (absl::Status freed = FreeBlobsOf(context, table, full_name, id, *record);
+      !freed.ok()) {
+    // The deletion itself is done and durable.
+    context.log->Warning("not_freed", freed.message(),
+                         {{"resource", full_name}});
+  }
+  return absl::OkStatus();
 }
 
 }  // namespace quantd

@@ -14,9 +14,11 @@ namespace quantd {
 // Removes `name` ("models/x" or "x") from `table`. NotFound when there is
 // none; FailedPrecondition names a job that has not ended and reads it. A job
 // that is submitted at the same moment may still find it and then fails with
-// NotFound when it starts. Blobs stay until the next start reclaims those that
-// nothing refers to, so a job that publishes the same bytes just now never
-// finds them gone.
+// NotFound when it starts.
+//
+// The bytes of its blobs are free when this returns, except of those that
+// another record refers to or a job is publishing just now. Should freeing
+// them fail, the log says so and the next start reclaims them.
 absl::Status DeleteResource(const ServiceContext& context, Table table,
                             absl::string_view collection,
                             absl::string_view name);

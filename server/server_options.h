@@ -18,7 +18,7 @@ struct ServerOptions {
   // Holds everything the server keeps; created if absent.
   std::string data_directory;
   std::string listen = "127.0.0.1:50151";
-  // Where /metrics is served; empty = nowhere.
+  // Where /metrics, /livez and /readyz are served; empty = nowhere.
   std::string metrics_listen = "127.0.0.1:9464";
   // Jobs that run at once.
   int slots = 1;
@@ -31,6 +31,21 @@ struct ServerOptions {
   bool insecure_listen = false;
   // Time that running jobs get on shutdown before their workers are stopped.
   absl::Duration drain = absl::Seconds(10);
+
+  // A connection that is silent for so long is asked for a sign of life, and
+  // closed when none comes in time.
+  absl::Duration keepalive = absl::Seconds(30);
+  absl::Duration keepalive_timeout = absl::Seconds(10);
+  // A connection this old takes no more calls: its client makes a new one, and
+  // finds another server behind a load balancer. Calls under way get the
+  // grace, then they are broken off; watchers and workers take up again where
+  // they were. Zero age: never.
+  absl::Duration max_connection_age = absl::Hours(1);
+  absl::Duration max_connection_age_grace = absl::Minutes(10);
+  // A call that has waited so long for a thread is answered DeadlineExceeded
+  // and not begun, whatever deadline its client has set. (One that has begun
+  // is not interrupted: what it writes may be durable already.)
+  absl::Duration max_call_wait = absl::Seconds(60);
 
   // Started as "<worker_binary> worker ...".
   std::string worker_binary = "/proc/self/exe";

@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "absl/time/time.h"
 #include "jobs/job_manager.h"
 #include "server/handler_pool.h"
 #include "server/json_log.h"
@@ -30,6 +31,8 @@ struct ServiceContext {
   std::string data_directory;
   // Directories below which models may be registered; empty = anywhere.
   std::vector<std::string> model_roots;
+  // A call that waited longer for a thread is not begun.
+  absl::Duration max_call_wait = absl::InfiniteDuration();
 
   // nullptr until the server is ready: its address must be known before
   // workers are started, so it listens before there is a job manager. Calls

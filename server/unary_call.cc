@@ -4,6 +4,8 @@
 #include <string>
 
 #include "absl/strings/str_cat.h"
+#include "absl/time/time.h"
+#include "jobs/clock.h"
 #include "server/status_conversion.h"
 
 namespace quantd {
@@ -64,11 +66,19 @@ grpc::ServerUnaryReactor* RunUnary(const ServiceContext& context,
     finish(StartingError());
     return reactor;
   }
+  const absl::Duration arrived = Clock::Real()->Monotonic();
   const bool scheduled =
-      pool->Schedule([call, finish, handler = std::move(handler)] {
+      pool->Schedule([call, finish, arrived, limit = context.max_call_wait,
+                      handler = std::move(handler)] {
         if (call->IsCancelled()) {
           // Nobody waits for the answer; above all nothing must be created.
           finish(absl::CancelledError("the caller gave up"));
+          return;
+        }
+        if (Clock::Real()->Monotonic() - arrived > limit) {
+          finish(absl::DeadlineExceededError(
+              absl::StrCat("the call waited for more than ",
+                           absl::FormatDuration(limit), " and was not begun")));
           return;
         }
         finish(RunGuarded(handler));

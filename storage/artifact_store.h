@@ -20,6 +20,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
+#include "storage/blob_holds.h"
 
 namespace quantd {
 
@@ -65,6 +66,13 @@ class ArtifactStore {
   // the record that refers to its blob (on start).
   virtual absl::StatusOr<uint64_t> Reclaim(
       const absl::flat_hash_set<std::string>& referenced) = 0;
+
+  // Taken by whoever makes a blob, from before it is made until the record
+  // that refers to it is committed; asked by whoever deletes one.
+  BlobHolds& holds() { return holds_; }
+
+ private:
+  BlobHolds holds_;
 };
 
 // On the local file system under `root`, created if absent.

@@ -8,6 +8,7 @@
 namespace quantd::test {
 namespace {
 
+using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using Code = absl::StatusCode;
 
@@ -43,6 +44,14 @@ TEST_F(JobPublicationTest, ConcurrentReportsPublishOnce) {
                             return event.state().to() == v1::SUCCEEDED;
                           }),
             1);
+}
+
+TEST_F(JobPublicationTest, AnEndedJobHoldsNoFiles) {
+  Submit(QuantizeRequest("out"));
+  ASSERT_THAT(manager().Report(SuccessReport(Launched(0))), IsOk());
+  const std::string digest = Sha256Hex("codes");
+  EXPECT_THAT(server_.artifacts->holds().TryRemove({digest}).digests(),
+              ElementsAre(digest));
 }
 
 TEST_F(JobPublicationTest, AReportWithoutOutcomeIsRefused) {

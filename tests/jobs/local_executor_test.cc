@@ -36,6 +36,7 @@ class LocalExecutorTest : public ::testing::Test {
     options.worker_args_prefix = {"-c", script, "worker"};
     options.server_address = "127.0.0.1:4242";
     options.slots = slots;
+    options.max_log_bytes = max_log_bytes_;
     executor_ = NewLocalExecutor(options);
     executor_->SetExitCallback([this](const WorkerExit& exit) {
       absl::MutexLock lock(&mutex_);
@@ -76,6 +77,7 @@ class LocalExecutorTest : public ::testing::Test {
   }
 
   TempDir dir_;
+  uint64_t max_log_bytes_ = uint64_t{1} << 20;
   absl::Mutex mutex_;
   std::vector<WorkerExit> exits_;
   std::unique_ptr<Executor> executor_;
@@ -118,6 +120,24 @@ TEST_F(LocalExecutorTest, AppendsToTheLogAndClosesTheInput) {
   ASSERT_THAT(executor_->Start(Launch()), IsOk());
   WaitForExit();
   EXPECT_EQ(Log(), "before\nafter\n");
+}
+
+TEST_F(LocalExecutorTest, AWorkerThatWritesWithoutEndIsCutOffAndGoesOn) {
+  max_log_bytes_ = 1000;
+  // Many times what a pipe holds.
+  Run("head -c 1000000 /dev/zero | tr '\\0' x; exit 7");
+  ASSERT_THAT(executor_->Start(Launch()), IsOk());
+  EXPECT_EQ(WaitForExit().description, "exit code 7");
+  EXPECT_EQ(Log(), std::string(1000, 'x') +
+                       "\n[quantd] the log ends here: it has reached its limit "
+                       "of 1000 bytes\n");
+}
+
+TEST_F(LocalExecutorTest, AWorkerMayCloseItsOutput) {
+  Run("echo before; exec >&- 2>&-; sleep 0.2; exit 7");
+  ASSERT_THAT(executor_->Start(Launch()), IsOk());
+  EXPECT_EQ(WaitForExit().description, "exit code 7");
+  EXPECT_EQ(Log(), "before\n");
 }
 
 TEST_F(LocalExecutorTest, WorkersDumpNoCore) {

@@ -87,6 +87,8 @@ class WorkerTest : public ::testing::Test {
     options_.job = "jobs/01hf7yat000000000000000000";
     options_.attempt = 7;
     options_.token = "secret";
+    // A job that is slow to stop, under a sanitizer, must not end the test.
+    options_.stop_time = absl::Minutes(2);
 
     // An evaluation of the bundled model.
     v1::Assignment& assignment = service_.to_assign;
@@ -144,6 +146,8 @@ TEST_F(WorkerTest, RunsTheJobAndReportsItsResult) {
   EXPECT_GT(success.result().metrics().at("peak_anonymous_memory_bytes"), 0);
   EXPECT_GE(success.result().peak_memory_bytes(),
             success.result().metrics().at("peak_anonymous_memory_bytes"));
+  EXPECT_GT(success.result().metrics().at("phase_seconds.load"), 0);
+  EXPECT_GT(success.result().metrics().at("phase_seconds.evaluate"), 0);
 }
 
 TEST_F(WorkerTest, ReportsTheErrorOfTheJob) {

@@ -2,6 +2,7 @@
 
 #include <sys/stat.h>
 
+#include <filesystem>
 #include <fstream>
 
 #include "server/artifact_download.h"
@@ -155,6 +156,34 @@ TEST_F(ArtifactServiceTest, ArtifactsAreShownListedAndDeleted) {
   EXPECT_THAT(server_->artifacts().DeleteArtifact(&context, request, &empty),
               IsGrpcOk());
   EXPECT_EQ(list(), 0);
+  EXPECT_FALSE(std::filesystem::exists(BlobPath())) << "its bytes are free";
+}
+
+TEST_F(ArtifactServiceTest, BytesOfAnotherArtifactSurviveADeletion) {
+  ASSERT_THAT(RegisterDemoModel(*server_, "demo"), IsGrpcOk());
+  v1::CreateJobRequest create = RtnJob("demo");
+  create.mutable_spec()->mutable_quantize()->set_output_id("twin");
+  {
+    grpc::ClientContext context;
+    v1::Job job;
+    ASSERT_THAT(server_->jobs().CreateJob(&context, create, &job), IsGrpcOk());
+  }
+  ScriptedWorker worker(*server_, 0);
+  ASSERT_THAT(worker.Claim(), IsGrpcOk());
+  ASSERT_THAT(worker.Succeed({{"weights.bin", weights_}}), IsGrpcOk());
+  const auto remove = [&](const std::string& name) {
+    grpc::ClientContext context;
+    v1::DeleteArtifactRequest request;
+    request.set_name(name);
+    google::protobuf::Empty empty;
+    return server_->artifacts().DeleteArtifact(&context, request, &empty);
+  };
+  ASSERT_THAT(remove("small"), IsGrpcOk());
+  std::string bytes;
+  EXPECT_THAT(Read("twin", "weights.bin", 0, &bytes), IsGrpcOk());
+  EXPECT_EQ(bytes, weights_);
+  ASSERT_THAT(remove("twin"), IsGrpcOk());
+  EXPECT_FALSE(std::filesystem::exists(BlobPath()));
 }
 
 }  // namespace

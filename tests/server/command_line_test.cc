@@ -30,13 +30,22 @@ TEST(CommandLineTest, EveryFlagReachesItsOption) {
       ParseServeFlags(
           {"--data_dir=/d", "--listen=127.0.0.1:1", "--metrics-listen", "",
            "--slots", "3", "--lease-seconds=2.5", "--drain_seconds=0",
-           "--model-root=/a,/b", "--log-level=debug", "--insecure-listen"}));
+           "--keepalive-seconds=20", "--keepalive-timeout-seconds=5",
+           "--max-connection-age-seconds=0",
+           "--max-connection-age-grace-seconds=7",
+           "--max-call-wait-seconds=0.5", "--model-root=/a,/b",
+           "--log-level=debug", "--insecure-listen"}));
   EXPECT_EQ(options.data_directory, "/d");
   EXPECT_EQ(options.listen, "127.0.0.1:1");
   EXPECT_EQ(options.metrics_listen, "");
   EXPECT_EQ(options.slots, 3);
   EXPECT_EQ(options.lease, absl::Seconds(2.5));
   EXPECT_EQ(options.drain, absl::ZeroDuration());
+  EXPECT_EQ(options.keepalive, absl::Seconds(20));
+  EXPECT_EQ(options.keepalive_timeout, absl::Seconds(5));
+  EXPECT_EQ(options.max_connection_age, absl::ZeroDuration());
+  EXPECT_EQ(options.max_connection_age_grace, absl::Seconds(7));
+  EXPECT_EQ(options.max_call_wait, absl::Milliseconds(500));
   EXPECT_THAT(options.model_roots, ElementsAre("/a", "/b"));
   EXPECT_EQ(options.log_level, LogLevel::kDebug);
   EXPECT_TRUE(options.insecure_listen);

@@ -1,15 +1,10 @@
 #include "server/metrics_page.h"
 
-#include <arpa/inet.h>
-#include <netinet/in.h>
-#include <sys/socket.h>
-#include <unistd.h>
-
 #include <algorithm>
 #include <sstream>
 
-#include "absl/strings/str_cat.h"
 #include "prometheus/gauge.h"
+#include "tests/server/http_fetch.h"
 #include "tests/server/scripted_worker.h"
 #include "tests/testing/status_matchers.h"
 
@@ -19,28 +14,6 @@ namespace {
 using ::testing::AllOf;
 using ::testing::HasSubstr;
 using ::testing::Not;
-
-// GET /metrics, body and all.
-std::string Fetch(int port) {
-  const int fd = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-  sockaddr_in address = {};
-  address.sin_family = AF_INET;
-  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-  address.sin_port = htons(static_cast<uint16_t>(port));
-  EXPECT_EQ(
-      ::connect(fd, reinterpret_cast<sockaddr*>(&address), sizeof(address)), 0);
-  const std::string request =
-      "GET /metrics HTTP/1.0\r\nHost: localhost\r\n\r\n";
-  EXPECT_EQ(::write(fd, request.data(), request.size()),
-            static_cast<ssize_t>(request.size()));
-  std::string response;
-  char buffer[4096];
-  for (ssize_t n; (n = ::read(fd, buffer, sizeof(buffer))) > 0;) {
-    response.append(buffer, static_cast<size_t>(n));
-  }
-  ::close(fd);
-  return response;
-}
 
 // The value of the first sample whose line starts with `series`; -1 if none.
 double ValueOf(const std::string& page, const std::string& series) {
@@ -64,17 +37,6 @@ TEST(MetricsPageTest, GaugesAreReadWhenThePageIs) {
   page.AddRefresh([&] { gauge.Set(++level); });
   EXPECT_EQ(ValueOf(page.Text(), "quantd_test_level"), 1);
   EXPECT_EQ(ValueOf(page.Text(), "quantd_test_level"), 2);
-  ASSERT_OK_AND_ASSIGN(const int port, page.Serve("127.0.0.1:0"));
-  EXPECT_EQ(ValueOf(Fetch(port), "quantd_test_level"), 3);
-}
-
-TEST(MetricsPageTest, ATakenPortIsNamed) {
-  MetricsPage first;
-  ASSERT_OK_AND_ASSIGN(const int port, first.Serve("127.0.0.1:0"));
-  MetricsPage second;
-  const std::string address = absl::StrCat("127.0.0.1:", port);
-  EXPECT_THAT(second.Serve(address),
-              StatusIs(absl::StatusCode::kUnavailable, HasSubstr(address)));
 }
 
 class ServerMetricsTest : public ::testing::Test {
@@ -87,7 +49,9 @@ class ServerMetricsTest : public ::testing::Test {
     ASSERT_OK_AND_ASSIGN(server_, InProcessServer::Start(setup));
     ASSERT_THAT(RegisterDemoModel(*server_, "demo"), IsGrpcOk());
   }
-  std::string Page() { return Fetch(server_->server().metrics_port()); }
+  std::string Page() {
+    return Fetch(server_->server().metrics_port(), "/metrics");
+  }
 
   void RunJob(size_t index) {
     grpc::ClientContext context;
@@ -125,6 +89,15 @@ TEST_F(ServerMetricsTest, AJobLeavesItsTraces) {
                     "kind=\"quantize\",method_family=\"rtn\"}"),
             1);
   EXPECT_EQ(ValueOf(page, "quantd_job_queue_seconds_count"), 1);
+  EXPECT_EQ(ValueOf(page,
+                    "quantd_job_phase_seconds_sum{kind=\"quantize\","
+                    "phase=\"load\"}"),
+            0.25);
+  EXPECT_EQ(ValueOf(page,
+                    "quantd_job_phase_seconds_sum{kind=\"quantize\","
+                    "phase=\"quantize\"}"),
+            2);
+  EXPECT_THAT(page, Not(HasSubstr("unheard_of")));
   EXPECT_EQ(ValueOf(page, "quantd_compressed_weights_total"), 1000);
   EXPECT_EQ(ValueOf(page, "quantd_resumed_blocks_total"), 3);
   EXPECT_EQ(ValueOf(page, "quantd_jobs{state=\"queued\"}"), 0);
@@ -140,6 +113,10 @@ TEST_F(ServerMetricsTest, AJobLeavesItsTraces) {
   EXPECT_GT(ValueOf(page, "process_resident_memory_bytes"), 1e6);
   EXPECT_GT(ValueOf(page, "process_open_fds"), 0);
   EXPECT_GT(ValueOf(page, "process_start_time_seconds"), 1e9);
+}
+
+TEST_F(ServerMetricsTest, ThePageNamesItsFormat) {
+  EXPECT_THAT(Page(), HasSubstr("Content-Type: text/plain; version=0.0.4"));
 }
 
 TEST_F(ServerMetricsTest, CallsAreCountedByMethodAndCode) {

@@ -12,6 +12,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "grpcpp/generic/generic_stub.h"
+#include "tests/server/http_fetch.h"
 #include "tests/server/scripted_worker.h"
 #include "tests/testing/status_matchers.h"
 
@@ -250,8 +251,36 @@ TEST(QuantdServerTest, AFullDiskTurnsHealthAndKeepsReadsGoing) {
   ::umount2(mount_point.path().c_str(), MNT_DETACH);
 }
 
+TEST(QuantdServerTest, AnOldConnectionIsClosed) {
+  ASSERT_OK_AND_ASSIGN(const auto server, StartWith([](ServerOptions& options) {
+                         options.max_connection_age = absl::Milliseconds(100);
+                         options.max_connection_age_grace =
+                             absl::Milliseconds(100);
+                       }));
+  // The preface of HTTP/2 with an empty SETTINGS frame, and then silence.
+  const std::string preface = std::string("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n") +
+                              std::string("\0\0\0\4\0\0\0\0\0", 9);
+  EXPECT_NE(Exchange(server->server().port(), preface), "");
+  EXPECT_THAT(RegisterDemoModel(*server, "demo"), IsGrpcOk());
+}
+
+TEST(QuantdServerTest, ACallThatWaitedTooLongIsNotBegun) {
+  ASSERT_OK_AND_ASSIGN(const auto server, StartWith([](ServerOptions& options) {
+                         // So that no wait is short enough.
+                         options.max_call_wait = -absl::Seconds(1);
+                       }));
+  EXPECT_THAT(RegisterDemoModel(*server, "demo"),
+              GrpcStatusIs(grpc::StatusCode::DEADLINE_EXCEEDED,
+                           HasSubstr("not begun")));
+}
+
 TEST(QuantdServerTest, DrainingTellsHealthRefusesJobsAndRequeues) {
-  ASSERT_OK_AND_ASSIGN(const auto server, InProcessServer::Start());
+  ASSERT_OK_AND_ASSIGN(const auto server, StartWith([](ServerOptions& options) {
+                         options.metrics_listen = "127.0.0.1:0";
+                       }));
+  const int pages = server->server().metrics_port();
+  EXPECT_THAT(Fetch(pages, "/livez"), HasSubstr(" 200 OK\r\n"));
+  EXPECT_THAT(Fetch(pages, "/readyz"), HasSubstr(" 200 OK\r\n"));
   ASSERT_THAT(RegisterDemoModel(*server, "demo"), IsGrpcOk());
   v1::Job job;
   {
@@ -265,6 +294,9 @@ TEST(QuantdServerTest, DrainingTellsHealthRefusesJobsAndRequeues) {
   // The manager tells the worker to stop; meanwhile the server still talks.
   ASSERT_EQ(server->executor().WaitForStop(0).job, job.name());
   EXPECT_EQ(HealthOf(server->channel(), ""), 2);
+  EXPECT_THAT(Fetch(pages, "/livez"), HasSubstr(" 200 OK\r\n"));
+  EXPECT_THAT(Fetch(pages, "/readyz"),
+              AllOf(HasSubstr(" 503 "), HasSubstr("shutting down")));
   {
     grpc::ClientContext context;
     v1::Job refused;

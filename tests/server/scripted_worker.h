@@ -87,6 +87,10 @@ class ScriptedWorker {
     success.mutable_result()->set_peak_memory_bytes(uint64_t{64} << 20);
     success.mutable_result()->set_resumed_blocks(3);
     (*success.mutable_result()->mutable_metrics())["compressed_weights"] = 1000;
+    auto& metrics = *success.mutable_result()->mutable_metrics();
+    metrics["phase_seconds.load"] = 0.25;
+    metrics["phase_seconds.quantize"] = 2;
+    metrics["phase_seconds.unheard_of"] = 1;
     return Report(request);
   }
 
