@@ -14,15 +14,40 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/string_view.h"
+#include "absl/strings/strip.h"
 #include "base/status_macros.h"
 #include "models/tokenizers/pattern.h"
 
 namespace quantd {
 namespace {
 
-// Unicode's definition of a word character, as Oniguruma generates it.
-constexpr absl::string_view kWordSet = "\\p{Alphabetic}\\p{M}\\p{Nd}\\p{Pc}";
+// Unicode's definition of a word character, and the superscripts and fractions
+// of Latin-1, which Oniguruma's table also has.
+constexpr absl::string_view kWordSet =
+    "\\p{Alphabetic}\\p{M}\\p{Nd}\\p{Pc}\\x{B2}\\x{B3}\\x{B9}\\x{BC}-\\x{BE}";
 constexpr absl::string_view kHexSet = "0-9a-fA-F";
+
+// Classes such as [:alpha:], by Unicode's properties. PCRE2 has its own idea of
+// most of them.
+struct NamedSet {
+  absl::string_view name;
+  absl::string_view members;
+};
+
+constexpr NamedSet kNamedSets[] = {
+    {"alnum", "\\p{Alphabetic}\\p{Nd}"},
+    {"alpha", "\\p{Alphabetic}"},
+    {"ascii", "\\x00-\\x7F"},
+    {"blank", "\\t\\p{Zs}"},
+    {"cntrl", "\\p{Cc}"},
+    {"digit", "\\p{Nd}"},
+    {"lower", "\\p{Lowercase}"},
+    {"punct", "\\p{P}\\p{S}"},
+    {"space", "\\p{White_Space}"},
+    {"upper", "\\p{Uppercase}"},
+    {"word", kWordSet},
+    {"xdigit", kHexSet},
+};
 
 absl::Status Refuse(absl::string_view construct) {
   return absl::UnimplementedError(
@@ -240,13 +265,9 @@ class Translator {
 
   absl::Status Member(int depth, Union* current) {
     if (At(0) == '[' && At(1) == ':') {
-      const size_t close = regex_.find(":]", pos_ + 2);
-      if (close == absl::string_view::npos) {
-        return Refuse("a named class without its end");
-      }
-      absl::StrAppend(&current->members, regex_.substr(pos_, close + 2 - pos_));
-      pos_ = close + 2;
-    } else if (At(0) == '[') {
+      return Named(current);
+    }
+    if (At(0) == '[') {
       ASSIGN_OR_RETURN(std::string nested, Class(depth + 1));
       current->classes.push_back(std::move(nested));
     } else if (At(0) == '\\') {
@@ -265,6 +286,27 @@ class Translator {
       ++pos_;
     }
     return absl::OkStatus();
+  }
+
+  // "[:alpha:]" or "[:^alpha:]".
+  absl::Status Named(Union* current) {
+    const size_t close = regex_.find(":]", pos_ + 2);
+    if (close == absl::string_view::npos) {
+      return Refuse("a named class without its end");
+    }
+    absl::string_view name = regex_.substr(pos_ + 2, close - pos_ - 2);
+    const bool negated = absl::ConsumePrefix(&name, "^");
+    for (const NamedSet& set : kNamedSets) {
+      if (set.name != name) continue;
+      pos_ = close + 2;
+      if (negated) {
+        current->classes.push_back(absl::StrCat("[^", set.members, "]"));
+      } else {
+        absl::StrAppend(&current->members, set.members);
+      }
+      return absl::OkStatus();
+    }
+    return Refuse(absl::StrCat("the class [:", name, ":]"));
   }
 
   // "(?m" means for Oniguruma what "(?s" means for PCRE2, whose own "m" is
