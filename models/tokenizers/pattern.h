@@ -4,7 +4,8 @@
 // the two differ, the pattern is translated first: \s is exactly Unicode's
 // White_Space, \w its word characters, \h a hexadecimal digit, \p{Han} the
 // script (not the script extensions), ^ and $ match at every line, (?m) lets
-// the dot match newlines. What cannot be translated is refused rather than
+// the dot match newlines, classes may hold classes and intersections, {1,3}+
+// repeats the interval. What cannot be translated is refused rather than
 // matched differently.
 //
 // Immutable and thread-safe; each call brings its own MatchScratch.
