@@ -81,7 +81,9 @@ absl::StatusOr<v1::AttemptSuccess> RunEvaluateJob(
   ASSIGN_OR_RETURN(std::vector<MetricRun> runs,
                    PrepareMetrics(spec.evaluate(), text, *tokenizer,
                                   model->description(), context));
-  ASSIGN_OR_RETURN(Scorer scorer, Scorer::Load(*model, context));
+  ScorerOptions scoring;
+  scoring.batch_windows = static_cast<int>(spec.evaluate().batch_windows());
+  ASSIGN_OR_RETURN(Scorer scorer, Scorer::Load(*model, scoring, context));
 
   size_t total = 0;
   for (const MetricRun& run : runs) total += run.requests.size();
@@ -92,16 +94,17 @@ absl::StatusOr<v1::AttemptSuccess> RunEvaluateJob(
   v1::Evaluation& evaluation = *success.mutable_evaluation();
   for (MetricRun& run : runs) {
     RETURN_IF_ERROR(scorer.Score(
-        run.requests, static_cast<int>(spec.evaluate().batch_windows()),
+        run.requests,
         [&](size_t index, absl::Span<const double> nll) {
           return run.evaluator->Fold(index, nll);
         },
-        [&](size_t done) {
+        [&](double part) {
+          const double done = static_cast<double>(before) +
+                              part * static_cast<double>(run.requests.size());
           progress.phase = "evaluate";
-          progress.done = before + done;
+          progress.done = static_cast<uint64_t>(done);
           progress.total = total;
-          progress.fraction =
-              static_cast<double>(before + done) / static_cast<double>(total);
+          progress.fraction = done / static_cast<double>(total);
           progress.detail = run.name;
           context.ReportProgress(progress);
         },

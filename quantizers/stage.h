@@ -39,6 +39,8 @@ struct StatisticsRequest {
 // What calibration gathered for one layer. Layers of one set share it.
 struct LayerStatistics {
   SquareMatrix second_moment;
+  // Calibration tokens that reached the layer; none may have reached an expert.
+  int64_t tokens = 0;
 };
 
 // What a stage did to a layer; written into quantd.json and the job's notes.
@@ -65,7 +67,7 @@ struct LayerWork {
   LayerReport* report = nullptr;
 };
 
-// The layers a stage is to process now: a whole block, or one set of it.
+// The layers a stage is to process now. Layers of one set follow each other.
 struct BlockWork {
   int block = 0;
   std::vector<LayerWork> layers;

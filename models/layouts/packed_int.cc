@@ -208,11 +208,9 @@ void UnpackBits(const uint8_t* bytes, int64_t count, int bits,
 }
 
 absl::StatusOr<std::shared_ptr<const CompressedLinear>> NewPackedInt(
-    const PackedIntWeights& weights) {
-  PackedIntWeights meta = weights;
-  meta.codes.clear();
-  FillSymmetricZeros(&meta);
-  RETURN_IF_ERROR(CheckShape(meta));
+    PackedIntWeights weights) {
+  FillSymmetricZeros(&weights);
+  RETURN_IF_ERROR(CheckShape(weights));
   if (weights.codes.size() !=
       static_cast<size_t>(weights.rows * weights.cols)) {
     return absl::InvalidArgumentError(
@@ -232,8 +230,9 @@ absl::StatusOr<std::shared_ptr<const CompressedLinear>> NewPackedInt(
     PackBits(weights.codes.data() + r * weights.cols, weights.cols,
              weights.bits, packed.data() + r * row_bytes);
   }
+  weights.codes = {};
   return std::shared_ptr<const CompressedLinear>(
-      std::make_shared<PackedIntLinear>(std::move(meta), std::move(packed)));
+      std::make_shared<PackedIntLinear>(std::move(weights), std::move(packed)));
 }
 
 absl::StatusOr<std::shared_ptr<const CompressedLinear>> LoadPackedInt(

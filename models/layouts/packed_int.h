@@ -48,7 +48,7 @@ struct PackedIntWeights {
 // InvalidArgument when sizes disagree, a code or zero does not fit, a scale is
 // not a finite F16 value, or a group index is out of range.
 absl::StatusOr<std::shared_ptr<const CompressedLinear>> NewPackedInt(
-    const PackedIntWeights& weights);
+    PackedIntWeights weights);
 
 absl::StatusOr<std::shared_ptr<const CompressedLinear>> LoadPackedInt(
     TensorFinder find, absl::string_view layer, const nlohmann::json& header,
