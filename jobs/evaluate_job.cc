@@ -81,9 +81,9 @@ absl::StatusOr<v1::AttemptSuccess> RunEvaluateJob(
   ASSIGN_OR_RETURN(std::vector<MetricRun> runs,
                    PrepareMetrics(spec.evaluate(), text, *tokenizer,
                                   model->description(), context));
-  ScorerOptions scoring;
-  scoring.batch_windows = static_cast<int>(spec.evaluate().batch_windows());
-  ASSIGN_OR_RETURN(Scorer scorer, Scorer::Load(*model, scoring, context));
+  ScorerOptions scorer_options;
+  scorer_options.batch_windows = static_cast<int>(spec.evaluate().batch_windows());
+  ASSIGN_OR_RETURN(Scorer scorer, Scorer::Load(*model, scorer_options, context));
 
   size_t total = 0;
   for (const MetricRun& run : runs) total += run.requests.size();
