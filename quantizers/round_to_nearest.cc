@@ -24,6 +24,22 @@ PackedIntWeights NewPackedIntWeights(int64_t rows, int64_t cols,
   return out;
 }
 
+StageCost RoundToNearestCost(const LinearShape& layer,
+                             const AffineGridOptions& options) {
+  const uint64_t weights = static_cast<uint64_t>(layer.rows * layer.cols);
+  StageCost cost;
+  cost.stored_bytes =
+      PackedIntBytes(layer.rows, layer.cols, options.bits,
+                     options.GroupSizeFor(layer.cols), options.symmetric);
+  // The packed layer and the float32 weight that it decodes to.
+  cost.working_bytes = cost.stored_bytes + weights * sizeof(float);
+  // Every candidate of the shrink search looks at each weight once more.
+  cost.rounded_weights =
+      static_cast<double>(weights) *
+      (options.shrink_search ? 1.0 + options.shrink_steps : 1.0);
+  return cost;
+}
+
 PackedIntWeights RoundToNearest(const Tensor& weight,
                                 const AffineGridOptions& options,
                                 ExecutionContext& ctx) {

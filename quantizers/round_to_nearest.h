@@ -8,6 +8,7 @@
 #include "kernels/execution_context.h"
 #include "models/layouts/packed_int.h"
 #include "quantizers/affine_grid.h"
+#include "quantizers/stage.h"
 #include "tensor/tensor.h"
 
 namespace quantd {
@@ -16,6 +17,10 @@ namespace quantd {
 PackedIntWeights RoundToNearest(const Tensor& weight,
                                 const AffineGridOptions& options,
                                 ExecutionContext& ctx);
+
+// What that takes for a layer (stage.h).
+StageCost RoundToNearestCost(const LinearShape& layer,
+                             const AffineGridOptions& options);
 
 // Codes, scales and zeros of the right sizes and unspecified values, for a
 // layer of `rows` x `cols` on the grid.

@@ -73,6 +73,20 @@ struct BlockWork {
   std::vector<LayerWork> layers;
 };
 
+// What a stage takes for one layer, known from its shape.
+struct StageCost {
+  // Exactly what CompressedLinear::Save() will write as tensors; 0 when the
+  // stage does not compress.
+  uint64_t stored_bytes = 0;
+  // Memory at most, beside the layer's float32 weight and its statistics.
+  uint64_t working_bytes = 0;
+  // Work: float32 products; float64 factorisations, once for all layers of a
+  // set; weights rounded to a grid.
+  double product_flops = 0;
+  double factor_flops_per_set = 0;
+  double rounded_weights = 0;
+};
+
 class Stage {
  public:
   virtual ~Stage() = default;
@@ -86,6 +100,9 @@ class Stage {
   virtual absl::Status Validate(const LinearShape& layer) const = 0;
 
   virtual StatisticsRequest Needs() const = 0;
+
+  // REQUIRES: Validate(layer) was OK.
+  virtual StageCost Cost(const LinearShape& layer) const = 0;
 
   // REQUIRES: Validate() was OK for every layer; statistics are present as
   // asked. Returns Cancelled soon after the context is cancelled. The result

@@ -50,6 +50,10 @@ struct PackedIntWeights {
 absl::StatusOr<std::shared_ptr<const CompressedLinear>> NewPackedInt(
     PackedIntWeights weights);
 
+// Bytes of the tensors of a layer without group_index.
+uint64_t PackedIntBytes(int64_t rows, int64_t cols, int bits,
+                        int64_t group_size, bool symmetric);
+
 absl::StatusOr<std::shared_ptr<const CompressedLinear>> LoadPackedInt(
     TensorFinder find, absl::string_view layer, const nlohmann::json& header,
     int64_t rows, int64_t cols);

@@ -216,6 +216,30 @@ class GptqStage final : public Stage {
     return request;
   }
 
+  StageCost Cost(const LinearShape& layer) const override {
+    StageCost cost = RoundToNearestCost(layer, options_.grid);
+    const bool indexed = options_.act_order && !options_.static_groups &&
+                         options_.grid.GroupSizeFor(layer.cols) != layer.cols;
+    if (indexed) {
+      cost.stored_bytes += static_cast<uint64_t>(layer.cols) * sizeof(int32_t);
+    }
+    const double rows = static_cast<double>(layer.rows);
+    const double cols = static_cast<double>(layer.cols);
+    const double square = cols * cols;
+    // Made: the factor in float64 and float32. Then, beside the factor and H
+    // in float32: working weights, codes and one block of errors, or the
+    // decoded weight and two pieces of a product with H.
+    const double made = 12 * square;
+    const double sweep =
+        5 * rows * cols + 4 * rows * static_cast<double>(options_.column_block);
+    const double check = 4 * rows * cols + 8 * std::min(rows, 1024.0) * cols;
+    cost.working_bytes = static_cast<uint64_t>(
+        std::max(made, 8 * square + std::max(sweep, check)));
+    cost.product_flops = 5 * rows * square;
+    cost.factor_flops_per_set = 2.0 / 3.0 * square * cols;
+    return cost;
+  }
+
   absl::Status ProcessBlock(BlockWork& work, ExecutionContext& ctx) override {
     // What layers with the same inputs share.
     const LayerStatistics* shared = nullptr;

@@ -27,6 +27,10 @@ class RtnStage final : public Stage {
 
   StatisticsRequest Needs() const override { return {}; }
 
+  StageCost Cost(const LinearShape& layer) const override {
+    return RoundToNearestCost(layer, grid_);
+  }
+
   absl::Status ProcessBlock(BlockWork& work, ExecutionContext& ctx) override {
     for (LayerWork& item : work.layers) {
       RETURN_IF_ERROR(ctx.CheckCancelled());
