@@ -61,6 +61,7 @@ CommandGroup CompletionCommands();
 CommandGroup DatasetCommands();
 CommandGroup EvaluateCommands();
 CommandGroup EvaluationCommands();
+CommandGroup GenerateCommands();
 CommandGroup JobCommands();
 CommandGroup MethodCommands();
 CommandGroup MetricCommands();

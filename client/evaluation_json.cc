@@ -1,5 +1,8 @@
 #include "client/evaluation_json.h"
 
+#include <cstdint>
+#include <vector>
+
 #include "absl/strings/str_cat.h"
 #include "google/protobuf/util/message_differencer.h"
 
@@ -47,6 +50,20 @@ Json EvaluationToJson(const v1::Evaluation& evaluation) {
       AddPerplexity(report, &metric);
       metrics.push_back(std::move(metric));
     }
+  }
+  for (const v1::GeneratedText& text : evaluation.generations()) {
+    Json continuations = Json::array();
+    for (const v1::Continuation& continuation : text.continuations()) {
+      continuations.push_back(
+          {{"text", continuation.text()},
+           {"tokens", std::vector<int32_t>(continuation.tokens().begin(),
+                                           continuation.tokens().end())},
+           {"log_probability", continuation.log_probability()},
+           {"score", continuation.score()},
+           {"stopped", continuation.stopped()}});
+    }
+    json["generations"].push_back(
+        {{"prompt", text.prompt()}, {"continuations", continuations}});
   }
   return json;
 }

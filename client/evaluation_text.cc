@@ -25,7 +25,17 @@ void PrintEvaluation(Session& session, const v1::Evaluation& evaluation) {
                     absl::StrCat(report.scored_tokens()),
                     absl::StrCat(report.tag().token_count())});
   }
-  session.out() << metrics.ToString() << "\n";
+  if (evaluation.perplexities_size() > 0) {
+    session.out() << metrics.ToString() << "\n";
+  }
+  for (const v1::GeneratedText& text : evaluation.generations()) {
+    for (const v1::Continuation& continuation : text.continuations()) {
+      session.out() << text.prompt() << continuation.text() << "\n  ["
+                    << continuation.tokens_size() << " tokens, log p "
+                    << HumanNumber(continuation.log_probability())
+                    << (continuation.stopped() ? ", ended" : "") << "]\n\n";
+    }
+  }
   Table facts({"FIELD", "VALUE"});
   facts.AddRow({"evaluation", evaluation.name()});
   facts.AddRow({"target", evaluation.target()});

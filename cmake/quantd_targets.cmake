@@ -1,6 +1,23 @@
 # Target helpers. A folder's CMakeLists.txt is its dependency graph: a target
 # links what it lists and nothing else.
 
+# Under a sanitizer: how much longer tests may take, what every executable
+# links, what tests are run with.
+set(QUANTD_TIMEOUT_FACTOR 1)
+set(QUANTD_SANITIZER_OBJECTS)
+set(QUANTD_TEST_ENVIRONMENT)
+if(QUANTD_SANITIZE)
+  set(QUANTD_TIMEOUT_FACTOR 4)
+endif()
+if(QUANTD_SANITIZE STREQUAL "thread")
+  add_library(quantd_abseil_tsan OBJECT tests/testing/abseil_tsan.cc)
+  target_link_libraries(quantd_abseil_tsan PRIVATE absl::synchronization)
+  set(QUANTD_SANITIZER_OBJECTS
+    $<TARGET_OBJECTS:quantd_abseil_tsan> ${CMAKE_DL_LIBS})
+  set(QUANTD_TEST_ENVIRONMENT
+    "TSAN_OPTIONS=suppressions=${PROJECT_SOURCE_DIR}/tests/tsan.supp:history_size=7")
+endif()
+
 # quantd_cc_library(NAME HDRS ... SRCS ... DEPS ...)
 function(quantd_cc_library name)
   cmake_parse_arguments(ARG "" "" "HDRS;SRCS;DEPS" ${ARGN})
@@ -22,7 +39,8 @@ function(quantd_cc_binary name)
   cmake_parse_arguments(ARG "" "" "SRCS;DEPS" ${ARGN})
   add_executable(${name} ${ARG_SRCS})
   target_compile_options(${name} PRIVATE ${QUANTD_WARNINGS})
-  target_link_libraries(${name} PRIVATE ${ARG_DEPS})
+  target_link_libraries(${name} PRIVATE
+    ${ARG_DEPS} ${QUANTD_SANITIZER_OBJECTS})
   set_target_properties(${name} PROPERTIES
     RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR})
 endfunction()
@@ -43,10 +61,13 @@ function(quantd_cc_test name)
   add_executable(${name} ${ARG_SRCS})
   target_compile_options(${name} PRIVATE ${QUANTD_WARNINGS})
   target_link_libraries(${name} PRIVATE
-    ${ARG_DEPS} quantd_project_paths GTest::gmock_main)
+    ${ARG_DEPS} quantd_project_paths GTest::gmock_main
+    ${QUANTD_SANITIZER_OBJECTS})
   add_test(NAME ${name} COMMAND ${name})
+  math(EXPR timeout "${ARG_TIMEOUT} * ${QUANTD_TIMEOUT_FACTOR}")
   set_tests_properties(${name} PROPERTIES
-    TIMEOUT ${ARG_TIMEOUT} LABELS "${ARG_LABELS}")
+    TIMEOUT ${timeout} LABELS "${ARG_LABELS}"
+    ENVIRONMENT "${QUANTD_TEST_ENVIRONMENT}")
 endfunction()
 
 # quantd_cc_fuzzer(NAME SRCS ... DEPS ...): a libFuzzer target in the fuzz
@@ -63,10 +84,11 @@ function(quantd_cc_fuzzer name)
   target_link_options(${name} PRIVATE -fsanitize=fuzzer)
 endfunction()
 
-# quantd_cc_benchmark(NAME SRCS ... DEPS ...)
+# quantd_cc_benchmark(NAME SRCS ... DEPS ...): not under a sanitizer, where the
+# figures mean nothing.
 function(quantd_cc_benchmark name)
   cmake_parse_arguments(ARG "" "" "SRCS;DEPS" ${ARGN})
-  if(NOT QUANTD_BUILD_TESTS)
+  if(NOT QUANTD_BUILD_TESTS OR QUANTD_SANITIZE)
     return()
   endif()
   add_executable(${name} ${ARG_SRCS})

@@ -2,7 +2,10 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstdint>
+#include <optional>
 #include <utility>
+#include <vector>
 
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
@@ -26,10 +29,9 @@ class PerplexityEvaluator final : public Evaluator {
   absl::StatusOr<std::vector<ScoreRequest>> Requests(
       absl::string_view text, const Tokenizer& tokenizer) override {
     const std::string prepared = convention_.prepare(text);
-    ASSIGN_OR_RETURN(std::vector<int32_t> tokens, tokenizer.Encode(prepared));
-    const bool adds_bos =
-        tokenizer.adds_bos() && tokenizer.bos_id().has_value();
-    if (adds_bos) tokens.insert(tokens.begin(), *tokenizer.bos_id());
+    ASSIGN_OR_RETURN(const std::vector<int32_t> tokens,
+                     tokenizer.EncodeWithBos(prepared));
+    const std::optional<int32_t> bos = tokenizer.leading_id();
 
     size_t windows = tokens.size() / static_cast<size_t>(window_);
     if (windows < static_cast<size_t>(convention_.min_windows)) {
@@ -48,7 +50,7 @@ class PerplexityEvaluator final : public Evaluator {
     tag_.set_text_digest(Sha256Hex(prepared));
     tag_.set_token_count(tokens.size());
     tag_.set_tokenizer_digest(tokenizer.digest());
-    tag_.set_bos_policy(!adds_bos ? "none"
+    tag_.set_bos_policy(!bos ? "none"
                         : convention_.bos == BosPlacement::kStart
                             ? "start"
                             : "every-window");
@@ -59,8 +61,8 @@ class PerplexityEvaluator final : public Evaluator {
       const auto begin =
           tokens.begin() + static_cast<std::ptrdiff_t>(w) * window_;
       request.tokens.assign(begin, begin + window_);
-      if (adds_bos && convention_.bos == BosPlacement::kEveryWindow) {
-        request.tokens[0] = *tokenizer.bos_id();
+      if (bos && convention_.bos == BosPlacement::kEveryWindow) {
+        request.tokens[0] = *bos;
       }
       request.first_target = convention_.first_target(window_);
       request.target_count = window_ - request.first_target;

@@ -1,6 +1,7 @@
 #include "jobs/evaluate_job.h"
 
 #include <memory>
+#include <optional>
 #include <utility>
 #include <vector>
 
@@ -11,6 +12,7 @@
 #include "base/version.h"
 #include "evaluators/evaluator.h"
 #include "evaluators/scorer.h"
+#include "jobs/continuation_run.h"
 #include "jobs/run_context.h"
 #include "models/checkpoint.h"
 #include "models/model.h"
@@ -81,9 +83,13 @@ absl::StatusOr<v1::AttemptSuccess> RunEvaluateJob(
   ASSIGN_OR_RETURN(std::vector<MetricRun> runs,
                    PrepareMetrics(spec.evaluate(), text, *tokenizer,
                                   model->description(), context));
-  ScorerOptions scorer_options;
-  scorer_options.batch_windows = static_cast<int>(spec.evaluate().batch_windows());
-  ASSIGN_OR_RETURN(Scorer scorer, Scorer::Load(*model, scorer_options, context));
+  std::optional<Scorer> scorer;
+  if (!runs.empty()) {
+    ScorerOptions scorer_options;
+    scorer_options.batch_windows =
+        static_cast<int>(spec.evaluate().batch_windows());
+    ASSIGN_OR_RETURN(scorer, Scorer::Load(*model, scorer_options, context));
+  }
 
   size_t total = 0;
   for (const MetricRun& run : runs) total += run.requests.size();
@@ -93,7 +99,7 @@ absl::StatusOr<v1::AttemptSuccess> RunEvaluateJob(
   v1::AttemptSuccess success;
   v1::Evaluation& evaluation = *success.mutable_evaluation();
   for (MetricRun& run : runs) {
-    RETURN_IF_ERROR(scorer.Score(
+    RETURN_IF_ERROR(scorer->Score(
         run.requests,
         [&](size_t index, absl::Span<const double> nll) {
           return run.evaluator->Fold(index, nll);
@@ -114,6 +120,11 @@ absl::StatusOr<v1::AttemptSuccess> RunEvaluateJob(
     }
     before += run.requests.size();
     RETURN_IF_ERROR(run.evaluator->Report(&evaluation));
+  }
+  if (spec.evaluate().has_generation()) {
+    ASSIGN_OR_RETURN(tokens,
+                     ContinuePrompts(spec.evaluate().generation(), text, *model,
+                                     *tokenizer, context, &evaluation));
   }
   const double scoring = absl::ToDoubleSeconds(absl::Now() - scoring_start);
 

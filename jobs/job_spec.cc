@@ -8,6 +8,7 @@
 #include "absl/strings/strip.h"
 #include "base/status_macros.h"
 #include "evaluators/evaluator.h"
+#include "jobs/continuation_run.h"
 #include "jobs/job_runner.h"
 #include "proto/field_rules.h"
 #include "quantizers/recipe.h"
@@ -68,7 +69,18 @@ absl::Status CompleteQuantize(v1::QuantizeSpec* spec) {
   return absl::OkStatus();
 }
 
-absl::Status CheckMetrics(const v1::EvaluateSpec& spec) {
+absl::Status CheckEvaluate(const v1::EvaluateSpec& spec) {
+  if (spec.has_generation() == (spec.metrics_size() > 0)) {
+    return InvalidField("spec.evaluate.metrics",
+                        "ask for metrics or for a generation, one of the two");
+  }
+  if (spec.has_generation()) {
+    if (absl::Status status =
+            CheckGenerationOptions(GenerationOptionsOf(spec.generation()));
+        !status.ok()) {
+      return InvalidField("spec.evaluate.generation", status.message());
+    }
+  }
   for (const std::string& metric : spec.metrics()) {
     if (absl::Status status = NewEvaluator(metric).status(); !status.ok()) {
       return InvalidField("spec.evaluate.metrics", status.message());
@@ -98,8 +110,8 @@ absl::Status CompleteSpec(v1::JobSpec* spec) {
   if (spec->has_quantize()) {
     RETURN_IF_ERROR(CompleteQuantize(spec->mutable_quantize()));
   }
-  if (spec->has_evaluate()) RETURN_IF_ERROR(CheckMetrics(spec->evaluate()));
   FillDefaults(spec);
+  if (spec->has_evaluate()) RETURN_IF_ERROR(CheckEvaluate(spec->evaluate()));
   return absl::OkStatus();
 }
 

@@ -33,10 +33,8 @@ absl::StatusOr<CalibrationWindows> LoadCalibration(
   ASSIGN_OR_RETURN(const std::string text, ReadAssignedText(assignment));
   ASSIGN_OR_RETURN(const std::unique_ptr<Tokenizer> tokenizer,
                    LoadTokenizer(assignment.input_directory()));
-  ASSIGN_OR_RETURN(std::vector<int32_t> tokens, tokenizer->Encode(text));
-  if (tokenizer->adds_bos() && tokenizer->bos_id().has_value()) {
-    tokens.insert(tokens.begin(), *tokenizer->bos_id());
-  }
+  ASSIGN_OR_RETURN(const std::vector<int32_t> tokens,
+                   tokenizer->EncodeWithBos(text));
   int64_t window = options.window_tokens();
   if (window == 0) {
     window = model.context_tokens == 0

@@ -70,8 +70,8 @@ absl::StatusOr<ModelDescription> ParseModelConfig(const nlohmann::json& config,
   }
   return reader.Unsupported(
       "model_type",
-      absl::StrCat("architecture ", Quoted(type), " is not one of ",
-                   absl::StrJoin(KnownArchitectures(), ", ")));
+      absl::StrCat("architecture ", Quoted(type), " (known: ",
+                   absl::StrJoin(KnownArchitectures(), ", "), ")"));
 }
 
 absl::StatusOr<ModelDescription> DescribeModel(const Checkpoint& checkpoint) {

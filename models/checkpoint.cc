@@ -36,7 +36,9 @@ constexpr absl::string_view kCompanionFiles[] = {
     "tokenizer_config.json",
     "vocab.json",
 };
-constexpr absl::string_view kDigestedFiles[] = {kConfigFile, "tokenizer.json",
+constexpr char kTokenizerFile[] = "tokenizer.json";
+constexpr char kSentencePieceFile[] = "tokenizer.model";
+constexpr absl::string_view kDigestedFiles[] = {kConfigFile, kTokenizerFile,
                                                 "tokenizer_config.json"};
 
 std::string Join(const std::string& directory, absl::string_view name) {
@@ -119,6 +121,12 @@ absl::StatusOr<std::string> DigestOf(
     if (!Exists(path)) continue;
     ASSIGN_OR_RETURN(const std::string content, ReadFile(path));
     DigestPart(name, content, &hash);
+  }
+  // Beside a tokenizer.json it is not used.
+  if (const std::string path = Join(directory, kSentencePieceFile);
+      !Exists(Join(directory, kTokenizerFile)) && Exists(path)) {
+    ASSIGN_OR_RETURN(const std::string content, ReadFile(path));
+    DigestPart(kSentencePieceFile, content, &hash);
   }
   for (const auto& file : files) {
     const std::string name = std::filesystem::path(file->path()).filename();

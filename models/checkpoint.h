@@ -64,10 +64,10 @@ class Checkpoint {
   uint64_t parameter_count() const { return parameter_count_; }
   uint64_t tensor_bytes() const { return tensor_bytes_; }
 
-  // SHA-256 over config.json, tokenizer.json, tokenizer_config.json and, per
-  // safetensors file, its name, size and header: cheap, and different
-  // whenever the files were replaced by others (an edit of weight bytes in
-  // place is not seen).
+  // SHA-256 over config.json, tokenizer.json (or else tokenizer.model),
+  // tokenizer_config.json and, per safetensors file, its name, size and
+  // header: cheap, and different whenever the files were replaced by others
+  // (an edit of weight bytes in place is not seen).
   const std::string& digest() const { return digest_; }
 
   // Relative paths of the tokenizer and generation files that belong into a

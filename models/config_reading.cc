@@ -98,8 +98,13 @@ absl::Status ReadLlama3(const JsonReader&, const JsonReader& scaling,
   return absl::OkStatus();
 }
 
-absl::Status ReadYarn(const JsonReader&, const JsonReader& scaling,
+absl::Status ReadLongRope(const JsonReader& config, const JsonReader& scaling,
+                          RopeDescription* rope);
+
+absl::Status ReadYarn(const JsonReader& config, const JsonReader& scaling,
                       RopeDescription* rope) {
+  // The first Phi-3 files called LongRoPE so.
+  if (scaling.Has("short_factor")) return ReadLongRope(config, scaling, rope);
   rope->scaling = RopeDescription::Scaling::kYarn;
   RETURN_IF_ERROR(ReadFactor(scaling, rope));
   ASSIGN_OR_RETURN(
@@ -250,9 +255,7 @@ absl::StatusOr<Activation> ReadActivation(const JsonReader& reader,
   for (const ActivationName& row : kActivationNames) {
     if (row.name == name) return row.activation;
   }
-  return reader.Unsupported(key,
-                            absl::StrCat("activation ", Quoted(name),
-                                         " is not supported by this build"));
+  return reader.Unsupported(key, absl::StrCat("activation ", Quoted(name)));
 }
 
 absl::StatusOr<float> ReadEpsilon(const JsonReader& reader,
@@ -293,9 +296,7 @@ absl::StatusOr<RopeDescription> ReadRope(const JsonReader& reader,
     RETURN_IF_ERROR(row.read(reader, *scaling, &rope));
     return rope;
   }
-  return scaling->Unsupported(key,
-                              absl::StrCat("rope type ", Quoted(type),
-                                           " is not supported by this build"));
+  return scaling->Unsupported(key, absl::StrCat("rope type ", Quoted(type)));
 }
 
 absl::StatusOr<int> ReadRotaryShare(const JsonReader& reader,
@@ -329,9 +330,8 @@ absl::Status ReadSlidingWindow(const JsonReader& reader, ModelDescription* d) {
     const std::string name =
         type.is_string() ? type.get<std::string>() : DescribeJson(type);
     if (name != "sliding_attention" && name != "full_attention") {
-      return reader.Unsupported(
-          "layer_types", absl::StrCat("layer type ", Quoted(name),
-                                      " is not supported by this build"));
+      return reader.Unsupported("layer_types",
+                                absl::StrCat("layer type ", Quoted(name)));
     }
     attention.windowed_blocks.push_back(name == "sliding_attention");
   }

@@ -2,6 +2,7 @@
 
 #include <utility>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "base/file.h"
 #include "base/sha256.h"
@@ -9,6 +10,9 @@
 #include "models/json_text.h"
 #include "models/tokenizers/pipeline_tokenizer.h"
 #include "models/tokenizers/post_processor.h"
+#include "models/tokenizers/sentence_piece_model.h"
+#include "models/tokenizers/sentence_piece_tokenizer.h"
+#include "models/tokenizers/tokenizer_base.h"
 #include "nlohmann/json.hpp"
 
 namespace quantd {
@@ -17,6 +21,7 @@ namespace {
 using nlohmann::json;
 
 constexpr char kTokenizerFile[] = "tokenizer.json";
+constexpr char kSentencePieceFile[] = "tokenizer.model";
 constexpr char kTokenizerConfigFile[] = "tokenizer_config.json";
 constexpr char kModelConfigFile[] = "config.json";
 // The largest published ones are near 40 MB.
@@ -27,7 +32,7 @@ constexpr size_t kMaxConfigBytes = size_t{16} << 20;
 // string, or an object with the string as "content".
 absl::StatusOr<std::optional<int32_t>> MarkerFromTokenizerConfig(
     const JsonReader& config, absl::string_view key,
-    const PipelineTokenizer& tokenizer) {
+    const TokenizerBase& tokenizer) {
   const json* member = config.Find(key);
   if (member == nullptr) return std::optional<int32_t>();
   std::string content;
@@ -63,9 +68,8 @@ absl::StatusOr<std::optional<int32_t>> MarkerFromModelConfig(
   return std::optional<int32_t>(member->get<int32_t>());
 }
 
-// Texts of the files; an empty one is absent.
-struct Texts {
-  absl::string_view tokenizer;
+// Texts of the files beside the tokenizer; an empty one is absent.
+struct Configs {
   absl::string_view tokenizer_config;
   absl::string_view model_config;
 };
@@ -78,65 +82,133 @@ absl::StatusOr<json> ParseOptional(absl::string_view text,
   return ParseJson(text, origin, limits);
 }
 
-absl::StatusOr<PipelineTokenizer::Markers> ReadMarkers(
-    const Texts& texts, std::optional<int32_t> leading,
-    const PipelineTokenizer& tokenizer) {
-  ASSIGN_OR_RETURN(const json root,
-                   ParseOptional(texts.tokenizer_config, kTokenizerConfigFile));
-  ASSIGN_OR_RETURN(const JsonReader config,
-                   JsonReader::Of(root, kTokenizerConfigFile));
-  ASSIGN_OR_RETURN(const json model_root,
-                   ParseOptional(texts.model_config, kModelConfigFile));
-  ASSIGN_OR_RETURN(const JsonReader model_config,
-                   JsonReader::Of(model_root, kModelConfigFile));
+// The reader points into `*root`, which receives the parsed text.
+absl::StatusOr<JsonReader> ReadOptional(absl::string_view text,
+                                        absl::string_view origin, json* root) {
+  ASSIGN_OR_RETURN(*root, ParseOptional(text, origin));
+  return JsonReader::Of(*root, origin);
+}
 
-  PipelineTokenizer::Markers markers;
-  const auto read =
-      [&](absl::string_view token_key,
-          absl::string_view id_key) -> absl::StatusOr<std::optional<int32_t>> {
+// The special tokens that a tokenizer.model is used with are not in it.
+struct ClassRow {
+  absl::string_view tokenizer_class;
+  bool adds_bos;
+  bool adds_eos;
+};
+
+// The defaults of the classes that read a tokenizer.model; others add nothing.
+constexpr ClassRow kClasses[] = {
+    {"CamembertTokenizer", true, true}, {"CodeLlamaTokenizer", true, false},
+    {"GemmaTokenizer", true, false},    {"LlamaTokenizer", true, false},
+    {"T5Tokenizer", false, true},
+};
+
+// tokenizer_config.json with the defaults of its class.
+absl::Status ReadSpecialTokens(const JsonReader& config,
+                               TokenizerBase::Markers* markers) {
+  ASSIGN_OR_RETURN(std::string name, config.GetStringOr("tokenizer_class", ""));
+  if (absl::EndsWith(name, "Fast")) name.resize(name.size() - 4);
+  ClassRow defaults = {"", false, false};
+  for (const ClassRow& row : kClasses) {
+    if (row.tokenizer_class == name) defaults = row;
+  }
+  ASSIGN_OR_RETURN(const bool adds_bos,
+                   config.GetBoolOr("add_bos_token", defaults.adds_bos));
+  ASSIGN_OR_RETURN(const bool adds_eos,
+                   config.GetBoolOr("add_eos_token", defaults.adds_eos));
+  if (adds_bos && markers->bos_id) {
+    markers->special.before.push_back(*markers->bos_id);
+  }
+  if (adds_eos && markers->eos_id) {
+    markers->special.after.push_back(*markers->eos_id);
+  }
+  return absl::OkStatus();
+}
+
+// `markers` holds what the tokenizer's own file says, if `is_json`, else what
+// the SentencePiece model says; returned is what all files together say.
+absl::StatusOr<TokenizerBase::Markers> ReadMarkers(
+    const Configs& configs, bool is_json, TokenizerBase::Markers markers,
+    const TokenizerBase& tokenizer) {
+  json root;
+  ASSIGN_OR_RETURN(
+      const JsonReader config,
+      ReadOptional(configs.tokenizer_config, kTokenizerConfigFile, &root));
+  json model_root;
+  ASSIGN_OR_RETURN(
+      const JsonReader model_config,
+      ReadOptional(configs.model_config, kModelConfigFile, &model_root));
+  const auto read = [&](absl::string_view token_key, absl::string_view id_key,
+                        std::optional<int32_t>* marker) -> absl::Status {
     // An explicit null is an answer: there is no such token.
     if (root.contains(std::string(token_key))) {
-      return MarkerFromTokenizerConfig(config, token_key, tokenizer);
+      ASSIGN_OR_RETURN(*marker,
+                       MarkerFromTokenizerConfig(config, token_key, tokenizer));
+      return absl::OkStatus();
     }
-    return MarkerFromModelConfig(model_config, id_key,
-                                 tokenizer.vocabulary_size());
+    ASSIGN_OR_RETURN(const std::optional<int32_t> id,
+                     MarkerFromModelConfig(model_config, id_key,
+                                           tokenizer.vocabulary_size()));
+    if (id) *marker = id;
+    return absl::OkStatus();
   };
-  ASSIGN_OR_RETURN(markers.bos_id, read("bos_token", "bos_token_id"));
-  ASSIGN_OR_RETURN(markers.eos_id, read("eos_token", "eos_token_id"));
+  RETURN_IF_ERROR(read("bos_token", "bos_token_id", &markers.bos_id));
+  RETURN_IF_ERROR(read("eos_token", "eos_token_id", &markers.eos_id));
+  if (!is_json) RETURN_IF_ERROR(ReadSpecialTokens(config, &markers));
 
-  if (leading && !tokenizer.Decode({*leading}).ok()) {
-    return absl::InvalidArgumentError(
-        absl::StrCat(kTokenizerFile, ": post_processor: begins texts with id ",
-                     *leading, ", which is not in the vocabulary"));
+  const SpecialTokens& special = markers.special;
+  for (const std::vector<int32_t>* ids : {&special.before, &special.after}) {
+    for (const int32_t id : *ids) {
+      if (tokenizer.HasId(id)) continue;
+      return absl::InvalidArgumentError(
+          absl::StrCat(kTokenizerFile, ": post_processor: adds id ", id,
+                       ", which is not in the vocabulary"));
+    }
   }
+  std::optional<int32_t> leading;
+  if (!special.before.empty()) leading = special.before.front();
   if (leading && !markers.bos_id) markers.bos_id = leading;
-  ASSIGN_OR_RETURN(markers.adds_bos,
+  ASSIGN_OR_RETURN(const bool adds_bos,
                    config.GetBoolOr("add_bos_token", leading.has_value()));
-  if (markers.adds_bos && !markers.bos_id) {
+  if (adds_bos && !markers.bos_id) {
     return config.Fault("add_bos_token", "true, but there is no bos_token");
   }
-  if (markers.adds_bos && leading && leading != markers.bos_id) {
-    return absl::UnimplementedError(absl::StrCat(
-        kTokenizerFile, ": post_processor: begins texts with token ", *leading,
-        ", which is not the BOS token ", *markers.bos_id,
-        "; that is not supported by this build"));
-  }
+  if (adds_bos) markers.leading_id = leading ? leading : markers.bos_id;
   return markers;
 }
 
-absl::StatusOr<std::unique_ptr<Tokenizer>> Parse(const Texts& texts) {
+absl::StatusOr<std::unique_ptr<Tokenizer>> ParseJsonTokenizer(
+    absl::string_view text, const Configs& configs) {
   JsonLimits limits;
   limits.max_bytes = kMaxTokenizerBytes;
-  ASSIGN_OR_RETURN(const json root,
-                   ParseJson(texts.tokenizer, kTokenizerFile, limits));
+  ASSIGN_OR_RETURN(const json root, ParseJson(text, kTokenizerFile, limits));
   ASSIGN_OR_RETURN(const JsonReader file, JsonReader::Of(root, kTokenizerFile));
   ASSIGN_OR_RETURN(std::unique_ptr<PipelineTokenizer> tokenizer,
-                   PipelineTokenizer::Create(file, Sha256Hex(texts.tokenizer)));
-  ASSIGN_OR_RETURN(const std::optional<int32_t> leading,
-                   ReadLeadingToken(file));
-  ASSIGN_OR_RETURN(const PipelineTokenizer::Markers markers,
-                   ReadMarkers(texts, leading, *tokenizer));
-  tokenizer->set_markers(markers);
+                   PipelineTokenizer::Create(file, Sha256Hex(text)));
+  TokenizerBase::Markers own;
+  ASSIGN_OR_RETURN(own.special, ReadPostProcessor(file));
+  ASSIGN_OR_RETURN(
+      TokenizerBase::Markers markers,
+      ReadMarkers(configs, /*is_json=*/true, std::move(own), *tokenizer));
+  tokenizer->set_markers(std::move(markers));
+  return tokenizer;
+}
+
+absl::StatusOr<std::unique_ptr<Tokenizer>> ParseModelTokenizer(
+    absl::string_view bytes, const Configs& configs) {
+  auto model = ParseSentencePieceModel(bytes);
+  if (!model.ok()) return Annotate(model.status(), kSentencePieceFile);
+  TokenizerBase::Markers own;
+  own.bos_id = model->bos_id;
+  own.eos_id = model->eos_id;
+  auto created =
+      SentencePieceTokenizer::Create(*std::move(model), Sha256Hex(bytes));
+  if (!created.ok()) return Annotate(created.status(), kSentencePieceFile);
+  std::unique_ptr<SentencePieceTokenizer> tokenizer = *std::move(created);
+  ASSIGN_OR_RETURN(
+      TokenizerBase::Markers markers,
+      ReadMarkers(configs, /*is_json=*/false, std::move(own), *tokenizer));
+  tokenizer->set_markers(std::move(markers));
   return tokenizer;
 }
 
@@ -149,24 +221,47 @@ absl::StatusOr<std::string> ReadIfExists(const std::string& path) {
 
 }  // namespace
 
+absl::StatusOr<std::vector<int32_t>> Tokenizer::EncodeWithBos(
+    absl::string_view text) const {
+  ASSIGN_OR_RETURN(std::vector<int32_t> ids, Encode(text));
+  if (const std::optional<int32_t> leading = leading_id()) {
+    ids.insert(ids.begin(), *leading);
+  }
+  return ids;
+}
+
 absl::StatusOr<std::unique_ptr<Tokenizer>> LoadTokenizer(
     const std::string& directory) {
   const auto path = [&](absl::string_view name) {
     return absl::StrCat(directory, "/", name);
   };
-  ASSIGN_OR_RETURN(const std::string tokenizer,
-                   ReadFile(path(kTokenizerFile), kMaxTokenizerBytes));
   ASSIGN_OR_RETURN(const std::string tokenizer_config,
                    ReadIfExists(path(kTokenizerConfigFile)));
   ASSIGN_OR_RETURN(const std::string model_config,
                    ReadIfExists(path(kModelConfigFile)));
-  return Annotate(Parse({tokenizer, tokenizer_config, model_config}),
-                  directory);
+  const Configs configs = {tokenizer_config, model_config};
+  const auto file = ReadFile(path(kTokenizerFile), kMaxTokenizerBytes);
+  if (file.ok()) {
+    return Annotate(ParseJsonTokenizer(*file, configs), directory);
+  }
+  if (!absl::IsNotFound(file.status())) return file.status();
+  const auto model = ReadFile(path(kSentencePieceFile), kMaxTokenizerBytes);
+  if (model.ok()) {
+    return Annotate(ParseModelTokenizer(*model, configs), directory);
+  }
+  if (!absl::IsNotFound(model.status())) return model.status();
+  return absl::NotFoundError(absl::StrCat(
+      directory, ": neither ", kTokenizerFile, " nor ", kSentencePieceFile));
 }
 
 absl::StatusOr<std::unique_ptr<Tokenizer>> ParseTokenizer(
     absl::string_view tokenizer_json, absl::string_view config) {
-  return Parse({tokenizer_json, config, ""});
+  return ParseJsonTokenizer(tokenizer_json, {config, ""});
+}
+
+absl::StatusOr<std::unique_ptr<Tokenizer>> ParseSentencePieceTokenizer(
+    absl::string_view tokenizer_model, absl::string_view config) {
+  return ParseModelTokenizer(tokenizer_model, {config, ""});
 }
 
 }  // namespace quantd

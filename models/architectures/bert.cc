@@ -2,7 +2,6 @@
 // head: attention in both directions, norms after each part, learned positions.
 #include <string>
 
-#include "absl/strings/str_cat.h"
 #include "base/status_macros.h"
 #include "models/architectures/families.h"
 #include "models/architectures/llama_layout.h"
@@ -20,9 +19,7 @@ absl::StatusOr<ModelDescription> ParseBertConfig(const nlohmann::json& config,
   ASSIGN_OR_RETURN(const std::string positions,
                    reader.GetStringOr("position_embedding_type", "absolute"));
   if (positions != "absolute") {
-    return reader.Unsupported(
-        "position_embedding_type",
-        absl::StrCat(Quoted(positions), " is not supported by this build"));
+    return reader.Unsupported("position_embedding_type", Quoted(positions));
   }
   ASSIGN_OR_RETURN(const float epsilon,
                    ReadEpsilon(reader, "layer_norm_eps", 1e-12));

@@ -2,11 +2,13 @@
 // after both parts, soft caps on scores and logits, and a window in every other
 // block.
 #include <cmath>
+#include <string>
 
 #include "base/status_macros.h"
 #include "models/architectures/families.h"
 #include "models/config_reading.h"
 #include "models/json_text.h"
+#include "nlohmann/json.hpp"
 
 namespace quantd {
 
@@ -26,12 +28,19 @@ absl::StatusOr<ModelDescription> ParseGemma2Config(const nlohmann::json& config,
       const double scalar,
       reader.GetDoubleOr("query_pre_attn_scalar", 256.0, 1e-6, 1e6));
   attention.scale = static_cast<float>(1.0 / std::sqrt(scalar));
-  ASSIGN_OR_RETURN(const double score_cap,
-                   reader.GetDoubleOr("attn_logit_softcapping", 0.0, 0.0, 1e6));
+  // Absent means the published caps, null means none.
+  auto absent = [&](absl::string_view key, double published) {
+    return config.contains(std::string(key)) ? 0.0 : published;
+  };
+  ASSIGN_OR_RETURN(
+      const double score_cap,
+      reader.GetDoubleOr("attn_logit_softcapping",
+                         absent("attn_logit_softcapping", 50.0), 0.0, 1e6));
   attention.softcap = static_cast<float>(score_cap);
   ASSIGN_OR_RETURN(
       const double logit_cap,
-      reader.GetDoubleOr("final_logit_softcapping", 0.0, 0.0, 1e6));
+      reader.GetDoubleOr("final_logit_softcapping",
+                         absent("final_logit_softcapping", 30.0), 0.0, 1e6));
   d.head.softcap = static_cast<float>(logit_cap);
   RETURN_IF_ERROR(ReadSlidingWindow(reader, &d));
   if (attention.windowed_blocks.empty()) {

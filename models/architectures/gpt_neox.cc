@@ -33,15 +33,17 @@ absl::StatusOr<ModelDescription> ParseGptNeoXConfig(
   attention.fused = {"attention.query_key_value", bias};
   attention.fused_layout = AttentionDescription::FusedLayout::kGrouped;
   attention.output = {"attention.dense", bias};
-  const bool new_key = reader.Has("partial_rotary_factor");
+  // Where a file has both the older and the newer keys, the older ones hold.
+  const bool old_share = reader.Has("rotary_pct");
   ASSIGN_OR_RETURN(
       const int rotary_dim,
-      ReadRotaryShare(reader, new_key ? "partial_rotary_factor" : "rotary_pct",
-                      0.25, attention.head_dim));
-  ASSIGN_OR_RETURN(
-      attention.rope,
-      ReadRope(reader, d, rotary_dim,
-               reader.Has("rope_theta") ? "rope_theta" : "rotary_emb_base"));
+      ReadRotaryShare(reader,
+                      old_share ? "rotary_pct" : "partial_rotary_factor", 0.25,
+                      attention.head_dim));
+  ASSIGN_OR_RETURN(attention.rope,
+                   ReadRope(reader, d, rotary_dim,
+                            reader.Has("rotary_emb_base") ? "rotary_emb_base"
+                                                          : "rope_theta"));
 
   FeedForwardDescription& part = block.feed_forward;
   ASSIGN_OR_RETURN(part.intermediate_size,

@@ -6,6 +6,7 @@
 #include "models/architectures/llama_layout.h"
 #include "models/config_reading.h"
 #include "models/json_text.h"
+#include "nlohmann/json.hpp"
 
 namespace quantd {
 
@@ -30,14 +31,21 @@ absl::StatusOr<ModelDescription> ParseGptJConfig(const nlohmann::json& config,
   attention.key.name = "attn.k_proj";
   attention.value.name = "attn.v_proj";
   attention.output.name = "attn.out_proj";
-  ASSIGN_OR_RETURN(const int rotary_dim,
-                   ReadSizeOr(reader, "rotary_dim", attention.head_dim));
+  // Absent means the published 64, null whole heads.
+  ASSIGN_OR_RETURN(
+      const int rotary_dim,
+      ReadSizeOr(reader, "rotary_dim",
+                 config.contains("rotary_dim") ? attention.head_dim : 64));
   if (rotary_dim > attention.head_dim) {
     return reader.Fault(
         "rotary_dim",
         absl::StrCat(rotary_dim, " exceeds the head's ", attention.head_dim));
   }
-  ASSIGN_OR_RETURN(attention.rope, ReadRope(reader, d, rotary_dim));
+  if (rotary_dim % 2 != 0) {
+    return reader.Fault("rotary_dim", absl::StrCat(rotary_dim, " is not even"));
+  }
+  // No scaling, and the base is fixed.
+  attention.rope.rotary_dim = rotary_dim;
   attention.rope.interleaved = true;
 
   FeedForwardDescription& part = block.feed_forward;

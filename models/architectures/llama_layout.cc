@@ -1,9 +1,20 @@
 #include "models/architectures/llama_layout.h"
 
+#include <array>
+
 #include "base/status_macros.h"
 #include "models/config_reading.h"
 
 namespace quantd {
+namespace {
+
+std::array<NormDescription*, 5> Norms(ModelDescription* d) {
+  return {&d->block.mixer_norm, &d->block.mixer_post_norm,
+          &d->block.feed_forward_norm, &d->block.feed_forward_post_norm,
+          &d->head.norm};
+}
+
+}  // namespace
 
 ModelDescription LlamaLayout() {
   ModelDescription d;
@@ -36,11 +47,7 @@ absl::Status ReadLlamaConfig(const JsonReader& reader, ModelDescription* d,
                    ReadActivation(reader, "hidden_act", "silu"));
   ASSIGN_OR_RETURN(const float epsilon,
                    ReadEpsilon(reader, "rms_norm_eps", 1e-6));
-  block.mixer_norm.epsilon = epsilon;
-  block.mixer_post_norm.epsilon = epsilon;
-  block.feed_forward_norm.epsilon = epsilon;
-  block.feed_forward_post_norm.epsilon = epsilon;
-  d->head.norm.epsilon = epsilon;
+  SetNormEpsilon(epsilon, d);
   ASSIGN_OR_RETURN(d->head.tied,
                    reader.GetBoolOr("tie_word_embeddings", false));
   int rotary_dim = block.attention.head_dim;
@@ -53,14 +60,15 @@ absl::Status ReadLlamaConfig(const JsonReader& reader, ModelDescription* d,
   return absl::OkStatus();
 }
 
+void SetNormEpsilon(float epsilon, ModelDescription* d) {
+  for (NormDescription* norm : Norms(d)) norm->epsilon = epsilon;
+}
+
 void UseLayerNorms(float epsilon, ModelDescription* d) {
-  for (NormDescription* norm :
-       {&d->block.mixer_norm, &d->block.mixer_post_norm,
-        &d->block.feed_forward_norm, &d->block.feed_forward_post_norm,
-        &d->head.norm}) {
+  SetNormEpsilon(epsilon, d);
+  for (NormDescription* norm : Norms(d)) {
     norm->kind = NormDescription::Kind::kLayer;
     norm->bias = true;
-    norm->epsilon = epsilon;
   }
 }
 

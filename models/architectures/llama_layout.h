@@ -22,6 +22,9 @@ ModelDescription LlamaLayout();
 absl::Status ReadLlamaConfig(const JsonReader& reader, ModelDescription* d,
                              std::optional<double> rotary_share = std::nullopt);
 
+// Of all norms of the description.
+void SetNormEpsilon(float epsilon, ModelDescription* d);
+
 // All norms of the description become layer norms with weight and bias.
 void UseLayerNorms(float epsilon, ModelDescription* d);
 

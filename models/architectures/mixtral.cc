@@ -14,6 +14,9 @@ absl::StatusOr<ModelDescription> ParseMixtralConfig(
   ASSIGN_OR_RETURN(const JsonReader reader, JsonReader::Of(config, origin));
   ModelDescription d = LlamaLayout();
   RETURN_IF_ERROR(ReadLlamaConfig(reader, &d));
+  if (!reader.Has("rms_norm_eps")) SetNormEpsilon(1e-5f, &d);
+  if (!reader.Has("rope_theta") && !reader.Has("rope_parameters"))
+    d.block.attention.rope.theta = 1e6;
   RETURN_IF_ERROR(ReadSlidingWindow(reader, &d));
   FeedForwardDescription& part = d.block.feed_forward;
   ASSIGN_OR_RETURN(const int64_t experts,

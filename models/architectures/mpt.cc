@@ -36,12 +36,12 @@ absl::Status RefuseUnusedOptions(const JsonReader& reader) {
   for (const char* key : {"qk_ln", "prefix_lm", "attn_uses_sequence_id"}) {
     ASSIGN_OR_RETURN(const bool on, reader.GetBoolOr(key, false));
     if (on) {
-      return reader.Unsupported(key, "true is not supported by this build");
+      return reader.Unsupported(key, "true");
     }
   }
   ASSIGN_OR_RETURN(const bool alibi, reader.GetBoolOr("alibi", true));
   if (!alibi) {
-    return reader.Unsupported("alibi", "false is not supported by this build");
+    return reader.Unsupported("alibi", "false");
   }
   return absl::OkStatus();
 }

@@ -16,9 +16,7 @@ absl::StatusOr<ModelDescription> ParsePhi3Config(const nlohmann::json& config,
   RETURN_IF_ERROR(ReadSlidingWindow(reader, &d));
   ASSIGN_OR_RETURN(const float epsilon,
                    ReadEpsilon(reader, "rms_norm_eps", 1e-5));
-  d.block.mixer_norm.epsilon = epsilon;
-  d.block.feed_forward_norm.epsilon = epsilon;
-  d.head.norm.epsilon = epsilon;
+  SetNormEpsilon(epsilon, &d);
 
   AttentionDescription& attention = d.block.attention;
   attention.query = attention.key = attention.value = LinearDescription();

@@ -1,55 +1,18 @@
 #include "models/tokenizers/added_tokens.h"
 
-#include <utf8proc.h>
-
 #include <algorithm>
 #include <set>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "base/status_macros.h"
+#include "models/tokenizers/character_class.h"
+#include "models/tokenizers/vocabulary.h"
 #include "models/utf8.h"
 #include "nlohmann/json.hpp"
 
 namespace quantd {
 namespace {
-
-// Unicode's White_Space.
-bool IsWhiteSpace(char32_t c) {
-  return (c >= 0x09 && c <= 0x0D) || c == 0x20 || c == 0x85 || c == 0xA0 ||
-         c == 0x1680 || (c >= 0x2000 && c <= 0x200A) || c == 0x2028 ||
-         c == 0x2029 || c == 0x202F || c == 0x205F || c == 0x3000;
-}
-
-bool IsWordCharacter(char32_t c) {
-  constexpr char32_t kZeroWidthNonJoiner = 0x200C;
-  constexpr char32_t kZeroWidthJoiner = 0x200D;
-  switch (utf8proc_category(static_cast<utf8proc_int32_t>(c))) {
-    case UTF8PROC_CATEGORY_LU:
-    case UTF8PROC_CATEGORY_LL:
-    case UTF8PROC_CATEGORY_LT:
-    case UTF8PROC_CATEGORY_LM:
-    case UTF8PROC_CATEGORY_LO:
-    case UTF8PROC_CATEGORY_MN:
-    case UTF8PROC_CATEGORY_MC:
-    case UTF8PROC_CATEGORY_ME:
-    case UTF8PROC_CATEGORY_ND:
-    case UTF8PROC_CATEGORY_NL:
-    case UTF8PROC_CATEGORY_PC:
-      return true;
-    default:
-      return c == kZeroWidthNonJoiner || c == kZeroWidthJoiner;
-  }
-}
-
-// Start of the character that ends at `end`. REQUIRES: end > 0.
-size_t PreviousCharacter(absl::string_view text, size_t end) {
-  size_t begin = end - 1;
-  while (begin > 0 && (static_cast<uint8_t>(text[begin]) & 0xC0) == 0x80) {
-    --begin;
-  }
-  return begin;
-}
 
 bool WordCharacterBefore(absl::string_view text, size_t pos) {
   if (pos == 0) return false;

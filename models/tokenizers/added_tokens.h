@@ -20,9 +20,6 @@
 
 namespace quantd {
 
-// Ids are below this in every tokenizer file; a larger one is a broken file.
-inline constexpr int64_t kMaxTokenId = 10'000'000 - 1;
-
 struct AddedToken {
   int32_t id = 0;
   std::string content;

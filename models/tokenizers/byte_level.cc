@@ -47,6 +47,13 @@ std::string ByteLevelSymbol(uint8_t byte) {
   return symbol;
 }
 
+void AppendByteLevel(absl::string_view bytes, std::string* text) {
+  text->reserve(text->size() + bytes.size());
+  for (const char byte : bytes) {
+    AppendUtf8(kAlphabet[static_cast<uint8_t>(byte)], text);
+  }
+}
+
 std::optional<std::string> BytesOfByteLevelToken(absl::string_view token) {
   std::string bytes;
   size_t length = 0;

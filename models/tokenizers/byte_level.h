@@ -17,6 +17,9 @@ namespace quantd {
 // The character, in UTF-8, that stands for `byte`.
 std::string ByteLevelSymbol(uint8_t byte);
 
+// Appends the characters that stand for the bytes of `bytes`.
+void AppendByteLevel(absl::string_view bytes, std::string* text);
+
 // The bytes that `token` stands for; nullopt when a character of it is not in
 // the alphabet. REQUIRES: valid UTF-8.
 std::optional<std::string> BytesOfByteLevelToken(absl::string_view token);

@@ -9,7 +9,6 @@
 namespace quantd {
 namespace {
 
-constexpr int32_t kNoRank = std::numeric_limits<int32_t>::max();
 constexpr uint32_t kNone = std::numeric_limits<uint32_t>::max();
 constexpr int32_t kDead = -1;
 

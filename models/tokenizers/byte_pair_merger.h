@@ -2,13 +2,14 @@
 //
 // Starting from one symbol per byte, the adjacent pair of the lowest rank is
 // replaced by its merged symbol, the leftmost first among equals, until no
-// pair has a rank.
+// pair has a rank. Several merges may share a rank.
 //
 // Thread-safe once filled.
 #ifndef QUANTD_MODELS_TOKENIZERS_BYTE_PAIR_MERGER_H_
 #define QUANTD_MODELS_TOKENIZERS_BYTE_PAIR_MERGER_H_
 
 #include <cstdint>
+#include <limits>
 #include <vector>
 
 #include "absl/container/flat_hash_map.h"
@@ -41,17 +42,19 @@ class BytePairMerger {
 
   static constexpr size_t kScanLimit = 64;
 
- private:
   struct Merge {
-    int32_t rank;
+    int32_t rank;  // kNoRank: the two do not merge
     int32_t merged;
   };
+  static constexpr int32_t kNoRank = std::numeric_limits<int32_t>::max();
 
+  Merge Find(int32_t left, int32_t right) const;
+
+ private:
   static uint64_t Key(int32_t left, int32_t right) {
     return uint64_t{static_cast<uint32_t>(left)} << 32 |
            static_cast<uint32_t>(right);
   }
-  Merge Find(int32_t left, int32_t right) const;
 
   absl::flat_hash_map<uint64_t, Merge> merges_;
 };

@@ -1,8 +1,7 @@
 #include "models/tokenizers/normalizer.h"
 
-#include <utf8proc.h>
-
-#include <cstdint>
+#include <cstddef>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "base/status_macros.h"
@@ -11,111 +10,53 @@
 namespace quantd {
 namespace {
 
-using Form = Normalizer::Form;
+constexpr size_t kMaxSteps = 64;
+// A step can multiply the length; steps in a row could exceed any memory.
+constexpr size_t kMaxNormalizedBytes = size_t{1} << 30;
 
 struct Row {
   absl::string_view type;
-  Form form;
-  int options;
+  NewNormalizerStep (*create)(const JsonReader& member);
 };
 
-constexpr Row kForms[] = {
-    {"NFC", Form::kNfc, UTF8PROC_STABLE | UTF8PROC_COMPOSE},
-    {"NFD", Form::kNfd, UTF8PROC_STABLE | UTF8PROC_DECOMPOSE},
-    {"NFKC", Form::kNfkc, UTF8PROC_STABLE | UTF8PROC_COMPOSE | UTF8PROC_COMPAT},
-    {"NFKD", Form::kNfkd,
-     UTF8PROC_STABLE | UTF8PROC_DECOMPOSE | UTF8PROC_COMPAT},
+constexpr Row kSteps[] = {
+    {"BertNormalizer", NewBertStep},       {"ByteLevel", NewByteLevelStep},
+    {"Lowercase", NewLowercaseStep},       {"NFC", NewUnicodeFormStep},
+    {"NFD", NewUnicodeFormStep},           {"NFKC", NewUnicodeFormStep},
+    {"NFKD", NewUnicodeFormStep},          {"Nmt", NewNmtStep},
+    {"Precompiled", NewPrecompiledStep},   {"Prepend", NewPrependStep},
+    {"Replace", NewReplaceStep},           {"Strip", NewStripStep},
+    {"StripAccents", NewStripAccentsStep},
 };
 
-const Row& RowOf(Form form) {
-  for (const Row& row : kForms) {
-    if (row.form == form) return row;
-  }
-  return kForms[0];  // every form has its row
-}
+using Steps = std::vector<std::unique_ptr<const NormalizerStep>>;
 
-absl::Status AddForms(const JsonReader& normalizer, std::vector<Form>* forms) {
-  ASSIGN_OR_RETURN(const std::string type, normalizer.GetString("type"));
+absl::Status AddSteps(const JsonReader& member, Steps* steps) {
+  ASSIGN_OR_RETURN(const std::string type, member.GetString("type"));
   if (type == "Sequence") {
     ASSIGN_OR_RETURN(const nlohmann::json* members,
-                     normalizer.GetArray("normalizers"));
+                     member.GetArray("normalizers"));
     for (size_t i = 0; i < members->size(); ++i) {
-      ASSIGN_OR_RETURN(
-          const JsonReader member,
-          JsonReader::Of(
-              (*members)[i], normalizer.origin(),
-              absl::StrCat(normalizer.PathOf("normalizers"), "[", i, "]")));
-      RETURN_IF_ERROR(AddForms(member, forms));
+      ASSIGN_OR_RETURN(const JsonReader next,
+                       JsonReader::Of((*members)[i], member.origin(),
+                                      absl::StrCat(member.PathOf("normalizers"),
+                                                   "[", i, "]")));
+      RETURN_IF_ERROR(AddSteps(next, steps));
     }
     return absl::OkStatus();
   }
-  for (const Row& row : kForms) {
-    if (row.type == type) {
-      forms->push_back(row.form);
-      return absl::OkStatus();
+  for (const Row& row : kSteps) {
+    if (row.type != type) continue;
+    if (steps->size() == kMaxSteps) {
+      return member.Fault("type",
+                          absl::StrCat("more than ", kMaxSteps, " steps"));
     }
+    ASSIGN_OR_RETURN(std::unique_ptr<const NormalizerStep> step,
+                     row.create(member));
+    steps->push_back(std::move(step));
+    return absl::OkStatus();
   }
-  return normalizer.Unsupported("type", Quoted(type));
-}
-
-bool IsAscii(char c) { return static_cast<uint8_t>(c) < 0x80; }
-
-// Normalizes one run into `buffer` and appends it. utf8proc decomposes to
-// code points in place, then composes and encodes over the same memory.
-absl::Status AppendRun(absl::string_view run, int options,
-                       std::vector<utf8proc_int32_t>* buffer,
-                       std::string* result) {
-  const auto* bytes = reinterpret_cast<const utf8proc_uint8_t*>(run.data());
-  const auto size = static_cast<utf8proc_ssize_t>(run.size());
-  const auto flags = static_cast<utf8proc_option_t>(options);
-  utf8proc_ssize_t count = 0;
-  while (true) {
-    count = utf8proc_decompose(bytes, size, buffer->data(),
-                               static_cast<utf8proc_ssize_t>(buffer->size()),
-                               flags);
-    if (count < 0) {
-      return absl::InvalidArgumentError(
-          absl::StrCat("normalization: ", utf8proc_errmsg(count)));
-    }
-    // Encoding puts a terminating zero behind the last code point.
-    if (static_cast<size_t>(count) < buffer->size()) break;
-    buffer->resize(static_cast<size_t>(count) + 1);
-  }
-  const utf8proc_ssize_t length =
-      utf8proc_reencode(buffer->data(), count, flags);
-  if (length < 0) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("normalization: ", utf8proc_errmsg(length)));
-  }
-  result->append(reinterpret_cast<const char*>(buffer->data()),
-                 static_cast<size_t>(length));
-  return absl::OkStatus();
-}
-
-// All four forms leave ASCII alone, and no ASCII character combines with what
-// stands before it. So only the runs of other characters are worked on, each
-// with the one ASCII character before it, which may combine with them.
-absl::StatusOr<std::string> ApplyForm(absl::string_view text, int options) {
-  std::string result;
-  result.reserve(text.size());
-  std::vector<utf8proc_int32_t> buffer(256);
-  size_t pos = 0;
-  while (pos < text.size()) {
-    size_t run = pos;
-    while (run < text.size() && IsAscii(text[run])) ++run;
-    if (run == text.size()) {
-      result.append(text.data() + pos, text.size() - pos);
-      break;
-    }
-    if (run > pos) --run;
-    result.append(text.data() + pos, run - pos);
-    size_t end = run + 1;
-    while (end < text.size() && !IsAscii(text[end])) ++end;
-    RETURN_IF_ERROR(
-        AppendRun(text.substr(run, end - run), options, &buffer, &result));
-    pos = end;
-  }
-  return result;
+  return member.Unsupported("type", Quoted(type));
 }
 
 }  // namespace
@@ -124,16 +65,30 @@ absl::StatusOr<Normalizer> Normalizer::Create(const JsonReader& file) {
   Normalizer normalizer;
   ASSIGN_OR_RETURN(const std::optional<JsonReader> member,
                    file.FindObject("normalizer"));
-  if (member) RETURN_IF_ERROR(AddForms(*member, &normalizer.forms_));
+  if (member) RETURN_IF_ERROR(AddSteps(*member, &normalizer.steps_));
   return normalizer;
 }
 
-absl::StatusOr<std::string> Normalizer::Apply(absl::string_view text) const {
-  std::string result(text);
-  for (const Form form : forms_) {
-    ASSIGN_OR_RETURN(result, ApplyForm(result, RowOf(form).options));
+absl::StatusOr<std::string> Normalizer::Apply(absl::string_view text,
+                                              bool* drops_start) const {
+  bool dropped = false;
+  std::string result;
+  std::string before;
+  absl::string_view input = text;
+  for (const auto& step : steps_) {
+    dropped = dropped || step->DropsStart(input);
+    result.clear();
+    RETURN_IF_ERROR(step->Apply(input, &result));
+    if (result.size() > kMaxNormalizedBytes) {
+      return absl::ResourceExhaustedError(
+          absl::StrCat("normalized text of ", result.size(),
+                       " bytes, the limit is ", kMaxNormalizedBytes));
+    }
+    before.swap(result);
+    input = before;
   }
-  return result;
+  if (drops_start != nullptr) *drops_start = dropped;
+  return steps_.empty() ? std::string(text) : before;
 }
 
 }  // namespace quantd

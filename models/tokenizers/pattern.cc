@@ -5,6 +5,7 @@
 #include "absl/strings/str_cat.h"
 #include "base/status_macros.h"
 #include "models/json_text.h"
+#include "models/utf8.h"
 
 #define PCRE2_CODE_UNIT_WIDTH 8
 #include <pcre2.h>
@@ -153,6 +154,54 @@ absl::StatusOr<std::optional<Pattern::Match>> Pattern::Find(
         "a pattern reports a match outside of its place");
   }
   return std::optional<Match>(Match{ends[0], ends[1]});
+}
+
+absl::Status Pattern::VisitMatches(
+    absl::string_view text, MatchScratch& scratch,
+    absl::FunctionRef<absl::Status(size_t, size_t, bool)> visit) const {
+  size_t done = 0;
+  size_t from = 0;
+  bool any = false;
+  while (from <= text.size()) {
+    ASSIGN_OR_RETURN(const std::optional<Match> match,
+                     Find(text, from, scratch));
+    if (!match) break;
+    if (match->begin == match->end && any && match->end == done) {
+      if (from == text.size()) break;
+      size_t length;
+      DecodeUtf8(text, from, &length);
+      from += length;
+      continue;
+    }
+    if (match->begin > done) {
+      RETURN_IF_ERROR(visit(done, match->begin, false));
+    }
+    RETURN_IF_ERROR(visit(match->begin, match->end, true));
+    done = from = match->end;
+    any = true;
+  }
+  if (done < text.size()) return visit(done, text.size(), false);
+  return absl::OkStatus();
+}
+
+absl::StatusOr<PatternText> ReadPattern(const JsonReader& member) {
+  ASSIGN_OR_RETURN(const JsonReader pattern, member.GetObject("pattern"));
+  if (pattern.Has("Regex") == pattern.Has("String")) {
+    return member.Fault("pattern", "expected either \"Regex\" or \"String\"");
+  }
+  const absl::string_view kind = pattern.Has("Regex") ? "Regex" : "String";
+  PatternText result;
+  ASSIGN_OR_RETURN(result.literal, pattern.GetString(kind));
+  if (result.literal.empty()) return pattern.Fault(kind, "empty");
+  if (kind == "String") return result;
+  auto compiled = Pattern::Compile(result.literal);
+  if (!compiled.ok()) {
+    return Annotate(compiled.status(), member.origin(), ": ",
+                    pattern.PathOf(kind));
+  }
+  result.literal.clear();
+  result.regex = *std::move(compiled);
+  return result;
 }
 
 }  // namespace quantd

@@ -17,8 +17,11 @@
 #include <optional>
 #include <string>
 
+#include "absl/functional/function_ref.h"
+#include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
+#include "models/json_text.h"
 
 namespace quantd {
 
@@ -55,6 +58,13 @@ class Pattern {
       absl::string_view text);
   ~Pattern();
 
+  // Calls `visit` with the begin, the end and whether it is a match of
+  // consecutive parts that cover the text; stops at its first error. Like the
+  // reference, an empty match counts unless it touches the match before it.
+  absl::Status VisitMatches(
+      absl::string_view text, MatchScratch& scratch,
+      absl::FunctionRef<absl::Status(size_t, size_t, bool)> visit) const;
+
   // The first match that begins at or after `from`. `text` must be valid
   // UTF-8 and `from` a character boundary. ResourceExhausted when the match
   // limit is exceeded (a pattern that backtracks without end).
@@ -69,6 +79,16 @@ class Pattern {
 
   const std::unique_ptr<Code> code_;
 };
+
+// What a member "pattern" of tokenizer.json says.
+struct PatternText {
+  std::string literal;                   // {"String": literal}
+  std::unique_ptr<const Pattern> regex;  // {"Regex": ...}, or null
+};
+
+// Reads the member "pattern" of `member`. InvalidArgument: neither or both of
+// the two kinds, an empty one, a regular expression that does not compile.
+absl::StatusOr<PatternText> ReadPattern(const JsonReader& member);
 
 // The translation alone, for tests.
 absl::StatusOr<std::string> TranslateOniguruma(absl::string_view regex);

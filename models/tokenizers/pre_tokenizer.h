@@ -1,12 +1,14 @@
 // Cuts a text into the words that a model encodes one by one.
 //
+// To add a step: a factory in pre_tokenizer_step.h and a row in
+// pre_tokenizer.cc.
+//
 // Immutable and thread-safe; each call brings its own Scratch.
 #ifndef QUANTD_MODELS_TOKENIZERS_PRE_TOKENIZER_H_
 #define QUANTD_MODELS_TOKENIZERS_PRE_TOKENIZER_H_
 
-#include <deque>
+#include <cstddef>
 #include <memory>
-#include <string>
 #include <vector>
 
 #include "absl/functional/function_ref.h"
@@ -15,57 +17,43 @@
 #include "absl/strings/string_view.h"
 #include "models/json_text.h"
 #include "models/tokenizers/pattern.h"
+#include "models/tokenizers/pre_tokenizer_step.h"
+#include "models/tokenizers/split_behavior.h"
 
 namespace quantd {
 
 class PreTokenizer {
  public:
-  struct Scratch {
-    MatchScratch match;
-    // Words that are not slices of the text; they live as long as this.
-    std::deque<std::string> owned;
-  };
+  using Scratch = PreTokenizerStep::Scratch;
 
-  // What becomes of the matches of a pattern.
-  enum class Behavior {
-    kIsolated,            // each is a word
-    kRemoved,             // dropped
-    kMergedWithPrevious,  // joined to the part before it
-    kMergedWithNext,      // joined to the part behind it
-    kContiguous,          // neighbouring matches are one word
-  };
-
-  // From the member "pre_tokenizer" of tokenizer.json: absent, null,
-  // ByteLevel, Digits, Split or a Sequence of them with ByteLevel last.
-  // Unimplemented names another type.
+  // From the member "pre_tokenizer" of tokenizer.json: absent, null, one step
+  // of the table, or a Sequence of them. Unimplemented names another type;
+  // InvalidArgument the member that is wrong.
   static absl::StatusOr<PreTokenizer> Create(const JsonReader& file);
   // One Split step.
   static PreTokenizer FromPattern(std::unique_ptr<const Pattern> pattern,
-                                  Behavior behavior, bool invert);
+                                  SplitBehavior behavior, bool invert);
 
-  // Whether words go to the model as bytes in the byte-level alphabet.
-  bool byte_level() const { return byte_level_; }
+  // Whether the last step spells the bytes of each word in the alphabet of
+  // byte_level.h.
+  bool ends_in_byte_spelling() const;
+  // Takes that step away: the words are then the bytes themselves, for a model
+  // that takes them so. REQUIRES: ends_in_byte_spelling().
+  void DropByteSpelling();
 
-  // Calls `sink` with each word, in order; none is empty. REQUIRES: valid
-  // UTF-8.
-  absl::Status Split(absl::string_view text, Scratch& scratch,
+  // Calls `sink` with each word, in order; none is empty. They live as long as
+  // `part` and `scratch`. ResourceExhausted when a pattern backtracks without
+  // end or the steps take too much memory. REQUIRES: valid UTF-8.
+  absl::Status Split(const TextPart& part, Scratch& scratch,
                      absl::FunctionRef<void(absl::string_view)> sink) const;
 
  private:
-  struct Step {
-    // Puts a space before a word that does not begin with one, then cuts.
-    bool add_prefix_space = false;
-    std::unique_ptr<const Pattern> pattern;  // null: no cut
-    Behavior behavior = Behavior::kIsolated;
-    bool invert = false;
-  };
   class Builder;
 
-  absl::Status RunStep(size_t step, absl::string_view text, Scratch& scratch,
+  absl::Status RunStep(size_t step, const TextPart& part, Scratch& scratch,
                        absl::FunctionRef<void(absl::string_view)> sink) const;
 
-  std::vector<Step> steps_;
-  bool byte_level_ = false;
+  std::vector<std::unique_ptr<const PreTokenizerStep>> steps_;
 };
 
 }  // namespace quantd

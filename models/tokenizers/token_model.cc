@@ -5,44 +5,47 @@
 namespace quantd {
 namespace {
 
-// One file can mean several families: "BPE" works on bytes or, as converted
-// SentencePiece models do, on characters.
 struct Family {
   absl::string_view type;
-  bool byte_level;
-  absl::StatusOr<std::unique_ptr<const TokenModel>> (*create)(
-      const TokenModelSource& source);
+  WordForm form;
+  TokenModelOr (*create)(const JsonReader& model);
+  // A member that only this type has, by which older files, written without
+  // "type", are known.
+  absl::string_view own_member = "";
 };
 
 constexpr Family kFamilies[] = {
-    {"BPE", true, NewBytePairModel},
+    {"BPE", WordForm::kBytes, NewBytePairModel, "merges"},
+    {"BPE", WordForm::kText, NewCharacterPairModel, "merges"},
+    {"Unigram", WordForm::kText, NewUnigramModel, "unk_id"},
+    {"WordLevel", WordForm::kText, NewWordLevelModel},
+    {"WordPiece", WordForm::kText, NewWordPieceModel,
+     "continuing_subword_prefix"},
 };
 
-// Files from before "type" was written hold byte pairs if they hold merges.
 absl::StatusOr<std::string> TypeOf(const JsonReader& model) {
-  if (!model.Has("type") && model.Has("merges")) return "BPE";
+  if (!model.Has("type")) {
+    for (const Family& family : kFamilies) {
+      if (!family.own_member.empty() && model.Has(family.own_member)) {
+        return std::string(family.type);
+      }
+    }
+  }
   return model.GetString("type");
 }
 
 }  // namespace
 
-absl::StatusOr<std::unique_ptr<const TokenModel>> NewTokenModel(
-    const JsonReader& file, bool byte_level) {
+TokenModelOr NewTokenModel(const JsonReader& file, WordForm form) {
   ASSIGN_OR_RETURN(const JsonReader model, file.GetObject("model"));
   ASSIGN_OR_RETURN(const std::string type, TypeOf(model));
   bool known_type = false;
   for (const Family& family : kFamilies) {
     if (family.type != type) continue;
     known_type = true;
-    if (family.byte_level == byte_level) {
-      return family.create(TokenModelSource{model, byte_level});
-    }
+    if (family.form == form) return family.create(model);
   }
-  if (known_type) {
-    return model.Unsupported(
-        "type", absl::StrCat(Quoted(type), byte_level ? " with" : " without",
-                             " a ByteLevel pre-tokenizer"));
-  }
+  if (known_type) return nullptr;
   return model.Unsupported("type", Quoted(type));
 }
 

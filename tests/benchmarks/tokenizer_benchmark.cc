@@ -1,4 +1,3 @@
-#include <memory>
 #include <string>
 
 #include "base/file.h"
@@ -9,13 +8,14 @@
 namespace quantd {
 namespace {
 
-// The bundled model's tokenizer over its evaluation text.
-void BM_Encode(benchmark::State& state) {
-  const std::string directory = ProjectPath("deploy/demo/demo-llama-1m");
-  const auto tokenizer = LoadTokenizer(directory);
-  const auto text = ReadFile(directory + "/eval.txt");
+constexpr char kModel[] = "deploy/demo/demo-llama-1m";
+
+// The tokenizer of a directory over the bundled evaluation text.
+void BM_Encode(benchmark::State& state, const std::string& directory) {
+  const auto tokenizer = LoadTokenizer(ProjectPath(directory));
+  const auto text = ReadFile(ProjectPath(kModel) + "/eval.txt");
   if (!tokenizer.ok() || !text.ok()) {
-    state.SkipWithError("the bundled model is missing");
+    state.SkipWithError("a bundled file is missing");
     return;
   }
   for (auto _ : state) {
@@ -24,7 +24,24 @@ void BM_Encode(benchmark::State& state) {
   state.SetBytesProcessed(state.iterations() *
                           static_cast<int64_t>(text->size()));
 }
-BENCHMARK(BM_Encode)->Unit(benchmark::kMillisecond);
+BENCHMARK_CAPTURE(BM_Encode, bundled_model, kModel)
+    ->Unit(benchmark::kMillisecond);
+
+// One of each family: SentencePiece's own, Unigram, WordPiece, pairs.
+BENCHMARK_CAPTURE(BM_Encode, spm_unigram, "tests/golden/tokenizers/spm-unigram")
+    ->Unit(benchmark::kMillisecond);
+BENCHMARK_CAPTURE(BM_Encode, spm_bpe, "tests/golden/tokenizers/spm-bpe-bytes")
+    ->Unit(benchmark::kMillisecond);
+BENCHMARK_CAPTURE(BM_Encode, unigram, "tests/golden/tokenizers/unigram-t5")
+    ->Unit(benchmark::kMillisecond);
+BENCHMARK_CAPTURE(BM_Encode, word_piece,
+                  "tests/golden/tokenizers/wordpiece-bert")
+    ->Unit(benchmark::kMillisecond);
+BENCHMARK_CAPTURE(BM_Encode, character_pairs,
+                  "tests/golden/tokenizers/bpe-llama")
+    ->Unit(benchmark::kMillisecond);
+BENCHMARK_CAPTURE(BM_Encode, byte_pairs, "tests/golden/tokenizers/bytes-gpt2")
+    ->Unit(benchmark::kMillisecond);
 
 }  // namespace
 }  // namespace quantd

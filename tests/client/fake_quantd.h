@@ -67,12 +67,19 @@ class FakeQuantd {
   std::string dataset_bytes(const std::string& id);
 
  private:
+  // One service each, in fake_<name>.cc.
   class Models;
   class Datasets;
   class Recipes;
   class Jobs;
   class Artifacts;
   class Evaluations;
+  std::unique_ptr<grpc::Service> NewModels();
+  std::unique_ptr<grpc::Service> NewDatasets();
+  std::unique_ptr<grpc::Service> NewRecipes();
+  std::unique_ptr<grpc::Service> NewJobs();
+  std::unique_ptr<grpc::Service> NewArtifacts();
+  std::unique_ptr<grpc::Service> NewEvaluations();
 
   struct StoredJob {
     v1::Job job;

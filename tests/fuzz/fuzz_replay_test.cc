@@ -18,6 +18,7 @@ extern "C" {
 int Fuzz_config(const uint8_t* data, size_t size);
 int Fuzz_recipe(const uint8_t* data, size_t size);
 int Fuzz_safetensors(const uint8_t* data, size_t size);
+int Fuzz_sentence_piece(const uint8_t* data, size_t size);
 int Fuzz_tokenizer(const uint8_t* data, size_t size);
 }
 
@@ -30,9 +31,8 @@ struct Target {
 };
 
 constexpr Target kTargets[] = {
-    {"config", Fuzz_config},
-    {"recipe", Fuzz_recipe},
-    {"safetensors", Fuzz_safetensors},
+    {"config", Fuzz_config},           {"recipe", Fuzz_recipe},
+    {"safetensors", Fuzz_safetensors}, {"sentence_piece", Fuzz_sentence_piece},
     {"tokenizer", Fuzz_tokenizer},
 };
 

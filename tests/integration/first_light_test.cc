@@ -83,6 +83,16 @@ TEST_F(FirstLightTest, QuantizeEvaluateCompareDownload) {
       gptq["perplexity"].get<double>() / original["perplexity"].get<double>(),
       1e-9);
 
+  const auto continued = nlohmann::json::parse(
+      Ok({"generate", "demo-gptq2", "--prompt", "It was the", "--prompt",
+          "The king", "--max-new-tokens", "6", "--wait", "--json"}),
+      nullptr, false);
+  ASSERT_TRUE(continued.is_object());
+  ASSERT_EQ(continued["generations"].size(), 2u);
+  EXPECT_EQ(continued["generations"][1]["prompt"], "The king");
+  EXPECT_LE(continued["generations"][0]["continuations"][0]["tokens"].size(),
+            6u);
+
   const std::string target = data_.File("download");
   Ok({"artifacts", "get", "demo-gptq2", target});
   ASSERT_OK_AND_ASSIGN(const std::string summary,

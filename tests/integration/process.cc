@@ -14,6 +14,7 @@
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
 #include "base/file.h"
+#include "gmock/gmock.h"
 #include "nlohmann/json.hpp"
 #include "tests/testing/project_paths.h"
 
@@ -89,6 +90,7 @@ absl::StatusOr<std::unique_ptr<ServerProcess>> ServerProcess::Start(
     const std::string& data_directory,
     const std::vector<std::string>& more_flags) {
   std::unique_ptr<ServerProcess> server(new ServerProcess);
+  server->data_directory_ = data_directory;
   server->log_path_ = Unique("log");
   std::vector<std::string> command = {
       BuildPath("quantd"), "serve",       "--data-dir",       data_directory,
@@ -111,6 +113,7 @@ absl::StatusOr<std::unique_ptr<ServerProcess>> ServerProcess::Start(
     int status = 0;
     if (::waitpid(server->pid_, &status, WNOHANG) == server->pid_) {
       server->pid_ = -1;
+      server->ExpectNoSanitizerReport();
       return absl::InternalError(absl::StrCat("quantd ended: ", server->Log()));
     }
     absl::SleepFor(absl::Milliseconds(20));
@@ -139,7 +142,28 @@ int ServerProcess::Stop(int signal) {
   ::kill(pid_, signal);
   const int code = WaitFor(pid_);
   pid_ = -1;
+  ExpectNoSanitizerReport();
   return code;
+}
+
+void ServerProcess::ExpectNoSanitizerReport() const {
+  using ::testing::AllOf;
+  using ::testing::HasSubstr;
+  using ::testing::Not;
+  std::vector<std::string> logs = {log_path_};
+  std::error_code error;
+  for (std::filesystem::directory_iterator entry(data_directory_ + "/logs",
+                                                 error);
+       !error && entry != std::filesystem::directory_iterator();
+       entry.increment(error)) {
+    logs.push_back(entry->path().string());
+  }
+  for (const std::string& log : logs) {
+    // The second is what the undefined-behaviour sanitizer writes.
+    EXPECT_THAT(Slurp(log), AllOf(Not(HasSubstr("Sanitizer: ")),
+                                  Not(HasSubstr("runtime error: "))))
+        << log;
+  }
 }
 
 std::string ServerProcess::Log() const { return Slurp(log_path_); }

@@ -26,7 +26,8 @@ CommandResult RunQuantctl(const std::string& server,
 std::string DemoModel();
 
 // `quantd serve` as a child process on any free port. Killed with its workers
-// when the object goes away.
+// when the object goes away. However it ends, a sanitizer's report in its log
+// or in that of a worker fails the test.
 class ServerProcess {
  public:
   // Waits until the server says it is ready.
@@ -52,7 +53,10 @@ class ServerProcess {
 
  private:
   ServerProcess() = default;
+  void ExpectNoSanitizerReport() const;
+
   pid_t pid_ = -1;
+  std::string data_directory_;
   std::string log_path_;
   std::string address_;
   int metrics_port_ = 0;

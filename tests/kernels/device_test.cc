@@ -51,6 +51,26 @@ struct Shape3 {
   int64_t m, n, k;
 };
 
+// Extra columns between the rows of each operand.
+struct Padding {
+  int64_t a = 0, b = 0, c = 0;
+};
+
+// Everything but the operands.
+GemmArgs ArgsFor(const Shape3& shape, Transpose transpose_a,
+                 Transpose transpose_b, const Padding& padding = {}) {
+  GemmArgs args;
+  args.transpose_a = transpose_a;
+  args.transpose_b = transpose_b;
+  args.m = shape.m;
+  args.n = shape.n;
+  args.k = shape.k;
+  args.lda = (transpose_a == Transpose::kYes ? shape.m : shape.k) + padding.a;
+  args.ldb = (transpose_b == Transpose::kYes ? shape.k : shape.n) + padding.b;
+  args.ldc = shape.n + padding.c;
+  return args;
+}
+
 constexpr Shape3 kShapes[] = {{1, 1, 1},    {3, 5, 7},   {16, 16, 16},
                               {17, 33, 65}, {255, 3, 9}, {256, 8, 31},
                               {257, 9, 33}, {600, 2, 4}};
@@ -60,17 +80,7 @@ TEST_P(DeviceTest, GemmMatchesReferenceInEveryOrientation) {
     for (Transpose ta : {Transpose::kNo, Transpose::kYes}) {
       for (Transpose tb : {Transpose::kNo, Transpose::kYes}) {
         for (float beta : {0.0f, 1.0f}) {
-          const int64_t a_cols = ta == Transpose::kYes ? s.m : s.k;
-          const int64_t b_cols = tb == Transpose::kYes ? s.k : s.n;
-          GemmArgs args;
-          args.transpose_a = ta;
-          args.transpose_b = tb;
-          args.m = s.m;
-          args.n = s.n;
-          args.k = s.k;
-          args.lda = a_cols + 3;
-          args.ldb = b_cols + 1;
-          args.ldc = s.n + 2;
+          GemmArgs args = ArgsFor(s, ta, tb, {.a = 3, .b = 1, .c = 2});
           args.beta = beta;
           const auto a =
               Random((ta == Transpose::kYes ? s.k : s.m) * args.lda, 1);
@@ -230,18 +240,11 @@ TEST(DeviceTest, ResultsDoNotDependOnTheNumberOfThreads) {
   std::vector<std::vector<double>> grams;
   for (int threads : {1, 2, 4}) {
     auto device = NewCpuDevice(threads);
-    GemmArgs args;
-    args.transpose_b = Transpose::kYes;
-    args.m = m;
-    args.n = n;
-    args.k = k;
-    args.a = a.data();
-    args.lda = k;
-    args.b = b.data();
-    args.ldb = k;
+    GemmArgs args = ArgsFor({m, n, k}, Transpose::kNo, Transpose::kYes);
     std::vector<float> c(static_cast<size_t>(m * n));
+    args.a = a.data();
+    args.b = b.data();
     args.c = c.data();
-    args.ldc = n;
     device->Gemm(args);
     results.push_back(c);
     std::vector<double> gram(static_cast<size_t>(k * k));
@@ -258,15 +261,9 @@ TEST(GemmImplementationsTest, EveryImplementationThatCanAgreesWithReference) {
   const int64_t m = 33, n = 17, k = 64;
   const auto a = Random(m * k, 16);
   const auto b = Random(k * n, 17);
-  GemmArgs args;
-  args.m = m;
-  args.n = n;
-  args.k = k;
+  GemmArgs args = ArgsFor({m, n, k}, Transpose::kNo, Transpose::kNo);
   args.a = a.data();
-  args.lda = k;
   args.b = b.data();
-  args.ldb = n;
-  args.ldc = n;
   std::vector<float> want(static_cast<size_t>(m * n));
   args.c = want.data();
   NewReferenceDevice()->Gemm(args);

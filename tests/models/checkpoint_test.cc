@@ -153,8 +153,12 @@ TEST_F(CheckpointTest, DigestChangesWithEachFileItCovers) {
   digest();
   Write("config.json", R"({"a": 1})");
   digest();
+  Write("tokenizer.model", "m");
+  digest();
   Write("tokenizer.json", "x");
   digest();
+  Write("tokenizer.model", "not used beside tokenizer.json");
+  EXPECT_EQ((*Open())->digest(), digests.back());
   Write("tokenizer_config.json", "y");
   digest();
   WriteTensors("model.safetensors", {{"b", DType::kU8, {1}, "x"}});

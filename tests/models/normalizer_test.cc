@@ -91,5 +91,112 @@ TEST(NormalizerTest, LongRunsFit) {
   EXPECT_EQ(Normalize(R"({"type":"NFC"})", text).value(), expected);
 }
 
+TEST(NormalizerTest, LowercaseGoesByCharacter) {
+  const std::string member = R"({"type":"Lowercase"})";
+  EXPECT_EQ(Normalize(member, "ABC \xC3\x89").value(), "abc \xC3\xA9");
+  // I with a dot; a sigma that ends a word stays a plain one.
+  EXPECT_EQ(Normalize(member, "\xC4\xB0").value(), "i\xCC\x87");
+  EXPECT_EQ(Normalize(member, "\xCE\xA3\xCE\xA3").value(), "\xCF\x83\xCF\x83");
+}
+
+TEST(NormalizerTest, StripTakesWhiteSpaceFromTheEnds) {
+  EXPECT_EQ(Normalize(R"({"type":"Strip"})", " \xC2\xA0 a b\n").value(), "a b");
+  EXPECT_EQ(Normalize(R"({"type":"Strip","strip_right":false})", " a ").value(),
+            "a ");
+  EXPECT_EQ(Normalize(R"({"type":"Strip","strip_left":false})", " a ").value(),
+            " a");
+  EXPECT_EQ(Normalize(R"({"type":"Strip"})", " \n").value(), "");
+}
+
+TEST(NormalizerTest, StripAccentsDropsMarks) {
+  EXPECT_EQ(Normalize(R"({"type":"Sequence","normalizers":[{"type":"NFD"},
+                          {"type":"StripAccents"}]})",
+                      "\xC3\xA9\xC3\xB1")
+                .value(),
+            "en");
+}
+
+TEST(NormalizerTest, ReplaceTakesStringsAndRegexes) {
+  EXPECT_EQ(Normalize(R"({"type":"Replace","pattern":{"String":"aa"},
+                          "content":"b"})",
+                      "aaaxa")
+                .value(),
+            "baxa");
+  EXPECT_EQ(Normalize(R"({"type":"Replace","pattern":{"Regex":" {2,}"},
+                          "content":" "})",
+                      "a    b c")
+                .value(),
+            "a b c");
+  EXPECT_EQ(Normalize(R"({"type":"Replace","pattern":{"String":"."},
+                          "content":""})",
+                      "a.b")
+                .value(),
+            "ab");
+}
+
+TEST(NormalizerTest, PrependLeavesEmptyTextAlone) {
+  const std::string member = R"({"type":"Prepend","prepend":"_"})";
+  EXPECT_EQ(Normalize(member, "a").value(), "_a");
+  EXPECT_EQ(Normalize(member, "").value(), "");
+}
+
+TEST(NormalizerTest, NmtCleansControlsAndSpaces) {
+  EXPECT_EQ(Normalize(R"({"type":"Nmt"})",
+                      "a\x01\tb\xE2\x80\x8B\xEF\xBB\xBF"
+                      "c\x7F")
+                .value(),
+            "a b  c");
+}
+
+TEST(NormalizerTest, BertCleansSpacesAndLowers) {
+  const std::string member = R"({"type":"BertNormalizer"})";
+  EXPECT_EQ(Normalize(member, "H\xC3\xA9llo\tW\x01orld\v!").value(),
+            "hello world!");
+  EXPECT_EQ(Normalize(member, "a\xE4\xB8\xAD\xE2\x80\x8B").value(),
+            "a \xE4\xB8\xAD ");
+  EXPECT_EQ(Normalize(R"({"type":"BertNormalizer","lowercase":false})",
+                      "\xC3\x89t\xC3\xA9")
+                .value(),
+            "\xC3\x89t\xC3\xA9");
+  EXPECT_EQ(Normalize(R"({"type":"BertNormalizer","strip_accents":false,
+                          "clean_text":false,"handle_chinese_chars":false})",
+                      "\xC3\x89\t\xE4\xB8\xAD")
+                .value(),
+            "\xC3\xA9\t\xE4\xB8\xAD");
+}
+
+TEST(NormalizerTest, ByteLevelSpellsBytes) {
+  EXPECT_EQ(Normalize(R"({"type":"ByteLevel"})", "a \xC3\xA9").value(),
+            "a\xC4\xA0\xC3\x83\xC2\xA9");
+}
+
+TEST(NormalizerTest, TellsWhetherTheStartIsDropped) {
+  const auto drops = [](const std::string& member, const std::string& text) {
+    const nlohmann::json file = {{"normalizer", nlohmann::json::parse(member)}};
+    const auto reader = JsonReader::Of(file, "f");
+    const auto normalizer = Normalizer::Create(*reader);
+    bool result = false;
+    EXPECT_THAT(normalizer->Apply(text, &result), IsOk());
+    return result;
+  };
+  EXPECT_TRUE(drops(R"({"type":"Strip"})", " a"));
+  EXPECT_FALSE(drops(R"({"type":"Strip"})", "a "));
+  EXPECT_FALSE(drops(R"({"type":"Strip","strip_left":false})", " a"));
+  EXPECT_TRUE(drops(R"({"type":"Nmt"})",
+                    "\x01"
+                    "a"));
+  EXPECT_TRUE(drops(R"({"type":"StripAccents"})",
+                    "\xCC\x81"
+                    "a"));
+  EXPECT_TRUE(drops(R"({"type":"BertNormalizer"})",
+                    "\xE2\x80\x8B"
+                    "a"));
+  const std::string replace = R"({"type":"Replace","content":"","pattern":)";
+  EXPECT_TRUE(drops(replace + R"({"String":"ab"}})", "abc"));
+  EXPECT_FALSE(drops(replace + R"({"String":"b"}})", "abc"));
+  EXPECT_TRUE(drops(replace + R"({"Regex":"^a"}})", "abc"));
+  EXPECT_FALSE(drops(R"({"type":"Prepend","prepend":"_"})", "a"));
+}
+
 }  // namespace
 }  // namespace quantd::test

@@ -210,6 +210,40 @@ TEST(TokenizerMarkersTest, ComeFromThePostProcessor) {
   EXPECT_FALSE(Make(file, R"({"add_bos_token":false})")->adds_bos());
 }
 
+TEST(TokenizerMarkersTest, ALeadingTokenNeedNotBeTheBos) {
+  const auto tokenizer = Make(WithTemplate(300), R"({"bos_token":"</s>"})");
+  EXPECT_EQ(tokenizer->bos_id(), 301);
+  EXPECT_EQ(tokenizer->leading_id(), 300);
+  EXPECT_THAT(tokenizer->EncodeWithBos("a").value(), ElementsAre(300, 'a'));
+}
+
+TEST(TokenizerMarkersTest, EncodeWithBosAddsWhatTheTokenizerAdds) {
+  json file = WithTemplate(300);
+  EXPECT_THAT(Make(file)->EncodeWithBos("").value(), ElementsAre(300));
+  EXPECT_THAT(
+      Make(file, R"({"add_bos_token":false})")->EncodeWithBos("a").value(),
+      ElementsAre('a'));
+  file["post_processor"] = nullptr;
+  EXPECT_THAT(Make(file, R"({"bos_token":"<s>"})")->EncodeWithBos("a").value(),
+              ElementsAre('a'));
+  EXPECT_THAT(Make(file, R"({"bos_token":"</s>","add_bos_token":true})")
+                  ->EncodeWithBos("a")
+                  .value(),
+              ElementsAre(301, 'a'));
+}
+
+TEST(TokenizerMarkersTest, SpecialTokensStandOnBothSides) {
+  json file = WithTemplate(300);
+  file["post_processor"] = {{"type", "BertProcessing"},
+                            {"cls", {"<s>", 300}},
+                            {"sep", {"</s>", 301}}};
+  const auto tokenizer = Make(file);
+  EXPECT_THAT(tokenizer->EncodeWithSpecialTokens("ab").value(),
+              ElementsAre(300, 'a', 'b', 301));
+  EXPECT_THAT(tokenizer->EncodeWithBos("ab").value(),
+              ElementsAre(300, 'a', 'b'));
+}
+
 TEST(TokenizerMarkersTest, ATemplateWithoutALeadingTokenAddsNone) {
   json file = WithTemplate(300);
   file["post_processor"]["processors"][1]["single"].erase(0);
@@ -224,9 +258,7 @@ TEST(TokenizerMarkersTest, ContradictionsAreRefused) {
   };
   using absl::StatusCode;
   expect(WithTemplate(302), "", StatusCode::kInvalidArgument,
-         "post_processor: begins texts with id 302, which is not");
-  expect(WithTemplate(300), R"({"bos_token":"</s>"})",
-         StatusCode::kUnimplemented, "not the BOS token 301");
+         "post_processor: adds id 302, which is not in the vocabulary");
   expect(WithTemplate(300), R"({"bos_token":"<t>"})",
          StatusCode::kInvalidArgument,
          "tokenizer_config.json: bos_token: \"<t>\" is not in the vocabulary");

@@ -1,0 +1,88 @@
+#include <cmath>
+
+#include "tests/client/fake_answers.h"
+#include "tests/client/fake_quantd.h"
+
+namespace quantd::test {
+namespace {
+
+using ::grpc::ServerContext;
+using ::grpc::Status;
+
+}  // namespace
+
+class FakeQuantd::Evaluations : public v1::EvaluationService::Service {
+ public:
+  explicit Evaluations(FakeQuantd* fake) : fake_(*fake) {}
+
+  Status GetEvaluation(ServerContext*, const v1::GetEvaluationRequest* request,
+                       v1::Evaluation* evaluation) override {
+    if (Status s = fake_.Enter("GetEvaluation"); !s.ok()) return s;
+    absl::MutexLock lock(&fake_.mutex_);
+    return Find(fake_.evaluations_, request->name(), evaluation);
+  }
+
+  Status ListEvaluations(ServerContext*,
+                         const v1::ListEvaluationsRequest* request,
+                         v1::ListEvaluationsResponse* response) override {
+    if (Status s = fake_.Enter("ListEvaluations"); !s.ok()) return s;
+    absl::MutexLock lock(&fake_.mutex_);
+    std::vector<v1::Evaluation> matching;
+    for (const auto& evaluation : Values(fake_.evaluations_)) {
+      if (request->target().empty() ||
+          evaluation.target() == request->target()) {
+        matching.push_back(evaluation);
+      }
+    }
+    Page(
+        matching, request->page_token(),
+        [&](const v1::Evaluation& e) { *response->add_evaluations() = e; },
+        response->mutable_next_page_token());
+    return Status::OK;
+  }
+
+  Status CompareEvaluations(ServerContext*,
+                            const v1::CompareEvaluationsRequest* request,
+                            v1::Comparison* comparison) override {
+    if (Status s = fake_.Enter("CompareEvaluations"); !s.ok()) return s;
+    absl::MutexLock lock(&fake_.mutex_);
+    v1::Evaluation a, b;
+    if (Status s = Find(fake_.evaluations_, request->baseline(), &a); !s.ok()) {
+      return s;
+    }
+    if (Status s = Find(fake_.evaluations_, request->candidate(), &b);
+        !s.ok()) {
+      return s;
+    }
+    comparison->set_baseline(a.name());
+    comparison->set_candidate(b.name());
+    *comparison->mutable_tag() = a.perplexities(0).tag();
+    const double x = a.perplexities(0).perplexity();
+    const double y = b.perplexities(0).perplexity();
+    comparison->set_baseline_perplexity(x);
+    comparison->set_candidate_perplexity(y);
+    comparison->set_ratio(y / x);
+    comparison->set_ratio_error(0.01);
+    comparison->set_log_ratio(std::log(y / x));
+    comparison->set_log_ratio_error(0.0125);
+    return Status::OK;
+  }
+
+  Status ListMetrics(ServerContext*, const v1::ListMetricsRequest*,
+                     v1::ListMetricsResponse* response) override {
+    if (Status s = fake_.Enter("ListMetrics"); !s.ok()) return s;
+    v1::MetricInfo* metric = response->add_metrics();
+    metric->set_pattern("ppl/gptq-N");
+    metric->set_help("Perplexity over windows of N tokens");
+    return Status::OK;
+  }
+
+ private:
+  FakeQuantd& fake_;
+};
+
+std::unique_ptr<grpc::Service> FakeQuantd::NewEvaluations() {
+  return std::make_unique<Evaluations>(this);
+}
+
+}  // namespace quantd::test

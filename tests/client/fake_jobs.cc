@@ -1,0 +1,253 @@
+#include <algorithm>
+
+#include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
+#include "client/client.h"
+#include "proto/field_rules.h"
+#include "tests/client/fake_answers.h"
+#include "tests/client/fake_quantd.h"
+
+namespace quantd::test {
+namespace {
+
+using ::grpc::ServerContext;
+using ::grpc::Status;
+using ::grpc::StatusCode;
+
+v1::PerplexityTag Tag(const std::string& convention) {
+  v1::PerplexityTag tag;
+  tag.set_convention(convention);
+  tag.set_window_tokens(512);
+  tag.set_text_digest(std::string(64, 'a'));
+  tag.set_token_count(397372);
+  tag.set_bos_policy("none");
+  tag.set_tokenizer_digest(std::string(64, 'b'));
+  return tag;
+}
+
+}  // namespace
+
+class FakeQuantd::Jobs : public v1::JobService::Service {
+ public:
+  explicit Jobs(FakeQuantd* fake) : fake_(*fake) {}
+
+  Status CreateJob(ServerContext*, const v1::CreateJobRequest* request,
+                   v1::Job* job) override {
+    if (Status s = fake_.Enter("CreateJob"); !s.ok()) return s;
+    if (const auto s = Validate(*request); !s.ok()) return Rich(s);
+    absl::MutexLock lock(&fake_.mutex_);
+    fake_.created_jobs_.push_back(*request);
+    *job->mutable_spec() = request->spec();
+    FillDefaults(job);
+    if (request->validate_only()) return Status::OK;
+    if (request->request_id().empty()) {
+      return Status(StatusCode::INVALID_ARGUMENT, "request_id expected");
+    }
+    std::string& known = fake_.requests_[request->request_id()];
+    if (!known.empty()) {
+      *job = fake_.jobs_[known].job;
+      return Status::OK;
+    }
+    known = absl::StrCat("jobs/", fake_.jobs_.size() + 1);
+    job->set_name(known);
+    job->set_state(v1::QUEUED);
+    StoredJob& stored = fake_.jobs_[known];
+    stored.script = fake_.script_;
+    stored.job = *job;
+    fake_.job_order_.insert(fake_.job_order_.begin(), known);
+    Play(&stored);
+    return Status::OK;
+  }
+
+  Status GetJob(ServerContext*, const v1::GetJobRequest* request,
+                v1::Job* job) override {
+    if (Status s = fake_.Enter("GetJob"); !s.ok()) return s;
+    absl::MutexLock lock(&fake_.mutex_);
+    StoredJob stored;
+    const Status status = Find(fake_.jobs_, request->name(), &stored);
+    *job = stored.job;
+    return status;
+  }
+
+  Status ListJobs(ServerContext*, const v1::ListJobsRequest* request,
+                  v1::ListJobsResponse* response) override {
+    if (Status s = fake_.Enter("ListJobs"); !s.ok()) return s;
+    absl::MutexLock lock(&fake_.mutex_);
+    std::vector<v1::Job> jobs;
+    for (const std::string& name : fake_.job_order_) {
+      const v1::Job& job = fake_.jobs_[name].job;
+      const auto& states = request->states();
+      if (states.empty() || std::find(states.begin(), states.end(),
+                                      job.state()) != states.end()) {
+        jobs.push_back(job);
+      }
+    }
+    Page(
+        jobs, request->page_token(),
+        [&](const v1::Job& job) { *response->add_jobs() = job; },
+        response->mutable_next_page_token());
+    return Status::OK;
+  }
+
+  Status CancelJob(ServerContext*, const v1::CancelJobRequest* request,
+                   v1::Job* job) override {
+    if (Status s = fake_.Enter("CancelJob"); !s.ok()) return s;
+    absl::MutexLock lock(&fake_.mutex_);
+    const auto it = fake_.jobs_.find(request->name());
+    if (it == fake_.jobs_.end()) return NotFound(request->name());
+    if (!HasEnded(it->second.job)) {
+      it->second.job.set_state(v1::CANCELLED);
+    }
+    *job = it->second.job;
+    return Status::OK;
+  }
+
+  Status WatchJob(ServerContext* context, const v1::WatchJobRequest* request,
+                  grpc::ServerWriter<v1::WatchJobResponse>* writer) override {
+    if (Status s = fake_.Enter("WatchJob"); !s.ok()) return s;
+    StoredJob stored;
+    std::function<void()> on_watching;
+    {
+      absl::MutexLock lock(&fake_.mutex_);
+      fake_.watch_tokens_.push_back(request->after_sequence());
+      if (Status s = Find(fake_.jobs_, request->name(), &stored); !s.ok()) {
+        return s;
+      }
+      if (stored.script.endless) on_watching.swap(fake_.on_watching_);
+    }
+    int sent = 0;
+    for (const v1::WatchJobResponse& response : stored.responses) {
+      if (response.has_event() &&
+          response.event().sequence() <= request->after_sequence()) {
+        continue;
+      }
+      if (sent == stored.script.break_after && sent > 0) {
+        return Status(StatusCode::UNAVAILABLE, "restarting");
+      }
+      writer->Write(response);
+      ++sent;
+    }
+    if (stored.script.endless) {
+      if (on_watching) on_watching();
+      while (!context->IsCancelled()) {
+        absl::SleepFor(absl::Milliseconds(5));
+      }
+      return Status::CANCELLED;
+    }
+    return Status::OK;
+  }
+
+  Status ReadJobLog(ServerContext*, const v1::ReadJobLogRequest* request,
+                    v1::ReadJobLogResponse* response) override {
+    if (Status s = fake_.Enter("ReadJobLog"); !s.ok()) return s;
+    constexpr absl::string_view kLog = "first line\nsecond line\n";
+    absl::MutexLock lock(&fake_.mutex_);
+    StoredJob stored;
+    if (Status s = Find(fake_.jobs_, request->name(), &stored); !s.ok()) {
+      return s;
+    }
+    // Eight bytes at a time, and one call that has nothing new yet.
+    if (request->offset() == 8 && fake_.calls_["ReadJobLog"] == 2) {
+      response->set_next_offset(8);
+      response->set_attempt(1);
+      return Status::OK;
+    }
+    const auto piece = kLog.substr(request->offset(), 8);
+    response->set_data(std::string(piece));
+    response->set_next_offset(request->offset() + piece.size());
+    response->set_attempt(1);
+    response->set_complete(response->next_offset() == kLog.size());
+    return Status::OK;
+  }
+
+ private:
+  // The whole life of the job at once: its events, its products.
+  void Play(StoredJob* stored) ABSL_EXCLUSIVE_LOCKS_REQUIRED(fake_.mutex_) {
+    v1::Job& job = stored->job;
+    uint64_t sequence = 100;
+    const auto respond = [&](v1::JobState from, v1::JobState to) {
+      job.set_state(to);
+      v1::WatchJobResponse response;
+      v1::JobEvent* event = response.mutable_event();
+      event->set_sequence(++sequence);
+      event->set_job(job.name());
+      event->set_attempt(job.attempt());
+      event->mutable_state()->set_from(from);
+      event->mutable_state()->set_to(to);
+      *response.mutable_job() = job;
+      stored->responses.push_back(response);
+    };
+    respond(v1::JOB_STATE_UNSPECIFIED, v1::QUEUED);
+    job.set_attempt(1);
+    respond(v1::QUEUED, v1::RUNNING);
+    const int updates = stored->script.progress_updates;
+    for (int i = 1; i <= updates; ++i) {
+      job.mutable_progress()->set_phase("quantize");
+      job.mutable_progress()->set_detail(absl::StrCat("blocks.", i));
+      job.mutable_progress()->set_fraction(static_cast<double>(i) / updates);
+      v1::WatchJobResponse response;
+      *response.mutable_job() = job;
+      stored->responses.push_back(response);
+    }
+    if (stored->script.endless) return;
+    if (stored->script.end == v1::SUCCEEDED) Produce(&job);
+    if (!stored->script.error.empty()) {
+      job.mutable_error()->set_code(3);
+      job.mutable_error()->set_message(stored->script.error);
+    }
+    respond(v1::RUNNING, stored->script.end);
+  }
+
+  void Produce(v1::Job* job) ABSL_EXCLUSIVE_LOCKS_REQUIRED(fake_.mutex_) {
+    v1::JobResult* result = job->mutable_result();
+    result->set_wall_seconds(12.5);
+    result->set_peak_memory_bytes(64 << 20);
+    if (job->spec().has_quantize()) {
+      v1::Artifact artifact;
+      artifact.set_name("artifacts/" + job->spec().quantize().output_id());
+      artifact.set_source(
+          ResourceName("models", job->spec().quantize().model()));
+      artifact.set_recipe(job->spec().quantize().method());
+      artifact.set_bits_per_weight(3.5);
+      artifact.set_size_bytes(700000);
+      artifact.set_job(job->name());
+      fake_.artifacts_[artifact.name()] = artifact;
+      result->set_artifact(artifact.name());
+      (*result->mutable_metrics())["bits_per_weight"] = 3.5;
+      return;
+    }
+    v1::Evaluation evaluation;
+    evaluation.set_name("evaluations/" + BareId(job->name()));
+    evaluation.set_job(job->name());
+    const std::string& target = job->spec().evaluate().target();
+    const bool artifact = fake_.artifacts_.count("artifacts/" + target) > 0;
+    evaluation.set_target((artifact ? "artifacts/" : "models/") +
+                          BareId(target));
+    evaluation.mutable_create_time()->set_seconds(
+        1700000000 + static_cast<int64_t>(fake_.jobs_.size()));
+    evaluation.set_wall_seconds(2.5);
+    evaluation.set_peak_memory_bytes(1 << 20);
+    evaluation.set_tokens_per_second(1000);
+    evaluation.set_target_size_bytes(2000000);
+    evaluation.set_bits_per_weight(artifact ? 3.5 : 0);
+    for (const std::string& metric : job->spec().evaluate().metrics()) {
+      v1::PerplexityReport* report = evaluation.add_perplexities();
+      *report->mutable_tag() = Tag(metric);
+      report->set_perplexity(artifact ? 125.5 : 120.3396);
+      report->set_error_iid(1.25);
+      report->set_error_clustered(2.5);
+      report->set_window_count(776);
+      report->set_scored_tokens(396536);
+    }
+    fake_.evaluations_[evaluation.name()] = evaluation;
+    result->set_evaluation(evaluation.name());
+  }
+
+  FakeQuantd& fake_;
+};
+
+std::unique_ptr<grpc::Service> FakeQuantd::NewJobs() {
+  return std::make_unique<Jobs>(this);
+}
+
+}  // namespace quantd::test

@@ -1,0 +1,206 @@
+#include "evaluators/beam_search.h"
+
+#include <algorithm>
+#include <cmath>
+#include <functional>
+#include <map>
+#include <random>
+
+#include "gmock/gmock.h"
+#include "tests/testing/status_matchers.h"
+
+namespace quantd {
+namespace {
+
+using ::quantd::test::StatusIs;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+
+// Logits as a function of the tokens so far.
+using Model = std::function<std::vector<float>(const std::vector<int32_t>&)>;
+
+std::vector<Beam> Search(const Model& model, const BeamOptions& options) {
+  EXPECT_TRUE(CheckBeamOptions(options).ok());
+  BeamSearch search(options);
+  std::vector<std::vector<int32_t>> sequences(1);
+  while (true) {
+    std::vector<float> values;
+    for (const auto& tokens : sequences) {
+      const std::vector<float> row = model(tokens);
+      values.insert(values.end(), row.begin(), row.end());
+    }
+    const int64_t rows = static_cast<int64_t>(sequences.size());
+    const int64_t cols = static_cast<int64_t>(values.size()) / rows;
+    const BeamSearch::Step step =
+        search.Advance(Tensor::FromValues({rows, cols}, values));
+    if (step.tokens.empty()) return search.Finish();
+    std::vector<std::vector<int32_t>> next;
+    for (size_t i = 0; i < step.tokens.size(); ++i) {
+      next.push_back(sequences[static_cast<size_t>(step.sources[i])]);
+      next.back().push_back(step.tokens[i]);
+    }
+    sequences = std::move(next);
+  }
+}
+
+// A fixed random language of `vocabulary` tokens with memory of two.
+Model RandomLanguage(int vocabulary, uint64_t seed) {
+  return [=](const std::vector<int32_t>& tokens) {
+    uint64_t key = seed;
+    for (size_t i = tokens.size() > 2 ? tokens.size() - 2 : 0;
+         i < tokens.size(); ++i) {
+      key = key * 1000003 + static_cast<uint64_t>(tokens[i]) + 1;
+    }
+    std::mt19937_64 engine(key);
+    std::vector<float> logits;
+    for (int v = 0; v < vocabulary; ++v) {
+      logits.push_back(
+          static_cast<float>(static_cast<double>(engine() >> 11) * 0x1p-52) *
+          3);
+    }
+    return logits;
+  };
+}
+
+TEST(BeamSearchTest, FullWidthFindsTheBestSequence) {
+  const int vocabulary = 4;
+  const Model model = RandomLanguage(vocabulary, 5);
+  BeamOptions options;
+  options.beams = 64;  // every prefix of three tokens
+  options.max_new_tokens = 3;
+  const std::vector<Beam> beams = Search(model, options);
+  ASSERT_EQ(beams.size(), 64u);
+
+  double best = -1e9;
+  std::vector<int32_t> best_tokens;
+  for (int code = 0; code < 64; ++code) {
+    std::vector<int32_t> tokens;
+    double sum = 0;
+    for (int t = 0; t < 3; ++t) {
+      const std::vector<float> logits = model(tokens);
+      double total = 0;
+      for (float v : logits) total += std::exp(double{v});
+      tokens.push_back((code >> (2 * t)) & 3);
+      sum += logits[static_cast<size_t>(tokens.back())] - std::log(total);
+    }
+    if (sum > best) {
+      best = sum;
+      best_tokens = tokens;
+    }
+  }
+  EXPECT_EQ(beams[0].tokens, best_tokens);
+  EXPECT_NEAR(beams[0].log_probability, best, 1e-9);
+  // Together they are all sequences: their probabilities sum to one.
+  double sum = 0;
+  for (const Beam& beam : beams) sum += std::exp(beam.log_probability);
+  EXPECT_NEAR(sum, 1, 1e-9);
+}
+
+TEST(BeamSearchTest, OneStepOfTwoGroupsPaysForTheEarlierChoice) {
+  // p = (.5, .3, .2): without a price both groups pick token 0; with 0.6 the
+  // second picks token 1, for ln .3 = -1.204 > ln .5 - .6 = -1.293.
+  const Model model = [](const std::vector<int32_t>&) {
+    return std::vector<float>{std::log(.5f), std::log(.3f), std::log(.2f)};
+  };
+  BeamOptions options;
+  options.beams = options.groups = 2;
+  options.max_new_tokens = 1;
+  options.diversity = 0;
+  std::vector<Beam> beams = Search(model, options);
+  EXPECT_THAT(beams[0].tokens, ElementsAre(0));
+  EXPECT_THAT(beams[1].tokens, ElementsAre(0));
+  options.diversity = 0.6;
+  beams = Search(model, options);
+  EXPECT_THAT(beams[0].tokens, ElementsAre(0));
+  EXPECT_THAT(beams[1].tokens, ElementsAre(1));
+  EXPECT_NEAR(beams[1].log_probability, std::log(.3), 1e-6);
+  options.diversity = 0.5;
+  beams = Search(model, options);
+  EXPECT_THAT(beams[1].tokens, ElementsAre(0));
+  // The raw sum is kept beside the one with the price.
+  EXPECT_NEAR(beams[1].log_probability - beams[1].score, 0.5, 1e-9);
+}
+
+TEST(BeamSearchTest, GroupsWithoutAPriceAreCopiesOfPlainBeamSearch) {
+  const Model model = RandomLanguage(7, 9);
+  BeamOptions plain;
+  plain.beams = 3;
+  plain.max_new_tokens = 6;
+  const std::vector<Beam> expected = Search(model, plain);
+  BeamOptions grouped = plain;
+  grouped.beams = 6;
+  grouped.groups = 2;
+  grouped.diversity = 0;
+  const std::vector<Beam> beams = Search(model, grouped);
+  ASSERT_EQ(beams.size(), 6u);
+  for (size_t i = 0; i < 6; ++i) {
+    EXPECT_EQ(beams[i].tokens, expected[i % 3].tokens);
+    EXPECT_DOUBLE_EQ(beams[i].log_probability, expected[i % 3].log_probability);
+  }
+}
+
+TEST(BeamSearchTest, APriceMakesGroupsDiffer) {
+  const Model model = RandomLanguage(7, 9);
+  BeamOptions options;
+  options.beams = options.groups = 4;
+  options.max_new_tokens = 8;
+  options.diversity = 2;
+  const std::vector<Beam> beams = Search(model, options);
+  std::map<std::vector<int32_t>, int> distinct;
+  for (const Beam& beam : beams) ++distinct[beam.tokens];
+  EXPECT_EQ(distinct.size(), 4u);
+  // The first group is plain beam search with its share of the beams.
+  BeamOptions greedy;
+  greedy.max_new_tokens = 8;
+  EXPECT_EQ(beams[0].tokens, Search(model, greedy)[0].tokens);
+}
+
+TEST(BeamSearchTest, StoppedBeamsKeepTheirScoreAndEndTheSearch) {
+  // Token 0 ends a sequence and is always likely.
+  const Model model = [](const std::vector<int32_t>&) {
+    return std::vector<float>{std::log(.6f), std::log(.3f), std::log(.1f)};
+  };
+  BeamOptions options;
+  options.beams = 2;
+  options.max_new_tokens = 50;
+  options.stop_tokens = {0};
+  const std::vector<Beam> beams = Search(model, options);
+  ASSERT_EQ(beams.size(), 2u);
+  EXPECT_TRUE(beams[0].stopped);
+  EXPECT_THAT(beams[0].tokens, ElementsAre());
+  EXPECT_NEAR(beams[0].log_probability, std::log(.6), 1e-6);
+  EXPECT_THAT(beams[1].tokens, ElementsAre(1));
+  EXPECT_NEAR(beams[1].log_probability, std::log(.3 * .6), 1e-6);
+}
+
+TEST(BeamSearchTest, LengthPenaltyFavoursLongerBeams) {
+  const Model model = [](const std::vector<int32_t>& tokens) {
+    // Stopping at once is likeliest; later tokens are nearly certain.
+    return tokens.size() < 5 ? std::vector<float>{std::log(.2f), std::log(.8f)}
+                             : std::vector<float>{0.0f, -50.0f};
+  };
+  BeamOptions options;
+  options.beams = 2;
+  options.max_new_tokens = 10;
+  options.stop_tokens = {0};
+  EXPECT_EQ(Search(model, options)[0].tokens.size(), 5u);
+  options.length_penalty = -3;
+  EXPECT_EQ(Search(model, options)[0].tokens.size(), 0u);
+}
+
+TEST(BeamSearchTest, RefusesWhatCannotBe) {
+  BeamOptions options;
+  options.beams = 4;
+  options.groups = 3;
+  EXPECT_THAT(
+      CheckBeamOptions(options),
+      StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("beam_groups")));
+  options.groups = 2;
+  options.diversity = -1;
+  EXPECT_THAT(CheckBeamOptions(options),
+              StatusIs(absl::StatusCode::kInvalidArgument,
+                       HasSubstr("beam_diversity")));
+}
+
+}  // namespace
+}  // namespace quantd
