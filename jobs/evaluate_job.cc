@@ -85,14 +85,19 @@ absl::StatusOr<v1::AttemptSuccess> RunEvaluateJob(
                                   model->description(), context));
   std::optional<Scorer> scorer;
   if (!runs.empty()) {
-    ASSIGN_OR_RETURN(scorer, Scorer::Load(*model, context));
+    ScorerOptions scorer_options;
+    scorer_options.batch_windows =
+        static_cast<int>(spec.evaluate().batch_windows());
+    ASSIGN_OR_RETURN(scorer, Scorer::Load(*model, scorer_options, context));
   }
 
   size_t total = 0;
   for (const MetricRun& run : runs) total += run.requests.size();
-  progress.phase = "evaluate";
-  progress.total = total;
-  context.ReportProgress(progress);
+  if (!runs.empty()) {
+    progress.phase = "evaluate";
+    progress.total = total;
+    context.ReportProgress(progress);
+  }
   size_t before = 0;
   uint64_t tokens = 0;
   const absl::Time scoring_start = absl::Now();
@@ -100,14 +105,17 @@ absl::StatusOr<v1::AttemptSuccess> RunEvaluateJob(
   v1::Evaluation& evaluation = *success.mutable_evaluation();
   for (MetricRun& run : runs) {
     RETURN_IF_ERROR(scorer->Score(
-        run.requests, static_cast<int>(spec.evaluate().batch_windows()),
+        run.requests,
         [&](size_t index, absl::Span<const double> nll) {
           return run.evaluator->Fold(index, nll);
         },
-        [&](size_t done) {
-          progress.done = before + done;
-          progress.fraction =
-              static_cast<double>(before + done) / static_cast<double>(total);
+        [&](double part) {
+          const double done = static_cast<double>(before) +
+                              part * static_cast<double>(run.requests.size());
+          progress.phase = "evaluate";
+          progress.done = static_cast<uint64_t>(done);
+          progress.total = total;
+          progress.fraction = done / static_cast<double>(total);
           progress.detail = run.name;
           context.ReportProgress(progress);
         },

@@ -5,7 +5,7 @@
 #include "absl/strings/strip.h"
 #include "base/status_macros.h"
 #include "models/checkpoint.h"
-#include "quantizers/recipe_run.h"
+#include "quantizers/compiled_recipe.h"
 
 namespace quantd {
 namespace {
@@ -21,8 +21,12 @@ absl::Status ModelFit::Check(const MetadataStore& store,
       Table::kModels, absl::StripPrefix(spec.model(), "models/"), &model));
   const DescriptionPtr description = Describe(model);
   if (description == nullptr) return absl::OkStatus();
-  return Annotate(CheckRecipeFits(spec.recipe(), *description),
-                  "spec.quantize.recipe on ", spec.model());
+  const auto check = [&]() -> absl::Status {
+    ASSIGN_OR_RETURN(const CompiledRecipe recipe,
+                     CompiledRecipe::Compile(spec.recipe()));
+    return recipe.CheckFits(*description);
+  };
+  return Annotate(check(), "spec.quantize.recipe on ", spec.model());
 }
 
 ModelFit::DescriptionPtr ModelFit::Describe(const v1::Model& model) {

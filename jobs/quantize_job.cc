@@ -14,7 +14,7 @@
 #include "base/status_macros.h"
 #include "jobs/run_context.h"
 #include "models/checkpoint.h"
-#include "models/model_description.h"
+#include "models/model.h"
 #include "models/tokenizer.h"
 #include "quantizers/calibration.h"
 #include "quantizers/recipe_run.h"
@@ -84,17 +84,17 @@ absl::StatusOr<v1::AttemptSuccess> RunQuantizeJob(
   progress.phase = "load";
   context.ReportProgress(progress);
   RecipeRun run;
-  ASSIGN_OR_RETURN(run.checkpoint,
+  ASSIGN_OR_RETURN(std::shared_ptr<const Checkpoint> checkpoint,
                    Checkpoint::Open(assignment.input_directory()));
+  ASSIGN_OR_RETURN(run.model, Model::Open(checkpoint));
   run.recipe = assignment.recipe();
   run.workspace = assignment.workspace();
   run.provenance.source_name = assignment.input_name();
-  run.provenance.source_digest = run.checkpoint->digest();
+  run.provenance.source_digest = checkpoint->digest();
   if (run.recipe.needs_calibration()) {
-    ASSIGN_OR_RETURN(const ModelDescription model,
-                     DescribeModel(*run.checkpoint));
-    ASSIGN_OR_RETURN(run.calibration,
-                     LoadCalibration(assignment, model, context));
+    ASSIGN_OR_RETURN(
+        run.calibration,
+        LoadCalibration(assignment, run.model->description(), context));
     run.provenance.calibration_digest = assignment.dataset_digest();
     run.provenance.calibration_seed = spec.quantize().calibration().seed();
   }

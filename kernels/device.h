@@ -173,8 +173,10 @@ class Device {
   virtual void Gemm(const GemmArgs& args) = 0;
 
   // gram[cols, cols] += x^T x, x [rows, cols]. Products in float32 over at
-  // most kGramRows rows, summed in float64.
+  // most kGramRows rows, summed in float64. Needs scratch for at most
+  // max(kGramScratch, 256 * cols) floats while it runs.
   static constexpr int64_t kGramRows = 512;
+  static constexpr int64_t kGramScratch = int64_t{1} << 24;
   virtual void AccumulateGram(const float* x, int64_t rows, int64_t cols,
                               double* gram) = 0;
 

@@ -233,7 +233,7 @@ absl::StatusOr<Tensor> Checkpoint::LoadFloat(
   Tensor tensor = Tensor::Uninitialized(stored->shape);
   RETURN_IF_ERROR(
       Annotate(ConvertToFloat(*stored, 0, tensor.values()), directory_));
-  file_of_.at(stored->name)->Release(*stored);
+  Release(*stored);
   const absl::Span<const float> values = tensor.values();
   for (size_t i = 0; i < values.size(); ++i) {
     if (!std::isfinite(values[i])) {
@@ -243,6 +243,10 @@ absl::StatusOr<Tensor> Checkpoint::LoadFloat(
     }
   }
   return tensor;
+}
+
+void Checkpoint::Release(const StoredTensor& tensor) const {
+  file_of_.at(tensor.name)->Release(tensor);
 }
 
 std::vector<std::string> Checkpoint::CompanionFiles() const {

@@ -56,6 +56,10 @@ class Checkpoint {
   absl::StatusOr<Tensor> LoadFloat(absl::string_view name,
                                    absl::Span<const int64_t> expected) const;
 
+  // Lets the mapped pages of a tensor go, as LoadFloat() does; they are read
+  // again on the next access. REQUIRES: one of tensors().
+  void Release(const StoredTensor& tensor) const;
+
   // Sum of elements and bytes over all tensors.
   uint64_t parameter_count() const { return parameter_count_; }
   uint64_t tensor_bytes() const { return tensor_bytes_; }

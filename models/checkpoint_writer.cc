@@ -20,14 +20,22 @@ std::string CheckpointWriter::ShardPath(int index) const {
 }
 
 absl::Status CheckpointWriter::WriteShard(
-    int index, std::vector<TensorToWrite> tensors,
+    int index, const std::vector<TensorToWrite>& tensors,
     absl::Span<const std::string> copied) const {
+  std::vector<StoredTensor> all;
+  for (const TensorToWrite& tensor : tensors) {
+    all.push_back({tensor.name, tensor.dtype, tensor.shape, tensor.bytes});
+  }
+  std::vector<const StoredTensor*> mapped;
   for (const std::string& name : copied) {
     ASSIGN_OR_RETURN(const StoredTensor* stored, source_.Find(name));
-    tensors.push_back({stored->name, stored->dtype, stored->shape,
-                       std::string(stored->bytes)});
+    mapped.push_back(stored);
+    all.push_back(*stored);
   }
-  return WriteSafetensors(ShardPath(index), tensors, {{"format", "pt"}});
+  const absl::Status status =
+      WriteStoredTensors(ShardPath(index), all, {{"format", "pt"}});
+  for (const StoredTensor* stored : mapped) source_.Release(*stored);
+  return status;
 }
 
 absl::Status CheckpointWriter::Finish(

@@ -30,8 +30,9 @@ class CheckpointWriter {
   std::string ShardPath(int index) const;
 
   // Writes shard `index`: `tensors` and, unchanged, the tensors of the source
-  // named in `copied`. NotFound when the source lacks one of them.
-  absl::Status WriteShard(int index, std::vector<TensorToWrite> tensors,
+  // named in `copied`, straight from its mapped files. NotFound when the
+  // source lacks one of them.
+  absl::Status WriteShard(int index, const std::vector<TensorToWrite>& tensors,
                           absl::Span<const std::string> copied) const;
 
   // When all shards are there: model.safetensors.index.json from their

@@ -10,9 +10,9 @@
 namespace quantd {
 
 absl::StatusOr<std::unique_ptr<Model>> Model::Open(
-    std::shared_ptr<const Checkpoint> checkpoint) {
+    std::shared_ptr<const Checkpoint> checkpoint, const ModelOptions& options) {
   ASSIGN_OR_RETURN(ModelDescription description, DescribeModel(*checkpoint));
-  return NewDecoder(std::move(checkpoint), std::move(description));
+  return NewDecoder(std::move(checkpoint), std::move(description), options);
 }
 
 absl::StatusOr<const nlohmann::json*> CompressedLayerHeader(

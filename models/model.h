@@ -94,13 +94,21 @@ class Block {
   virtual std::vector<std::string> OtherTensors() const = 0;
 };
 
+struct ModelOptions {
+  // The output matrix is kept in float32 up to this many bytes; a larger one
+  // is converted from the checkpoint in every call of Logits(). Results are
+  // the same.
+  uint64_t max_head_bytes = UINT64_MAX;
+};
+
 class Model {
  public:
   virtual ~Model() = default;
 
   // Any error of DescribeModel().
   static absl::StatusOr<std::unique_ptr<Model>> Open(
-      std::shared_ptr<const Checkpoint> checkpoint);
+      std::shared_ptr<const Checkpoint> checkpoint,
+      const ModelOptions& options = {});
 
   virtual const ModelDescription& description() const = 0;
   virtual const Checkpoint& checkpoint() const = 0;
@@ -118,7 +126,7 @@ class Model {
                                        ExecutionContext& ctx) const = 0;
 
   // Final norm and head: hidden [n, hidden] -> [n, vocabulary]. The head is
-  // read on the first call and kept.
+  // read on the first call and kept (ModelOptions).
   virtual absl::StatusOr<Tensor> Logits(const Tensor& hidden,
                                         ExecutionContext& ctx) const = 0;
 

@@ -224,10 +224,10 @@ absl::StatusOr<uint64_t> HeaderLength(absl::string_view image,
 }
 
 // What WriteSafetensors() cannot write because no reader would take it.
-absl::Status CheckWritable(const std::vector<TensorToWrite>& tensors,
+absl::Status CheckWritable(absl::Span<const StoredTensor> tensors,
                            const std::map<std::string, std::string>& metadata) {
-  std::map<absl::string_view, const TensorToWrite*> names;
-  for (const TensorToWrite& tensor : tensors) {
+  std::map<absl::string_view, const StoredTensor*> names;
+  for (const StoredTensor& tensor : tensors) {
     const std::string quoted = Quoted(tensor.name);
     if (tensor.name == kMetadataKey || !IsValidUtf8(tensor.name)) {
       return absl::InvalidArgumentError(
@@ -325,12 +325,22 @@ void SafetensorsFile::Release(const StoredTensor& tensor) const {
 absl::Status WriteSafetensors(
     const std::string& path, const std::vector<TensorToWrite>& tensors,
     const std::map<std::string, std::string>& metadata) {
+  std::vector<StoredTensor> views;
+  for (const TensorToWrite& tensor : tensors) {
+    views.push_back({tensor.name, tensor.dtype, tensor.shape, tensor.bytes});
+  }
+  return WriteStoredTensors(path, views, metadata);
+}
+
+absl::Status WriteStoredTensors(
+    const std::string& path, absl::Span<const StoredTensor> tensors,
+    const std::map<std::string, std::string>& metadata) {
   RETURN_IF_ERROR(Annotate(CheckWritable(tensors, metadata), path));
   // ordered_json keeps the tensors in the order in which their bytes follow.
   nlohmann::ordered_json header = nlohmann::ordered_json::object();
   if (!metadata.empty()) header[kMetadataKey] = metadata;
   uint64_t offset = 0;
-  for (const TensorToWrite& tensor : tensors) {
+  for (const StoredTensor& tensor : tensors) {
     const uint64_t end = offset + tensor.bytes.size();
     header[tensor.name] = {
         {"dtype", std::string(DTypeName(tensor.dtype))},
@@ -349,7 +359,7 @@ absl::Status WriteSafetensors(
   }
   const std::string length = StoreLittleEndian64(text.size());
   std::vector<absl::string_view> pieces = {length, text};
-  for (const TensorToWrite& tensor : tensors) pieces.push_back(tensor.bytes);
+  for (const StoredTensor& tensor : tensors) pieces.push_back(tensor.bytes);
   return WritePiecesDurably(path, pieces);
 }
 

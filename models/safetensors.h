@@ -20,6 +20,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
+#include "absl/types/span.h"
 #include "base/file.h"
 #include "tensor/dtype.h"
 #include "tensor/tensor.h"
@@ -80,6 +81,12 @@ struct TensorToWrite {
 // bytes depend only on the arguments. ResourceExhausted: disk full.
 absl::Status WriteSafetensors(
     const std::string& path, const std::vector<TensorToWrite>& tensors,
+    const std::map<std::string, std::string>& metadata);
+
+// The same for tensors whose bytes lie elsewhere, such as in a mapped file:
+// they are not copied.
+absl::Status WriteStoredTensors(
+    const std::string& path, absl::Span<const StoredTensor> tensors,
     const std::map<std::string, std::string>& metadata);
 
 }  // namespace quantd

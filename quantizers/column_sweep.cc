@@ -16,7 +16,7 @@ constexpr int64_t kPieceRows = 32;
 // weights[:, end:] -= errors [rows, block] * upper[block, end:].
 void ApplyToRest(const WorkingWeights<float>& weights,
                  const std::vector<float>& errors, int64_t block,
-                 const std::vector<float>& upper, int64_t begin, int64_t end,
+                 absl::Span<const float> upper, int64_t begin, int64_t end,
                  ExecutionContext& ctx) {
   // `errors` is stored negated, so that the product is added.
   GemmArgs args;
@@ -36,7 +36,7 @@ void ApplyToRest(const WorkingWeights<float>& weights,
 // float64 is for checks against exact results; a plain loop is enough.
 void ApplyToRest(const WorkingWeights<double>& weights,
                  const std::vector<double>& errors, int64_t block,
-                 const std::vector<double>& upper, int64_t begin, int64_t end,
+                 absl::Span<const double> upper, int64_t begin, int64_t end,
                  ExecutionContext&) {
   for (int64_t r = 0; r < weights.rows; ++r) {
     for (int64_t j = 0; j < block; ++j) {
@@ -52,13 +52,12 @@ void ApplyToRest(const WorkingWeights<double>& weights,
 
 template <typename Real>
 absl::StatusOr<double> SweepColumns(const WorkingWeights<Real>& weights,
-                                    const SquareMatrix& upper,
+                                    absl::Span<const Real> upper,
                                     const ColumnSweepOptions& options,
                                     ColumnQuantizer<Real>& quantizer,
                                     ExecutionContext& ctx) {
   const int64_t rows = weights.rows;
   const int64_t cols = weights.cols;
-  const std::vector<Real> u(upper.values.begin(), upper.values.end());
   const int64_t pieces = (rows + kPieceRows - 1) / kPieceRows;
   std::vector<double> losses(static_cast<size_t>(pieces), 0.0);
   std::vector<Real> errors;
@@ -78,7 +77,7 @@ absl::StatusOr<double> SweepColumns(const WorkingWeights<Real>& weights,
       Real quantized[kPieceRows];
       for (int64_t j = begin; j < end; ++j) {
         quantizer.QuantizeColumn(j, row_begin, row_end, weights, quantized);
-        const Real* u_row = u.data() + j * cols;
+        const Real* u_row = upper.data() + j * cols;
         const Real inverse_diagonal = Real{1} / u_row[j];
         for (int64_t r = row_begin; r < row_end; ++r) {
           Real* w = weights.row(r);
@@ -92,17 +91,17 @@ absl::StatusOr<double> SweepColumns(const WorkingWeights<Real>& weights,
         }
       }
     });
-    if (end < cols) ApplyToRest(weights, errors, block, u, begin, end, ctx);
+    if (end < cols) ApplyToRest(weights, errors, block, upper, begin, end, ctx);
     begin = end;
   }
   return std::accumulate(losses.begin(), losses.end(), 0.0);
 }
 
 template absl::StatusOr<double> SweepColumns<float>(
-    const WorkingWeights<float>&, const SquareMatrix&,
+    const WorkingWeights<float>&, absl::Span<const float>,
     const ColumnSweepOptions&, ColumnQuantizer<float>&, ExecutionContext&);
 template absl::StatusOr<double> SweepColumns<double>(
-    const WorkingWeights<double>&, const SquareMatrix&,
+    const WorkingWeights<double>&, absl::Span<const double>,
     const ColumnSweepOptions&, ColumnQuantizer<double>&, ExecutionContext&);
 
 }  // namespace quantd

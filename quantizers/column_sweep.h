@@ -13,8 +13,8 @@
 #include <cstdint>
 
 #include "absl/status/statusor.h"
+#include "absl/types/span.h"
 #include "kernels/execution_context.h"
-#include "quantizers/second_moment.h"
 
 namespace quantd {
 
@@ -57,12 +57,13 @@ struct ColumnSweepOptions {
   int64_t column_block = 128;
 };
 
-// On return `weights` holds the quantized values. Returns
+// `upper` [cols, cols] is the factor U of the inverse (second_moment.h). On
+// return `weights` holds the quantized values. Returns
 // sum (w - q)^2 / (2 U_jj^2) = 1/2 tr(D H' D^T), the layer loss under the
 // damped H'. Cancelled when the context is.
 template <typename Real>
 absl::StatusOr<double> SweepColumns(const WorkingWeights<Real>& weights,
-                                    const SquareMatrix& upper,
+                                    absl::Span<const Real> upper,
                                     const ColumnSweepOptions& options,
                                     ColumnQuantizer<Real>& quantizer,
                                     ExecutionContext& ctx);

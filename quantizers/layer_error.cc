@@ -1,25 +1,20 @@
 #include "quantizers/layer_error.h"
 
-#include <vector>
+#include <algorithm>
+
+#include "tensor/ops.h"
 
 namespace quantd {
 namespace {
 
-// tr(M H M^T) in float32 products and float64 sums.
-double QuadraticForm(const Tensor& m, const std::vector<float>& h,
-                     ExecutionContext& ctx) {
-  Tensor product = Tensor::Uninitialized({m.rows(), m.cols()});
-  GemmArgs args;
-  args.m = m.rows();
-  args.n = m.cols();
-  args.k = m.cols();
-  args.a = m.data();
-  args.lda = m.cols();
-  args.b = h.data();
-  args.ldb = m.cols();
-  args.c = product.data();
-  args.ldc = m.cols();
-  ctx.device().Gemm(args);
+// Rows whose product with H is held at once. Fixed, because float32 products
+// may depend on it.
+constexpr int64_t kPieceRows = 1024;
+
+// tr(M H M^T) of a piece, in products of the context's type and float64 sums.
+double QuadraticForm(const Tensor& m, const Tensor& h, ExecutionContext& ctx) {
+  // H is symmetric, so that M H = M H^T.
+  const Tensor product = ops::LinearProduct(m, h, ctx);
   double sum = 0;
   for (int64_t i = 0; i < m.size(); ++i) {
     sum += static_cast<double>(m.data()[i]) * product.data()[i];
@@ -50,12 +45,16 @@ double RelativeWeightError(const Tensor& original, const Tensor& compressed) {
 }
 
 double RelativeOutputError(const Tensor& original, const Tensor& compressed,
-                           const SquareMatrix& second_moment,
-                           ExecutionContext& ctx) {
-  const std::vector<float> h(second_moment.values.begin(),
-                             second_moment.values.end());
-  const double error = QuadraticForm(Difference(original, compressed), h, ctx);
-  const double norm = QuadraticForm(original, h, ctx);
+                           const Tensor& h, ExecutionContext& ctx) {
+  double error = 0;
+  double norm = 0;
+  for (int64_t begin = 0; begin < original.rows(); begin += kPieceRows) {
+    const int64_t count = std::min(kPieceRows, original.rows() - begin);
+    const Tensor w = original.Rows(begin, count);
+    error +=
+        QuadraticForm(Difference(w, compressed.Rows(begin, count)), h, ctx);
+    norm += QuadraticForm(w, h, ctx);
+  }
   return norm > 0 ? error / norm : error;
 }
 

@@ -4,7 +4,6 @@
 #define QUANTD_QUANTIZERS_LAYER_ERROR_H_
 
 #include "kernels/execution_context.h"
-#include "quantizers/second_moment.h"
 #include "tensor/tensor.h"
 
 namespace quantd {
@@ -13,10 +12,10 @@ namespace quantd {
 double RelativeWeightError(const Tensor& original, const Tensor& compressed);
 
 // tr(D H D^T) / tr(W H W^T), D = W - What: the relative error of the layer's
-// output over the calibration inputs.
+// output over the calibration inputs. `h` [cols, cols] is H in float32; layers
+// that share their inputs share it.
 double RelativeOutputError(const Tensor& original, const Tensor& compressed,
-                           const SquareMatrix& second_moment,
-                           ExecutionContext& ctx);
+                           const Tensor& h, ExecutionContext& ctx);
 
 }  // namespace quantd
 

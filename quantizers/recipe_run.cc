@@ -1,7 +1,9 @@
 #include "quantizers/recipe_run.h"
 
 #include <algorithm>
+#include <iterator>
 #include <map>
+#include <memory>
 #include <optional>
 #include <utility>
 
@@ -11,12 +13,14 @@
 #include "base/status_macros.h"
 #include "base/version.h"
 #include "google/protobuf/util/json_util.h"
+#include "models/activation_store.h"
 #include "models/checkpoint_writer.h"
 #include "models/compressed_linear.h"
 #include "models/json_text.h"
-#include "models/model.h"
+#include "models/network/block_plan.h"
+#include "models/network/tensor_loader.h"
 #include "nlohmann/json.hpp"
-#include "quantizers/layer_rules.h"
+#include "quantizers/compiled_recipe.h"
 #include "quantizers/recipe.h"
 #include "quantizers/run_workspace.h"
 #include "quantizers/set_statistics.h"
@@ -24,51 +28,11 @@
 namespace quantd {
 namespace {
 
-// Bumped when the same plan would lead to other bytes.
 constexpr char kArtifactFormat[] = "quantd-artifact.v1";
 
-// The stages a layer goes through, made once per distinct rule.
-class StagesByRule {
- public:
-  static absl::StatusOr<StagesByRule> Make(const v1::Recipe& recipe) {
-    ASSIGN_OR_RETURN(LayerRules rules, LayerRules::Compile(recipe));
-    StagesByRule result(std::move(rules));
-    for (int rule = -1; rule < recipe.layer_rules_size(); ++rule) {
-      std::vector<std::unique_ptr<Stage>> stages;
-      for (const v1::Stage& options : result.rules_.StagesOf(rule)) {
-        ASSIGN_OR_RETURN(std::unique_ptr<Stage> stage, NewStage(options));
-        stages.push_back(std::move(stage));
-      }
-      result.stages_.push_back(std::move(stages));
-    }
-    return result;
-  }
-
-  int RuleOf(absl::string_view layer) const { return rules_.Match(layer); }
-
-  // Empty: the layer stays in floating point.
-  const std::vector<std::unique_ptr<Stage>>& StagesOf(int rule) const {
-    return stages_[static_cast<size_t>(rule + 1)];
-  }
-
-  // The union over all rules.
-  StatisticsRequest Needs() const {
-    StatisticsRequest needs;
-    for (const auto& list : stages_) {
-      for (const auto& stage : list) {
-        needs.second_moment |= stage->Needs().second_moment;
-        needs.per_set |= stage->Needs().per_set;
-      }
-    }
-    return needs;
-  }
-
- private:
-  explicit StagesByRule(LayerRules rules) : rules_(std::move(rules)) {}
-
-  LayerRules rules_;
-  std::vector<std::vector<std::unique_ptr<Stage>>> stages_;
-};
+// Bumped when the same plan would lead to other bytes: blocks of an earlier
+// build must not be continued then.
+constexpr int kNumerics = 2;
 
 absl::StatusOr<nlohmann::json> RecipeToJson(const v1::Recipe& recipe) {
   google::protobuf::util::JsonPrintOptions options;
@@ -84,24 +48,18 @@ absl::StatusOr<nlohmann::json> RecipeToJson(const v1::Recipe& recipe) {
 // The whole run: one object per RunRecipe() call.
 class Runner {
  public:
-  Runner(const RecipeRun& run, const Model& model, StagesByRule stages,
+  Runner(const RecipeRun& run, const CompiledRecipe& recipe,
          RunWorkspace workspace, ExecutionContext& ctx)
       : run_(run),
-        model_(model),
-        stages_(std::move(stages)),
-        needs_(stages_.Needs()),
+        model_(*run.model),
+        recipe_(recipe),
         workspace_(std::move(workspace)),
-        writer_(workspace_.artifact_directory(), model.checkpoint(),
-                model.block_count() + 1),
+        writer_(workspace_.artifact_directory(), model_.checkpoint(),
+                model_.block_count() + 1),
         ctx_(ctx) {}
 
   absl::StatusOr<RecipeOutcome> Run() {
-    if (needs_.any()) {
-      const auto windows = SequenceBatch::Uniform(
-          run_.calibration.count(), run_.calibration.window_tokens);
-      ASSIGN_OR_RETURN(hidden_,
-                       model_.Embed(run_.calibration.tokens, windows, ctx_));
-    }
+    if (calibrates()) RETURN_IF_ERROR(Embed());
     for (int k = 0; k < model_.block_count(); ++k) {
       RETURN_IF_ERROR(Annotate(RunOneBlock(k), "block ", k));
     }
@@ -116,19 +74,55 @@ class Runner {
     outcome.compressed_weights = total_.weights;
     outcome.layers = total_.reports;
     outcome.resumed_blocks = resumed_blocks_;
+    if (hidden_.has_value()) outcome.spilled_bytes = hidden_->spilled_bytes();
     return outcome;
   }
 
  private:
+  bool calibrates() const { return recipe_.needs().any(); }
+
+  // Fills the store with what enters the first block.
+  absl::Status Embed() {
+    const int64_t window = run_.calibration.window_tokens;
+    const int64_t windows = run_.calibration.count();
+    ActivationOptions options;
+    options.memory_bytes = run_.activation_memory_bytes;
+    options.directory = workspace_.scratch_directory();
+    ASSIGN_OR_RETURN(hidden_, ActivationStore::Create(
+                                  windows * window,
+                                  model_.description().hidden_size, options));
+    if (hidden_->spilled_bytes() > 0) {
+      ctx_.ReportNote(
+          absl::StrCat(hidden_->spilled_bytes(), " of ",
+                       SpilledBytes(hidden_->rows(), hidden_->cols(), 0),
+                       " bytes of calibration activations lie on disk"));
+    }
+    const int64_t step = CalibrationBatchWindows(window);
+    const absl::Span<const int32_t> tokens = run_.calibration.tokens;
+    for (int64_t w = 0; w < windows; w += step) {
+      RETURN_IF_ERROR(ctx_.CheckCancelled());
+      const auto batch =
+          SequenceBatch::Uniform(std::min(step, windows - w), window);
+      ASSIGN_OR_RETURN(
+          const Tensor x,
+          model_.Embed(tokens.subspan(static_cast<size_t>(w * window),
+                                      static_cast<size_t>(batch.rows())),
+                       batch, ctx_));
+      RETURN_IF_ERROR(hidden_->Write(w * window, x));
+    }
+    return absl::OkStatus();
+  }
+
   absl::Status RunOneBlock(int k) {
     RETURN_IF_ERROR(ctx_.CheckCancelled());
-    const bool last = k + 1 == model_.block_count();
+    const bool passes_on = calibrates() && k + 1 < model_.block_count();
     std::optional<BlockRecord> record =
         workspace_.FindBlock(k, writer_.ShardPath(k));
     // A finished block has to be run again only for what it passes on.
-    if (record.has_value() && (last || !needs_.any())) {
+    if (record.has_value() && !passes_on) {
       return TakeOver(k, *std::move(record));
     }
+    if (!calibrates()) return CompressLayerByLayer(k);
     Report("load", k, "");
     ASSIGN_OR_RETURN(const std::unique_ptr<Block> block,
                      model_.LoadBlock(k, ctx_));
@@ -139,11 +133,8 @@ class Runner {
     } else {
       RETURN_IF_ERROR(Compress(k, *block));
     }
-    if (needs_.any() && !last) {
-      ASSIGN_OR_RETURN(hidden_, RunBlock(*block, hidden_,
-                                         run_.calibration.window_tokens, ctx_));
-    }
-    return absl::OkStatus();
+    if (!passes_on) return absl::OkStatus();
+    return RunBlock(*block, run_.calibration.window_tokens, &*hidden_, ctx_);
   }
 
   absl::Status TakeOver(int k, BlockRecord record) {
@@ -178,70 +169,140 @@ class Runner {
     return absl::OkStatus();
   }
 
-  absl::Status Compress(int k, Block& block) {
-    const int sets = static_cast<int>(block.linear_sets().size());
-    const int step = needs_.per_set ? 1 : sets;
-    BlockRecord record;
-    for (int first = 0; first < sets; first += step) {
-      const int last = first + step - 1;
-      std::map<int, LayerStatistics> statistics;
-      if (needs_.any()) {
-        Report("calibrate", k, block.name(), static_cast<double>(first) / sets);
-        ASSIGN_OR_RETURN(
-            statistics,
-            GatherStatistics(block, hidden_, run_.calibration.window_tokens,
-                             first, last, ctx_));
-      }
-      for (int set = first; set <= last; ++set) {
-        RETURN_IF_ERROR(CompressSet(k, block, set, statistics[set], &record));
-      }
-    }
-    Report("write", k, block.name(), 1.0);
-    std::vector<TensorToWrite> tensors;
-    std::vector<std::string> copied = block.OtherTensors();
-    for (const Linear& layer : block.linears()) {
-      if (layer.compressed() == nullptr) {
-        copied.push_back(layer.name() + ".weight");
+  // Without calibration no layer needs another: one at a time is in memory.
+  absl::Status CompressLayerByLayer(int k) {
+    const BlockPlan plan = PlanBlock(model_.description(), k);
+    FinishedBlock finished;
+    finished.copied = StoredNamesOfOthers(model_.checkpoint(), plan);
+    for (size_t i = 0; i < plan.linears.size(); ++i) {
+      const LinearPlan& linear = plan.linears[i];
+      if (recipe_.StagesOf(linear.name).empty()) {
+        finished.copied.push_back(linear.name + ".weight");
         continue;
       }
-      record.headers[layer.name()] =
-          layer.compressed()->Save(layer.name(), &tensors);
-      record.stored_bits += layer.compressed()->stored_bits();
-      record.weights += static_cast<uint64_t>(layer.rows() * layer.cols());
+      Report("quantize", k, linear.name,
+             static_cast<double>(i) / static_cast<double>(plan.linears.size()));
+      ASSIGN_OR_RETURN(Linear layer,
+                       LoadLinear(model_.checkpoint(), linear, ctx_));
+      RETURN_IF_ERROR(RunStages(k, {&layer}, nullptr, &finished.record));
+      Collect(layer, &finished);
     }
-    RETURN_IF_ERROR(writer_.WriteShard(k, std::move(tensors), copied));
+    return Write(k, plan.name, std::move(finished));
+  }
+
+  absl::Status Compress(int k, Block& block) {
+    const int sets = static_cast<int>(block.linear_sets().size());
+    const int step = recipe_.needs().per_set ? 1 : sets;
+    FinishedBlock finished;
+    finished.copied = block.OtherTensors();
+    for (int first = 0; first < sets; first += step) {
+      if (!CompressesAny(block, first, first + step)) continue;
+      Report("calibrate", k, block.name(), static_cast<double>(first) / sets);
+      // Each set's statistics go as soon as it is done: they can be larger
+      // than the block.
+      ASSIGN_OR_RETURN(
+          auto statistics,
+          GatherStatistics(block, *hidden_, run_.calibration.window_tokens,
+                           first, first + step - 1, ctx_));
+      for (int set = first; set < first + step; ++set) {
+        RETURN_IF_ERROR(
+            CompressSet(k, block, set, statistics.at(set), &finished.record));
+        statistics.erase(set);
+      }
+    }
+    for (const Linear& layer : block.linears()) Collect(layer, &finished);
+    return Write(k, block.name(), std::move(finished));
+  }
+
+  // Whether a layer of the sets [first, end) goes through a stage.
+  bool CompressesAny(Block& block, int first, int end) const {
+    for (int set = first; set < end; ++set) {
+      for (int index : block.linear_sets()[static_cast<size_t>(set)]) {
+        const Linear& layer = block.linears()[static_cast<size_t>(index)];
+        if (!recipe_.StagesOf(layer.name()).empty()) return true;
+      }
+    }
+    return false;
+  }
+
+  // Neighbours under the same rule go through their stages together, which
+  // lets a stage make what they share once.
+  absl::Status CompressSet(int k, Block& block, int set,
+                           const LayerStatistics& statistics,
+                           BlockRecord* record) {
+    const std::vector<int>& indices =
+        block.linear_sets()[static_cast<size_t>(set)];
+    size_t i = 0;
+    while (i < indices.size()) {
+      std::vector<Linear*> layers;
+      const CompiledRecipe::Stages* stages = nullptr;
+      for (; i < indices.size(); ++i) {
+        Linear& layer = block.linears()[static_cast<size_t>(indices[i])];
+        const CompiledRecipe::Stages& own = recipe_.StagesOf(layer.name());
+        if (stages != nullptr && stages != &own) break;
+        stages = &own;
+        layers.push_back(&layer);
+      }
+      if (stages->empty()) continue;
+      Report("quantize", k, layers[0]->name(),
+             (set + 0.5) / static_cast<double>(block.linear_sets().size()));
+      RETURN_IF_ERROR(RunStages(k, layers, &statistics, record));
+    }
+    return absl::OkStatus();
+  }
+
+  // `layers` are under the same rule; `statistics` may be null.
+  absl::Status RunStages(int k, absl::Span<Linear* const> layers,
+                         const LayerStatistics* statistics,
+                         BlockRecord* record) {
+    std::vector<LayerReport> reports(layers.size());
+    BlockWork work;
+    work.block = k;
+    for (size_t i = 0; i < layers.size(); ++i) {
+      reports[i].layer = layers[i]->name();
+      work.layers.push_back({layers[i], statistics, &reports[i]});
+    }
+    for (const auto& stage : recipe_.StagesOf(layers[0]->name())) {
+      RETURN_IF_ERROR(stage->ProcessBlock(work, ctx_));
+    }
+    for (size_t i = 0; i < layers.size(); ++i) {
+      if (layers[i]->compressed() != nullptr) {
+        reports[i].bits_per_weight = layers[i]->compressed()->bits_per_weight();
+      }
+      record->reports.push_back(std::move(reports[i]));
+    }
+    return absl::OkStatus();
+  }
+
+  // What a block's shard is made of.
+  struct FinishedBlock {
+    BlockRecord record;
+    std::vector<TensorToWrite> tensors;
+    std::vector<std::string> copied;  // as the source has them
+  };
+
+  static void Collect(const Linear& layer, FinishedBlock* finished) {
+    if (layer.compressed() == nullptr) {
+      finished->copied.push_back(layer.name() + ".weight");
+      return;
+    }
+    BlockRecord& record = finished->record;
+    record.headers[layer.name()] =
+        layer.compressed()->Save(layer.name(), &finished->tensors);
+    record.stored_bits += layer.compressed()->stored_bits();
+    record.weights += static_cast<uint64_t>(layer.rows() * layer.cols());
+  }
+
+  absl::Status Write(int k, const std::string& name, FinishedBlock finished) {
+    Report("write", k, name, 1.0);
+    RETURN_IF_ERROR(writer_.WriteShard(k, finished.tensors, finished.copied));
+    BlockRecord& record = finished.record;
     ASSIGN_OR_RETURN(record.shard_digest,
                      Sha256HexOfFile(writer_.ShardPath(k)));
     RETURN_IF_ERROR(workspace_.WriteBlock(k, record));
     ctx_.ReportNote(
         absl::StrCat("block ", k, " of ", model_.block_count(), " written"));
     Append(std::move(record));
-    return absl::OkStatus();
-  }
-
-  absl::Status CompressSet(int k, Block& block, int set,
-                           const LayerStatistics& statistics,
-                           BlockRecord* record) {
-    for (int index : block.linear_sets()[static_cast<size_t>(set)]) {
-      Linear& layer = block.linears()[static_cast<size_t>(index)];
-      const auto& stages = stages_.StagesOf(stages_.RuleOf(layer.name()));
-      if (stages.empty()) continue;
-      Report("quantize", k, layer.name(),
-             (set + 0.5) / static_cast<double>(block.linear_sets().size()));
-      LayerReport report;
-      report.layer = layer.name();
-      for (const std::unique_ptr<Stage>& stage : stages) {
-        BlockWork work;
-        work.block = k;
-        work.layers.push_back(
-            {&layer, needs_.any() ? &statistics : nullptr, &report});
-        RETURN_IF_ERROR(stage->ProcessBlock(work, ctx_));
-      }
-      if (layer.compressed() != nullptr) {
-        report.bits_per_weight = layer.compressed()->bits_per_weight();
-      }
-      record->reports.push_back(std::move(report));
-    }
     return absl::OkStatus();
   }
 
@@ -286,7 +347,7 @@ class Runner {
                               {"bits_per_weight", BitsPerWeight()},
                               {"compressed_weights", total_.weights},
                               {"layers", std::move(layers)}};
-    if (needs_.any()) {
+    if (calibrates()) {
       summary["calibration"] = {
           {"text_digest", run_.provenance.calibration_digest},
           {"windows", run_.calibration.count()},
@@ -311,49 +372,32 @@ class Runner {
 
   const RecipeRun& run_;
   const Model& model_;
-  const StagesByRule stages_;
-  const StatisticsRequest needs_;
+  const CompiledRecipe& recipe_;
   const RunWorkspace workspace_;
   const CheckpointWriter writer_;
   ExecutionContext& ctx_;
-  Tensor hidden_;  // inputs of the current block, all calibration windows
+  // Inputs of the current block, all calibration windows.
+  std::optional<ActivationStore> hidden_;
   BlockRecord total_;
   int resumed_blocks_ = 0;
 };
 
 }  // namespace
 
-absl::Status CheckRecipeFits(const v1::Recipe& recipe,
-                             const ModelDescription& model) {
-  ASSIGN_OR_RETURN(const StagesByRule stages, StagesByRule::Make(recipe));
-  bool compresses = false;
-  for (const LinearShape& shape : ModelLinears(model)) {
-    for (const auto& stage : stages.StagesOf(stages.RuleOf(shape.name))) {
-      RETURN_IF_ERROR(stage->Validate(shape));
-      compresses = true;
-    }
-  }
-  if (!compresses) {
-    return absl::InvalidArgumentError(
-        "the recipe leaves every layer in floating point");
-  }
-  return absl::OkStatus();
-}
-
 absl::StatusOr<RecipeOutcome> RunRecipe(const RecipeRun& run,
                                         ExecutionContext& ctx) {
-  if (run.checkpoint->config().contains("quantization_config")) {
+  const Checkpoint& checkpoint = run.model->checkpoint();
+  if (checkpoint.config().contains("quantization_config")) {
     return absl::InvalidArgumentError(
-        absl::StrCat(run.checkpoint->directory(),
+        absl::StrCat(checkpoint.directory(),
                      " is compressed already; recipes start "
                      "from the original checkpoint"));
   }
-  ASSIGN_OR_RETURN(const std::unique_ptr<Model> model,
-                   Model::Open(run.checkpoint));
-  RETURN_IF_ERROR(CheckRecipeFits(run.recipe, model->description()));
-  ASSIGN_OR_RETURN(StagesByRule stages, StagesByRule::Make(run.recipe));
+  ASSIGN_OR_RETURN(const CompiledRecipe recipe,
+                   CompiledRecipe::Compile(run.recipe));
+  RETURN_IF_ERROR(recipe.CheckFits(run.model->description()));
   std::string tokens_digest;
-  if (stages.Needs().any()) {
+  if (recipe.needs().any()) {
     if (run.calibration.count() == 0) {
       return absl::InvalidArgumentError(absl::StrCat(
           "method ", run.recipe.name(), " needs calibration text"));
@@ -364,17 +408,17 @@ absl::StatusOr<RecipeOutcome> RunRecipe(const RecipeRun& run,
   }
   const nlohmann::json plan = {
       {"format", kArtifactFormat},
+      {"numerics", kNumerics},
       {"quantd_version", std::string(Version())},
       {"device", std::string(ctx.device().name())},
       {"compute_type", static_cast<int>(ctx.compute_type())},
       {"recipe", RecipeDigest(run.recipe)},
-      {"source", run.checkpoint->digest()},
+      {"source", checkpoint.digest()},
       {"calibration", tokens_digest},
       {"window_tokens", run.calibration.window_tokens}};
   ASSIGN_OR_RETURN(RunWorkspace workspace,
                    RunWorkspace::Open(run.workspace, plan));
-  return Runner(run, *model, std::move(stages), std::move(workspace), ctx)
-      .Run();
+  return Runner(run, recipe, std::move(workspace), ctx).Run();
 }
 
 }  // namespace quantd

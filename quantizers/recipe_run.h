@@ -7,12 +7,16 @@
 //                                     written after its shard
 //   <workspace>/artifact/...          the Hugging Face style directory
 //
+// Calibrated recipes hold one block in float32 and the activations of all
+// windows, in memory up to a limit; others hold one layer at a time.
+//
 // A finished block is on disk before the next one starts. A later run in the
 // same workspace takes finished blocks over, recomputes only the activations
 // they produce, and makes a byte-identical artifact.
 #ifndef QUANTD_QUANTIZERS_RECIPE_RUN_H_
 #define QUANTD_QUANTIZERS_RECIPE_RUN_H_
 
+#include <cstdint>
 #include <memory>
 #include <string>
 #include <vector>
@@ -20,8 +24,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "kernels/execution_context.h"
-#include "models/checkpoint.h"
-#include "models/model_description.h"
+#include "models/model.h"
 #include "quantd/v1/recipe.pb.h"
 #include "quantizers/calibration.h"
 #include "quantizers/stage.h"
@@ -37,12 +40,14 @@ struct Provenance {
 };
 
 struct RecipeRun {
-  std::shared_ptr<const Checkpoint> checkpoint;
+  std::shared_ptr<const Model> model;
   v1::Recipe recipe;  // completed by CompleteRecipe()
   // REQUIRES: not empty when the recipe needs calibration.
   CalibrationWindows calibration;
   Provenance provenance;
   std::string workspace;
+  // Calibration activations beyond this many bytes lie in the workspace.
+  uint64_t activation_memory_bytes = UINT64_MAX;
 };
 
 struct RecipeOutcome {
@@ -52,13 +57,8 @@ struct RecipeOutcome {
   uint64_t compressed_weights = 0;
   std::vector<LayerReport> layers;
   int resumed_blocks = 0;
+  uint64_t spilled_bytes = 0;  // of the activations
 };
-
-// Whether every stage of the recipe can process every layer it will meet.
-// InvalidArgument names the field, the layer and the reason; also when the
-// recipe compresses no layer at all.
-absl::Status CheckRecipeFits(const v1::Recipe& recipe,
-                             const ModelDescription& model);
 
 // InvalidArgument and Unimplemented: recipe or checkpoint; ResourceExhausted:
 // disk full; Cancelled: the context was.

@@ -37,6 +37,8 @@ class RunWorkspace {
                                            const nlohmann::json& plan);
 
   const std::string& artifact_directory() const { return artifact_; }
+  // For files that only this attempt needs.
+  const std::string& scratch_directory() const { return blocks_; }
 
   // The record of `block` if it is finished and its shard at `shard_path` is
   // intact; nullopt otherwise (it is then computed again).

@@ -38,27 +38,38 @@ class SecondMomentAccumulator {
   void Add(const Tensor& inputs, int64_t sequences, ExecutionContext& ctx);
 
   int64_t sequences() const { return sequences_; }
+  int64_t tokens() const { return tokens_; }
 
-  // Zero when no sequence was added.
-  SquareMatrix Finish() const;
+  // Zero when no sequence was added. Hands its memory over: called once, last.
+  SquareMatrix Finish() &&;
 
  private:
   SquareMatrix gram_;
   int64_t sequences_ = 0;
+  int64_t tokens_ = 0;
 };
 
-// U upper triangular with U^T U = (H + damping * mean(diag H) * I)^-1.
+// H in float32, [n, n].
+Tensor ToFloat(const SquareMatrix& h);
+
+// U upper triangular with U^T U = (H' + damping * mean(diag H') * I)^-1.
 struct InverseFactor {
   SquareMatrix upper;
   double damping = 0;  // the share that made the matrix positive definite
   int retries = 0;     // steps of the ladder before that
 };
 
+// H' is H with rows and columns in the given order (row i of H' is row
+// order[i] of H; empty: as they are) and ones in place of zeros on the
+// diagonal, which belong to inputs that were never active.
+//
 // Tries `damping` first, then the fixed ladder damping + 0.0015 * i for
-// i = 1..10, then 0.1 and 1, each from the unchanged H. Internal when all
-// fail, InvalidArgument when H has a NaN or infinity.
-absl::StatusOr<InverseFactor> FactorDampedInverse(const SquareMatrix& h,
-                                                  double damping);
+// i = 1..10, then 0.1 and 1, each from the unchanged H. Besides H and the
+// result it needs no memory to speak of. Internal when all fail,
+// InvalidArgument when H has a NaN or infinity, Cancelled when the context is.
+absl::StatusOr<InverseFactor> FactorDampedInverse(
+    const SquareMatrix& h, double damping, absl::Span<const int64_t> order,
+    ExecutionContext& ctx);
 
 }  // namespace quantd
 

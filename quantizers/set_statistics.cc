@@ -8,11 +8,6 @@
 namespace quantd {
 namespace {
 
-// Windows per pass through a block: enough rows for the products to run at
-// full speed, few enough that the intermediates stay small. A constant,
-// because the order of float32 sums in H depends on it.
-constexpr int64_t kBatchWindows = 8;
-
 class SecondMomentTap final : public LinearTap {
  public:
   SecondMomentTap(Block& block, int first_set, int last_set,
@@ -37,10 +32,11 @@ class SecondMomentTap final : public LinearTap {
     return set < last_set_;
   }
 
-  std::map<int, LayerStatistics> Finish() const {
+  std::map<int, LayerStatistics> Finish() && {
     std::map<int, LayerStatistics> result;
-    for (const auto& [set, accumulator] : moments_) {
-      result[set].second_moment = accumulator.Finish();
+    for (auto& [set, accumulator] : moments_) {
+      result[set].tokens = accumulator.tokens();
+      result[set].second_moment = std::move(accumulator).Finish();
     }
     return result;
   }
@@ -56,37 +52,38 @@ class SecondMomentTap final : public LinearTap {
 }  // namespace
 
 absl::StatusOr<std::map<int, LayerStatistics>> GatherStatistics(
-    Block& block, const Tensor& hidden, int64_t window_tokens, int first_set,
-    int last_set, ExecutionContext& ctx) {
+    Block& block, const ActivationStore& hidden, int64_t window_tokens,
+    int first_set, int last_set, ExecutionContext& ctx) {
   SecondMomentTap tap(block, first_set, last_set, &ctx);
   const int64_t windows = hidden.rows() / window_tokens;
-  for (int64_t w = 0; w < windows; w += kBatchWindows) {
-    const int64_t count = std::min(kBatchWindows, windows - w);
+  const int64_t step = CalibrationBatchWindows(window_tokens);
+  for (int64_t w = 0; w < windows; w += step) {
+    const int64_t count = std::min(step, windows - w);
     tap.set_sequences(count);
-    RETURN_IF_ERROR(
-        block
-            .Forward(hidden.Rows(w * window_tokens, count * window_tokens),
-                     SequenceBatch::Uniform(count, window_tokens), ctx, &tap,
-                     nullptr)
-            .status());
+    ASSIGN_OR_RETURN(const Tensor x,
+                     hidden.Read(w * window_tokens, count * window_tokens));
+    RETURN_IF_ERROR(block
+                        .Forward(x,
+                                 SequenceBatch::Uniform(count, window_tokens),
+                                 ctx, &tap, nullptr)
+                        .status());
   }
-  return tap.Finish();
+  return std::move(tap).Finish();
 }
 
-absl::StatusOr<Tensor> RunBlock(Block& block, const Tensor& hidden,
-                                int64_t window_tokens, ExecutionContext& ctx) {
-  Tensor out = Tensor::Uninitialized({hidden.rows(), hidden.cols()});
-  const int64_t windows = hidden.rows() / window_tokens;
-  for (int64_t w = 0; w < windows; w += kBatchWindows) {
+absl::Status RunBlock(Block& block, int64_t window_tokens,
+                      ActivationStore* hidden, ExecutionContext& ctx) {
+  const int64_t windows = hidden->rows() / window_tokens;
+  const int64_t step = CalibrationBatchWindows(window_tokens);
+  for (int64_t w = 0; w < windows; w += step) {
     const int64_t begin = w * window_tokens;
-    const auto batch = SequenceBatch::Uniform(
-        std::min(kBatchWindows, windows - w), window_tokens);
-    ASSIGN_OR_RETURN(
-        const Tensor part,
-        block.Forward(hidden.Rows(begin, batch.rows()), batch, ctx));
-    std::copy_n(part.data(), part.size(), out.row(begin));
+    const auto batch =
+        SequenceBatch::Uniform(std::min(step, windows - w), window_tokens);
+    ASSIGN_OR_RETURN(const Tensor x, hidden->Read(begin, batch.rows()));
+    ASSIGN_OR_RETURN(const Tensor y, block.Forward(x, batch, ctx));
+    RETURN_IF_ERROR(hidden->Write(begin, y));
   }
-  return out;
+  return absl::OkStatus();
 }
 
 }  // namespace quantd

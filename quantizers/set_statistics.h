@@ -1,28 +1,39 @@
-// Gathers statistics for some layer sets of one block by running calibration
-// activations through it.
+// Runs the calibration activations of a store through a block: to gather
+// statistics for some of its layer sets, or to become the next block's inputs.
 #ifndef QUANTD_QUANTIZERS_SET_STATISTICS_H_
 #define QUANTD_QUANTIZERS_SET_STATISTICS_H_
 
+#include <algorithm>
+#include <cstdint>
 #include <map>
 
+#include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "kernels/execution_context.h"
+#include "models/activation_store.h"
 #include "models/model.h"
 #include "quantizers/stage.h"
-#include "tensor/tensor.h"
 
 namespace quantd {
+
+// Windows per pass through a block: enough rows for the products to run at
+// full speed, few enough that the intermediates stay small. A function of the
+// window alone, because the order of float32 sums in H depends on it.
+inline int64_t CalibrationBatchWindows(int64_t window_tokens) {
+  constexpr int64_t kBatchRows = 2048;
+  return std::max<int64_t>(1, kBatchRows / window_tokens);
+}
 
 // `hidden` [windows * window_tokens, hidden]: inputs of the block. Returns the
 // statistics of sets first_set .. last_set; the block runs no further than the
 // input of last_set.
 absl::StatusOr<std::map<int, LayerStatistics>> GatherStatistics(
-    Block& block, const Tensor& hidden, int64_t window_tokens, int first_set,
-    int last_set, ExecutionContext& ctx);
+    Block& block, const ActivationStore& hidden, int64_t window_tokens,
+    int first_set, int last_set, ExecutionContext& ctx);
 
-// hidden through the block, in batches.
-absl::StatusOr<Tensor> RunBlock(Block& block, const Tensor& hidden,
-                                int64_t window_tokens, ExecutionContext& ctx);
+// Replaces every window of `hidden` by what the block makes of it.
+absl::Status RunBlock(Block& block, int64_t window_tokens,
+                      ActivationStore* hidden, ExecutionContext& ctx);
 
 }  // namespace quantd
 

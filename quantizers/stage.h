@@ -39,6 +39,8 @@ struct StatisticsRequest {
 // What calibration gathered for one layer. Layers of one set share it.
 struct LayerStatistics {
   SquareMatrix second_moment;
+  // Calibration tokens that reached the layer; none may have reached an expert.
+  int64_t tokens = 0;
 };
 
 // What a stage did to a layer; written into quantd.json and the job's notes.
@@ -65,10 +67,24 @@ struct LayerWork {
   LayerReport* report = nullptr;
 };
 
-// The layers a stage is to process now: a whole block, or one set of it.
+// The layers a stage is to process now. Layers of one set follow each other.
 struct BlockWork {
   int block = 0;
   std::vector<LayerWork> layers;
+};
+
+// What a stage takes for one layer, known from its shape.
+struct StageCost {
+  // Exactly what CompressedLinear::Save() will write as tensors; 0 when the
+  // stage does not compress.
+  uint64_t stored_bytes = 0;
+  // Memory at most, beside the layer's float32 weight and its statistics.
+  uint64_t working_bytes = 0;
+  // Work: float32 products; float64 factorisations, once for all layers of a
+  // set; weights rounded to a grid.
+  double product_flops = 0;
+  double factor_flops_per_set = 0;
+  double rounded_weights = 0;
 };
 
 class Stage {
@@ -84,6 +100,9 @@ class Stage {
   virtual absl::Status Validate(const LinearShape& layer) const = 0;
 
   virtual StatisticsRequest Needs() const = 0;
+
+  // REQUIRES: Validate(layer) was OK.
+  virtual StageCost Cost(const LinearShape& layer) const = 0;
 
   // REQUIRES: Validate() was OK for every layer; statistics are present as
   // asked. Returns Cancelled soon after the context is cancelled. The result

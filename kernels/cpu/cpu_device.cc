@@ -44,26 +44,35 @@ class CpuDevice final : public Device {
 
   void AccumulateGram(const float* x, int64_t rows, int64_t cols,
                       double* gram) override {
-    gram_.resize(static_cast<size_t>(cols * cols));
+    // Whole pieces of Gemm(), so that the cut changes no bit.
+    const int64_t slice = std::max<int64_t>(
+        cpu::kGemmPieceRows,
+        kGramScratch / cols / cpu::kGemmPieceRows * cpu::kGemmPieceRows);
+    // Not kept: between calls the memory serves others.
+    const std::unique_ptr<float[]> product(
+        new float[static_cast<size_t>(std::min(slice, cols) * cols)]);
     for (int64_t begin = 0; begin < rows; begin += kGramRows) {
-      GemmArgs args;
-      args.transpose_a = Transpose::kYes;
-      args.m = cols;
-      args.n = cols;
-      args.k = std::min(kGramRows, rows - begin);
-      args.a = x + begin * cols;
-      args.lda = cols;
-      args.b = args.a;
-      args.ldb = cols;
-      args.c = gram_.data();
-      args.ldc = cols;
-      Gemm(args);
-      ForPieces(pool_, cols * cols, kPieceElements,
-                [&](int64_t first, int64_t count) {
-                  for (int64_t i = first; i < first + count; ++i) {
-                    gram[i] += gram_[static_cast<size_t>(i)];
-                  }
-                });
+      for (int64_t first_row = 0; first_row < cols; first_row += slice) {
+        GemmArgs args;
+        args.transpose_a = Transpose::kYes;
+        args.m = std::min(slice, cols - first_row);
+        args.n = cols;
+        args.k = std::min(kGramRows, rows - begin);
+        args.a = x + begin * cols + first_row;
+        args.lda = cols;
+        args.b = x + begin * cols;
+        args.ldb = cols;
+        args.c = product.get();
+        args.ldc = cols;
+        Gemm(args);
+        double* target = gram + first_row * cols;
+        ForPieces(pool_, args.m * cols, kPieceElements,
+                  [&](int64_t first, int64_t count) {
+                    for (int64_t i = first; i < first + count; ++i) {
+                      target[i] += product[static_cast<size_t>(i)];
+                    }
+                  });
+      }
     }
   }
 
@@ -172,7 +181,6 @@ class CpuDevice final : public Device {
 
  private:
   ThreadPool pool_;
-  std::vector<float> gram_;
 };
 
 }  // namespace

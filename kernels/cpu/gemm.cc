@@ -14,11 +14,6 @@ extern "C" void omp_set_num_threads(int threads);
 namespace quantd::cpu {
 namespace {
 
-// Rows of c per piece. Large enough that repacking b for every piece costs
-// little beside the product, small enough to feed two cores on one window of
-// 512 tokens.
-constexpr int64_t kPieceRows = 256;
-
 // quantd partitions work itself; oneDNN's own threads would make the order of
 // sums depend on their number. The setting is per calling thread.
 void KeepOneDnnOnThisThread() {
@@ -130,11 +125,11 @@ const GemmImplementation& ChooseGemm(const GemmArgs& args) {
 
 void ParallelGemm(const GemmArgs& args, ThreadPool& pool) {
   const GemmImplementation& implementation = ChooseGemm(args);
-  const int64_t pieces = (args.m + kPieceRows - 1) / kPieceRows;
+  const int64_t pieces = (args.m + kGemmPieceRows - 1) / kGemmPieceRows;
   pool.ParallelFor(pieces, [&](int64_t piece) {
-    const int64_t begin = piece * kPieceRows;
+    const int64_t begin = piece * kGemmPieceRows;
     GemmArgs part = args;
-    part.m = std::min(kPieceRows, args.m - begin);
+    part.m = std::min(kGemmPieceRows, args.m - begin);
     part.a += begin * (args.transpose_a == Transpose::kYes ? 1 : args.lda);
     part.c += begin * args.ldc;
     implementation.run(part);

@@ -7,6 +7,11 @@
 
 namespace quantd::cpu {
 
+// Rows of c per piece. Large enough that repacking b for every piece costs
+// little beside the product, small enough to feed two cores on one window of
+// 512 tokens.
+inline constexpr int64_t kGemmPieceRows = 256;
+
 // One way to compute a product on the calling thread.
 struct GemmImplementation {
   const char* name;
@@ -21,8 +26,8 @@ absl::Span<const GemmImplementation> GemmImplementations();
 // The first implementation that can.
 const GemmImplementation& ChooseGemm(const GemmArgs& args);
 
-// Runs the product on the pool. Rows of c are cut into pieces whose size
-// depends on the problem only, and every piece runs on one thread, so the
+// Runs the product on the pool. Rows of c are cut into pieces of
+// kGemmPieceRows, and every piece runs on one thread, so the
 // result does not depend on the number of threads.
 void ParallelGemm(const GemmArgs& args, ThreadPool& pool);
 

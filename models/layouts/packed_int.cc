@@ -25,11 +25,9 @@ class PackedIntLinear final : public CompressedLinear {
   int64_t cols() const override { return meta_.cols; }
 
   uint64_t stored_bits() const override {
-    const int64_t scales = meta_.rows * meta_.groups();
-    int64_t bytes = static_cast<int64_t>(codes_.size()) + 2 * scales +
-                    4 * static_cast<int64_t>(meta_.group_index.size());
-    if (!meta_.symmetric) bytes += BytesOf(scales, meta_.bits);
-    return static_cast<uint64_t>(bytes) * 8;
+    return 8 * (PackedIntBytes(meta_.rows, meta_.cols, meta_.bits,
+                               meta_.group_size, meta_.symmetric) +
+                4 * meta_.group_index.size());
   }
 
   Tensor Decode(ExecutionContext& ctx) const override {
@@ -208,11 +206,9 @@ void UnpackBits(const uint8_t* bytes, int64_t count, int bits,
 }
 
 absl::StatusOr<std::shared_ptr<const CompressedLinear>> NewPackedInt(
-    const PackedIntWeights& weights) {
-  PackedIntWeights meta = weights;
-  meta.codes.clear();
-  FillSymmetricZeros(&meta);
-  RETURN_IF_ERROR(CheckShape(meta));
+    PackedIntWeights weights) {
+  FillSymmetricZeros(&weights);
+  RETURN_IF_ERROR(CheckShape(weights));
   if (weights.codes.size() !=
       static_cast<size_t>(weights.rows * weights.cols)) {
     return absl::InvalidArgumentError(
@@ -232,8 +228,17 @@ absl::StatusOr<std::shared_ptr<const CompressedLinear>> NewPackedInt(
     PackBits(weights.codes.data() + r * weights.cols, weights.cols,
              weights.bits, packed.data() + r * row_bytes);
   }
+  weights.codes = {};
   return std::shared_ptr<const CompressedLinear>(
-      std::make_shared<PackedIntLinear>(std::move(meta), std::move(packed)));
+      std::make_shared<PackedIntLinear>(std::move(weights), std::move(packed)));
+}
+
+uint64_t PackedIntBytes(int64_t rows, int64_t cols, int bits,
+                        int64_t group_size, bool symmetric) {
+  const int64_t scales = rows * (cols / group_size);
+  int64_t bytes = rows * BytesOf(cols, bits) + 2 * scales;
+  if (!symmetric) bytes += BytesOf(scales, bits);
+  return static_cast<uint64_t>(bytes);
 }
 
 absl::StatusOr<std::shared_ptr<const CompressedLinear>> LoadPackedInt(

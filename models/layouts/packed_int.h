@@ -48,7 +48,11 @@ struct PackedIntWeights {
 // InvalidArgument when sizes disagree, a code or zero does not fit, a scale is
 // not a finite F16 value, or a group index is out of range.
 absl::StatusOr<std::shared_ptr<const CompressedLinear>> NewPackedInt(
-    const PackedIntWeights& weights);
+    PackedIntWeights weights);
+
+// Bytes of the tensors of a layer without group_index.
+uint64_t PackedIntBytes(int64_t rows, int64_t cols, int bits,
+                        int64_t group_size, bool symmetric);
 
 absl::StatusOr<std::shared_ptr<const CompressedLinear>> LoadPackedInt(
     TensorFinder find, absl::string_view layer, const nlohmann::json& header,

@@ -22,9 +22,10 @@ namespace {
 class Decoder final : public Model {
  public:
   Decoder(std::shared_ptr<const Checkpoint> checkpoint,
-          ModelDescription description)
+          ModelDescription description, const ModelOptions& options)
       : checkpoint_(std::move(checkpoint)),
         description_(std::move(description)),
+        options_(options),
         tables_(&description_.block.attention) {}
 
   const ModelDescription& description() const override { return description_; }
@@ -59,14 +60,15 @@ class Decoder final : public Model {
   absl::StatusOr<const OutputHead*> LoadHead(ExecutionContext& ctx) const {
     absl::MutexLock lock(&head_mutex_);
     if (!head_.has_value()) {
-      ASSIGN_OR_RETURN(head_,
-                       OutputHead::Load(*checkpoint_, description_, ctx));
+      ASSIGN_OR_RETURN(head_, OutputHead::Load(*checkpoint_, description_,
+                                               options_.max_head_bytes, ctx));
     }
     return &*head_;
   }
 
   const std::shared_ptr<const Checkpoint> checkpoint_;
   const ModelDescription description_;
+  const ModelOptions options_;
   const PositionTables tables_;
   mutable absl::Mutex head_mutex_;
   mutable std::optional<OutputHead> head_ ABSL_GUARDED_BY(head_mutex_);
@@ -119,10 +121,10 @@ absl::Status CheckDecoderTensors(const Checkpoint& checkpoint,
 }
 
 absl::StatusOr<std::unique_ptr<Model>> NewDecoder(
-    std::shared_ptr<const Checkpoint> checkpoint,
-    ModelDescription description) {
-  return std::unique_ptr<Model>(
-      std::make_unique<Decoder>(std::move(checkpoint), std::move(description)));
+    std::shared_ptr<const Checkpoint> checkpoint, ModelDescription description,
+    const ModelOptions& options) {
+  return std::unique_ptr<Model>(std::make_unique<Decoder>(
+      std::move(checkpoint), std::move(description), options));
 }
 
 std::vector<LinearShape> ModelLinears(const ModelDescription& description) {

@@ -1,9 +1,16 @@
 // Hidden states after the last block to logits, as HeadDescription says.
 //
+// The output matrix [vocabulary, width] is the largest of many models. It is
+// kept in float32, or, above a limit, converted from the mapped checkpoint tile
+// by tile in every call. Products are cut into the same tiles in both cases, so
+// that the logits are the same bit for bit.
+//
 // Thread-compatible.
 #ifndef QUANTD_MODELS_NETWORK_OUTPUT_HEAD_H_
 #define QUANTD_MODELS_NETWORK_OUTPUT_HEAD_H_
 
+#include <algorithm>
+#include <cstdint>
 #include <optional>
 
 #include "absl/status/statusor.h"
@@ -18,25 +25,40 @@ namespace quantd {
 
 class OutputHead {
  public:
-  // `description` outlives the result.
+  // `checkpoint` and `description` outlive the result. An output matrix of more
+  // than `max_kept_bytes` in float32 is not kept.
   static absl::StatusOr<OutputHead> Load(const Checkpoint& checkpoint,
                                          const ModelDescription& description,
+                                         uint64_t max_kept_bytes,
                                          ExecutionContext& ctx);
 
-  // hidden [n, hidden] -> [n, vocabulary].
-  Tensor Logits(const Tensor& hidden, ExecutionContext& ctx) const;
+  // hidden [n, hidden] -> [n, vocabulary]. InvalidArgument when the output
+  // matrix has a NaN or infinity.
+  absl::StatusOr<Tensor> Logits(const Tensor& hidden,
+                                ExecutionContext& ctx) const;
+
+  // Rows of the output matrix per tile: 32 MiB of float32.
+  static int64_t TileRows(int64_t width) {
+    return std::max<int64_t>(1, (int64_t{1} << 23) / width);
+  }
 
  private:
-  explicit OutputHead(const HeadDescription& description)
-      : description_(&description) {}
+  OutputHead(const Checkpoint& checkpoint, const HeadDescription& description)
+      : checkpoint_(&checkpoint), description_(&description) {}
 
+  // Rows [begin, begin + count) of the stored output matrix.
+  absl::StatusOr<Tensor> ConvertTile(int64_t begin, int64_t count,
+                                     ExecutionContext& ctx) const;
+
+  const Checkpoint* checkpoint_;
   const HeadDescription* description_;
   Norm norm_;
   std::optional<Linear> projection_;
   std::optional<Linear> transform_;
   Norm transform_norm_;
-  Tensor output_;  // [vocabulary, width]
-  Tensor bias_;    // empty when there is none
+  Tensor output_;  // [vocabulary, width]; empty when it is not kept
+  const StoredTensor* stored_output_ = nullptr;
+  Tensor bias_;  // empty when there is none
 };
 
 }  // namespace quantd

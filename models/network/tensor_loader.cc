@@ -2,6 +2,7 @@
 
 #include <optional>
 #include <utility>
+#include <vector>
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
@@ -74,16 +75,34 @@ absl::StatusOr<Linear> LoadLinear(const Checkpoint& checkpoint,
                      checkpoint.LoadFloat(name, {plan.rows, plan.cols}));
     return Linear(plan.name, std::move(weight), std::move(bias));
   }
+  std::vector<const StoredTensor*> read;
   ASSIGN_OR_RETURN(
       auto compressed,
       LoadCompressedLinear(
-          [&](absl::string_view tensor) { return checkpoint.Find(tensor); },
+          [&](absl::string_view name) -> absl::StatusOr<const StoredTensor*> {
+            ASSIGN_OR_RETURN(const StoredTensor* tensor, checkpoint.Find(name));
+            read.push_back(tensor);
+            return tensor;
+          },
           plan.name, *header, plan.rows, plan.cols));
+  for (const StoredTensor* tensor : read) checkpoint.Release(*tensor);
   // The placeholder only carries the shape until SetCompressed().
   Linear linear(plan.name, Tensor::Uninitialized({plan.rows, plan.cols}),
                 std::move(bias));
   linear.SetCompressed(std::move(compressed), ctx);
   return linear;
+}
+
+std::vector<std::string> StoredNamesOfOthers(const Checkpoint& checkpoint,
+                                             const BlockPlan& plan) {
+  std::vector<std::string> names;
+  for (const TensorPlan& tensor : plan.tensors) {
+    names.push_back(StoredName(checkpoint, tensor.name));
+  }
+  for (const LinearPlan& linear : plan.linears) {
+    if (linear.bias) names.push_back(absl::StrCat(linear.name, ".bias"));
+  }
+  return names;
 }
 
 absl::StatusOr<Linear> LoadOuterLinear(const Checkpoint& checkpoint,

@@ -4,6 +4,7 @@
 #define QUANTD_MODELS_NETWORK_TENSOR_LOADER_H_
 
 #include <string>
+#include <vector>
 
 #include "absl/status/statusor.h"
 #include "kernels/execution_context.h"
@@ -28,6 +29,11 @@ absl::StatusOr<Tensor> LoadTensor(const Checkpoint& checkpoint,
 absl::StatusOr<Linear> LoadLinear(const Checkpoint& checkpoint,
                                   const LinearPlan& plan,
                                   ExecutionContext& ctx);
+
+// The block's tensors that are no linear weight, under their stored names:
+// Block::OtherTensors() without loading the block.
+std::vector<std::string> StoredNamesOfOthers(const Checkpoint& checkpoint,
+                                             const BlockPlan& plan);
 
 // A layer outside the blocks; always float.
 absl::StatusOr<Linear> LoadOuterLinear(const Checkpoint& checkpoint,

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <numeric>
+#include <string>
+#include <type_traits>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -9,6 +11,7 @@
 #include "quantizers/column_sweep.h"
 #include "quantizers/grid_validation.h"
 #include "quantizers/layer_error.h"
+#include "quantizers/round_to_nearest.h"
 
 namespace quantd {
 namespace {
@@ -75,93 +78,84 @@ std::vector<int64_t> SweepOrder(const SquareMatrix& h, bool act_order) {
   std::vector<int64_t> order(static_cast<size_t>(h.n));
   std::iota(order.begin(), order.end(), 0);
   if (act_order) {
+    // As in the factor, an input that was never active counts as one.
+    const auto diagonal = [&](int64_t i) {
+      return h.at(i, i) != 0 ? h.at(i, i) : 1.0;
+    };
     std::stable_sort(order.begin(), order.end(), [&](int64_t a, int64_t b) {
-      return h.at(a, a) > h.at(b, b);
+      return diagonal(a) > diagonal(b);
     });
   }
   return order;
 }
 
-// Columns no calibration token ever excited: their weight cannot matter, and
-// a zero diagonal cannot be inverted.
-template <typename Real>
-int64_t RemoveDeadInputs(SquareMatrix* h, int64_t rows,
-                         std::vector<Real>* weight) {
-  int64_t dead = 0;
-  for (int64_t c = 0; c < h->n; ++c) {
-    if (h->at(c, c) != 0) continue;
-    ++dead;
-    h->at(c, c) = 1;
-    for (int64_t r = 0; r < rows; ++r) {
-      (*weight)[static_cast<size_t>(r * h->n + c)] = 0;
-    }
-  }
-  return dead;
-}
+// Rows per piece; fixed, so the partition does not depend on the threads.
+constexpr int64_t kPieceRows = 16;
 
 }  // namespace
 
 template <typename Real>
+absl::StatusOr<GptqFactor<Real>> FactorForGptq(const SquareMatrix& h,
+                                               const GptqOptions& options,
+                                               ExecutionContext& ctx) {
+  GptqFactor<Real> result;
+  result.order = SweepOrder(h, options.act_order);
+  for (int64_t c = 0; c < h.n; ++c) {
+    if (h.at(c, c) == 0) result.dead_inputs.push_back(c);
+  }
+  ASSIGN_OR_RETURN(InverseFactor factor,
+                   FactorDampedInverse(h, options.damping, result.order, ctx));
+  result.damping = factor.damping;
+  result.retries = factor.retries;
+  if constexpr (std::is_same_v<Real, double>) {
+    result.upper = std::move(factor.upper.values);
+  } else {
+    result.upper.assign(factor.upper.values.begin(), factor.upper.values.end());
+  }
+  return result;
+}
+
+template <typename Real>
 absl::StatusOr<GptqResult> QuantizeGptq(int64_t rows, int64_t cols,
                                         const Real* weight,
-                                        const SquareMatrix& second_moment,
+                                        const GptqFactor<Real>& factor,
                                         const GptqOptions& options,
                                         ExecutionContext& ctx) {
   GptqResult result;
+  result.weights = NewPackedIntWeights(rows, cols, options.grid);
   PackedIntWeights& out = result.weights;
-  out.rows = rows;
-  out.cols = cols;
-  out.bits = options.grid.bits;
-  out.group_size = options.grid.GroupSizeFor(cols);
-  out.symmetric = options.grid.symmetric;
   const int64_t groups = out.groups();
-  out.codes.resize(static_cast<size_t>(rows * cols));
-  out.scales.resize(static_cast<size_t>(rows * groups));
-  out.zeros.resize(out.scales.size());
-
-  SquareMatrix h = second_moment;
-  std::vector<Real> original(weight, weight + rows * cols);
-  result.dead_inputs = RemoveDeadInputs(&h, rows, &original);
-
   const bool fixed_groups = options.static_groups || groups == 1;
   std::vector<GroupGrid> fixed;
-  if (fixed_groups) {
-    fixed.resize(static_cast<size_t>(rows * groups));
-    for (int64_t r = 0; r < rows; ++r) {
+  if (fixed_groups) fixed.resize(static_cast<size_t>(rows * groups));
+
+  // The weights in sweep order, and the grids that do not wait for the sweep.
+  std::vector<Real> working(static_cast<size_t>(rows * cols));
+  const int64_t pieces = (rows + kPieceRows - 1) / kPieceRows;
+  ctx.device().pool().ParallelFor(pieces, [&](int64_t piece) {
+    const int64_t end = std::min((piece + 1) * kPieceRows, rows);
+    std::vector<Real> row;
+    for (int64_t r = piece * kPieceRows; r < end; ++r) {
+      row.assign(weight + r * cols, weight + (r + 1) * cols);
+      // No calibration token ever excited these: their weight cannot matter.
+      for (int64_t c : factor.dead_inputs) row[static_cast<size_t>(c)] = 0;
+      for (int64_t j = 0; j < cols; ++j) {
+        working[static_cast<size_t>(r * cols + j)] =
+            row[static_cast<size_t>(factor.order[static_cast<size_t>(j)])];
+      }
+      if (!fixed_groups) continue;
       for (int64_t g = 0; g < groups; ++g) {
         const size_t index = static_cast<size_t>(r * groups + g);
-        fixed[index] =
-            FitGroupGrid<Real>({original.data() + r * cols + g * out.group_size,
-                                static_cast<size_t>(out.group_size)},
-                               options.grid);
+        fixed[index] = FitGroupGrid<Real>({row.data() + g * out.group_size,
+                                           static_cast<size_t>(out.group_size)},
+                                          options.grid);
         out.scales[index] = fixed[index].scale;
         out.zeros[index] = static_cast<uint8_t>(fixed[index].zero);
       }
     }
-  }
+  });
 
-  const std::vector<int64_t> order = SweepOrder(h, options.act_order);
-  SquareMatrix permuted(cols);
-  for (int64_t i = 0; i < cols; ++i) {
-    for (int64_t j = 0; j < cols; ++j) {
-      permuted.at(i, j) =
-          h.at(order[static_cast<size_t>(i)], order[static_cast<size_t>(j)]);
-    }
-  }
-  RETURN_IF_ERROR(ctx.CheckCancelled());
-  ASSIGN_OR_RETURN(const InverseFactor factor,
-                   FactorDampedInverse(permuted, options.damping));
-  result.damping = factor.damping;
-  result.damping_retries = factor.retries;
-
-  std::vector<Real> working(original.size());
-  for (int64_t r = 0; r < rows; ++r) {
-    for (int64_t j = 0; j < cols; ++j) {
-      working[static_cast<size_t>(r * cols + j)] = original[static_cast<size_t>(
-          r * cols + order[static_cast<size_t>(j)])];
-    }
-  }
-  AffineColumnQuantizer<Real> quantizer(options.grid, order,
+  AffineColumnQuantizer<Real> quantizer(options.grid, factor.order,
                                         fixed_groups ? &fixed : nullptr, &out);
   ColumnSweepOptions sweep;
   sweep.column_block = options.column_block;
@@ -173,23 +167,26 @@ absl::StatusOr<GptqResult> QuantizeGptq(int64_t rows, int64_t cols,
     // Groups are runs of sweep positions: inference needs the way back.
     out.group_index.resize(static_cast<size_t>(cols));
     for (int64_t j = 0; j < cols; ++j) {
-      out.group_index[static_cast<size_t>(order[static_cast<size_t>(j)])] =
+      out.group_index[static_cast<size_t>(
+          factor.order[static_cast<size_t>(j)])] =
           static_cast<int32_t>(j / out.group_size);
     }
   }
   return result;
 }
 
-template absl::StatusOr<GptqResult> QuantizeGptq<float>(int64_t, int64_t,
-                                                        const float*,
-                                                        const SquareMatrix&,
-                                                        const GptqOptions&,
-                                                        ExecutionContext&);
-template absl::StatusOr<GptqResult> QuantizeGptq<double>(int64_t, int64_t,
-                                                         const double*,
-                                                         const SquareMatrix&,
+template absl::StatusOr<GptqFactor<float>> FactorForGptq(const SquareMatrix&,
                                                          const GptqOptions&,
                                                          ExecutionContext&);
+template absl::StatusOr<GptqFactor<double>> FactorForGptq(const SquareMatrix&,
+                                                          const GptqOptions&,
+                                                          ExecutionContext&);
+template absl::StatusOr<GptqResult> QuantizeGptq<float>(
+    int64_t, int64_t, const float*, const GptqFactor<float>&,
+    const GptqOptions&, ExecutionContext&);
+template absl::StatusOr<GptqResult> QuantizeGptq<double>(
+    int64_t, int64_t, const double*, const GptqFactor<double>&,
+    const GptqOptions&, ExecutionContext&);
 
 // --- Stage -----------------------------------------------------------------
 
@@ -219,40 +216,100 @@ class GptqStage final : public Stage {
     return request;
   }
 
+  StageCost Cost(const LinearShape& layer) const override {
+    StageCost cost = RoundToNearestCost(layer, options_.grid);
+    const bool indexed = options_.act_order && !options_.static_groups &&
+                         options_.grid.GroupSizeFor(layer.cols) != layer.cols;
+    if (indexed) {
+      cost.stored_bytes += static_cast<uint64_t>(layer.cols) * sizeof(int32_t);
+    }
+    const double rows = static_cast<double>(layer.rows);
+    const double cols = static_cast<double>(layer.cols);
+    const double square = cols * cols;
+    // Made: the factor in float64 and float32. Then, beside the factor and H
+    // in float32: working weights, codes and one block of errors, or the
+    // decoded weight and two pieces of a product with H.
+    const double made = 12 * square;
+    const double sweep =
+        5 * rows * cols + 4 * rows * static_cast<double>(options_.column_block);
+    const double check = 4 * rows * cols + 8 * std::min(rows, 1024.0) * cols;
+    cost.working_bytes = static_cast<uint64_t>(
+        std::max(made, 8 * square + std::max(sweep, check)));
+    cost.product_flops = 5 * rows * square;
+    cost.factor_flops_per_set = 2.0 / 3.0 * square * cols;
+    return cost;
+  }
+
   absl::Status ProcessBlock(BlockWork& work, ExecutionContext& ctx) override {
+    // What layers with the same inputs share.
+    const LayerStatistics* shared = nullptr;
+    GptqFactor<float> factor;
+    Tensor h;
     for (LayerWork& item : work.layers) {
       RETURN_IF_ERROR(ctx.CheckCancelled());
+      const LayerStatistics& statistics = *item.statistics;
+      const std::string& name = item.layer->name();
+      if (statistics.tokens == 0) {
+        RETURN_IF_ERROR(Annotate(RoundUnseen(item, ctx), "layer ", name));
+        continue;
+      }
+      if (&statistics != shared) {
+        // The old ones go before the new ones come.
+        factor = {};
+        h = Tensor();
+        ASSIGN_OR_RETURN(factor,
+                         Annotate(FactorForGptq<float>(statistics.second_moment,
+                                                       options_, ctx),
+                                  "layer ", name));
+        h = ToFloat(statistics.second_moment);
+        shared = &statistics;
+      }
       RETURN_IF_ERROR(
-          Annotate(ProcessLayer(item, ctx), "layer ", item.layer->name()));
+          Annotate(ProcessLayer(item, factor, h, ctx), "layer ", name));
     }
     return absl::OkStatus();
   }
 
  private:
-  absl::Status ProcessLayer(LayerWork& item, ExecutionContext& ctx) const {
+  absl::Status ProcessLayer(LayerWork& item, const GptqFactor<float>& factor,
+                            const Tensor& h, ExecutionContext& ctx) const {
     Linear& layer = *item.layer;
     const Tensor original = layer.weight();
-    const SquareMatrix& h = item.statistics->second_moment;
-    ASSIGN_OR_RETURN(GptqResult result,
-                     QuantizeGptq<float>(original.rows(), original.cols(),
-                                         original.data(), h, options_, ctx));
-    ASSIGN_OR_RETURN(auto compressed, NewPackedInt(result.weights));
+    ASSIGN_OR_RETURN(
+        GptqResult result,
+        QuantizeGptq<float>(original.rows(), original.cols(), original.data(),
+                            factor, options_, ctx));
+    ASSIGN_OR_RETURN(auto compressed, NewPackedInt(std::move(result.weights)));
     layer.SetCompressed(std::move(compressed), ctx);
     LayerReport& report = *item.report;
-    report.damping = result.damping;
-    report.damping_retries = result.damping_retries;
-    report.dead_inputs = result.dead_inputs;
+    report.damping = factor.damping;
+    report.damping_retries = factor.retries;
+    report.dead_inputs = static_cast<int64_t>(factor.dead_inputs.size());
     report.weight_error = RelativeWeightError(original, layer.weight());
     report.output_error = RelativeOutputError(original, layer.weight(), h, ctx);
-    if (result.damping_retries > 0) {
+    if (factor.retries > 0) {
       ctx.ReportWarning(absl::StrCat(
           layer.name(), ": H was not positive definite; damping raised to ",
-          result.damping));
+          factor.damping));
     }
-    if (result.dead_inputs > 0) {
-      ctx.ReportNote(absl::StrCat(layer.name(), ": ", result.dead_inputs,
+    if (report.dead_inputs > 0) {
+      ctx.ReportNote(absl::StrCat(layer.name(), ": ", report.dead_inputs,
                                   " input channels never active"));
     }
+    return absl::OkStatus();
+  }
+
+  // An expert that no calibration token was routed to. Its weights matter to
+  // other texts, so they are kept as well as the grid allows.
+  absl::Status RoundUnseen(LayerWork& item, ExecutionContext& ctx) const {
+    Linear& layer = *item.layer;
+    const Tensor original = layer.weight();
+    ASSIGN_OR_RETURN(auto compressed, NewPackedInt(RoundToNearest(
+                                          original, options_.grid, ctx)));
+    layer.SetCompressed(std::move(compressed), ctx);
+    item.report->weight_error = RelativeWeightError(original, layer.weight());
+    ctx.ReportNote(absl::StrCat(
+        layer.name(), ": no calibration token reached it; rounded to nearest"));
     return absl::OkStatus();
   }
 

@@ -26,22 +26,40 @@ struct GptqOptions {
   int64_t column_block = 128;
 };
 
+// What layers with the same inputs share.
+template <typename Real>
+struct GptqFactor {
+  // Sweep position -> input channel.
+  std::vector<int64_t> order;
+  // Factor of the inverse of the damped H in sweep order (second_moment.h),
+  // [cols, cols].
+  std::vector<Real> upper;
+  double damping = 0;
+  int retries = 0;
+  // Input channels that no calibration token excited, in order.
+  std::vector<int64_t> dead_inputs;
+};
+
+// `h` [cols, cols]. Errors as FactorDampedInverse().
+template <typename Real>
+absl::StatusOr<GptqFactor<Real>> FactorForGptq(const SquareMatrix& h,
+                                               const GptqOptions& options,
+                                               ExecutionContext& ctx);
+
 // The outcome for one layer.
 struct GptqResult {
   PackedIntWeights weights;  // columns in original order
   // sum (w - q)^2 / (2 U_jj^2).
   double loss = 0;
-  double damping = 0;
-  int damping_retries = 0;
-  int64_t dead_inputs = 0;
 };
 
-// The algorithm on one layer: `weight` [rows, cols] and its H. Instantiated
-// for float (production) and double (checks against exact results).
+// The algorithm on one layer: `weight` [rows, cols]; `factor` was made with
+// the same options. Instantiated for float (production) and double (checks
+// against exact results).
 template <typename Real>
 absl::StatusOr<GptqResult> QuantizeGptq(int64_t rows, int64_t cols,
                                         const Real* weight,
-                                        const SquareMatrix& second_moment,
+                                        const GptqFactor<Real>& factor,
                                         const GptqOptions& options,
                                         ExecutionContext& ctx);
 

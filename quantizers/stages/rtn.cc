@@ -1,6 +1,5 @@
 #include "quantizers/stages/rtn.h"
 
-#include <algorithm>
 #include <utility>
 
 #include "base/status_macros.h"
@@ -8,49 +7,10 @@
 #include "quantizers/affine_grid.h"
 #include "quantizers/grid_validation.h"
 #include "quantizers/layer_error.h"
+#include "quantizers/round_to_nearest.h"
 
 namespace quantd {
 namespace {
-
-// --- Algorithm -------------------------------------------------------------
-
-// Rows per piece; fixed, so the partition does not depend on the threads.
-constexpr int64_t kPieceRows = 16;
-
-PackedIntWeights RoundToNearest(const Tensor& weight,
-                                const AffineGridOptions& options,
-                                ExecutionContext& ctx) {
-  PackedIntWeights out;
-  out.rows = weight.rows();
-  out.cols = weight.cols();
-  out.bits = options.bits;
-  out.group_size = options.GroupSizeFor(out.cols);
-  out.symmetric = options.symmetric;
-  const int64_t groups = out.groups();
-  out.codes.resize(static_cast<size_t>(out.rows * out.cols));
-  out.scales.resize(static_cast<size_t>(out.rows * groups));
-  out.zeros.resize(out.scales.size());
-  const int64_t pieces = (out.rows + kPieceRows - 1) / kPieceRows;
-  ctx.device().pool().ParallelFor(pieces, [&](int64_t piece) {
-    const int64_t end = std::min((piece + 1) * kPieceRows, out.rows);
-    for (int64_t r = piece * kPieceRows; r < end; ++r) {
-      for (int64_t g = 0; g < groups; ++g) {
-        const float* w = weight.row(r) + g * out.group_size;
-        const GroupGrid grid = FitGroupGrid<float>(
-            {w, static_cast<size_t>(out.group_size)}, options);
-        out.scales[static_cast<size_t>(r * groups + g)] = grid.scale;
-        out.zeros[static_cast<size_t>(r * groups + g)] =
-            static_cast<uint8_t>(grid.zero);
-        uint8_t* codes = out.codes.data() + r * out.cols + g * out.group_size;
-        for (int64_t c = 0; c < out.group_size; ++c) {
-          codes[c] = static_cast<uint8_t>(
-              EncodeWeight(w[c], grid, options.max_code()));
-        }
-      }
-    }
-  });
-  return out;
-}
 
 // --- Stage -----------------------------------------------------------------
 
@@ -66,6 +26,10 @@ class RtnStage final : public Stage {
   }
 
   StatisticsRequest Needs() const override { return {}; }
+
+  StageCost Cost(const LinearShape& layer) const override {
+    return RoundToNearestCost(layer, grid_);
+  }
 
   absl::Status ProcessBlock(BlockWork& work, ExecutionContext& ctx) override {
     for (LayerWork& item : work.layers) {

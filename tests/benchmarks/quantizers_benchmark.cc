@@ -26,12 +26,17 @@ void BM_Gptq(benchmark::State& state) {
   SecondMomentAccumulator accumulator(cols);
   accumulator.Add(Tensor::FromValues({tokens, cols}, random(tokens * cols)), 4,
                   ctx);
-  const SquareMatrix h = accumulator.Finish();
+  const SquareMatrix h = std::move(accumulator).Finish();
   GptqOptions options;
   options.grid.group_size = 64;
   for (auto _ : state) {
+    const auto factor = FactorForGptq<float>(h, options, ctx);
+    if (!factor.ok()) {
+      state.SkipWithError(factor.status().ToString().c_str());
+      break;
+    }
     auto result =
-        QuantizeGptq<float>(rows, cols, weight.data(), h, options, ctx);
+        QuantizeGptq<float>(rows, cols, weight.data(), *factor, options, ctx);
     if (!result.ok()) state.SkipWithError(result.status().ToString().c_str());
   }
   state.SetItemsProcessed(state.iterations() * rows * cols);

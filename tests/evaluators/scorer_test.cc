@@ -1,6 +1,7 @@
 #include "evaluators/scorer.h"
 
 #include <cmath>
+#include <map>
 #include <memory>
 
 #include "gmock/gmock.h"
@@ -40,23 +41,39 @@ class ScorerTest : public testing::Test {
 
   absl::StatusOr<std::vector<std::vector<double>>> Score(
       const std::vector<ScoreRequest>& requests, int batch, int threads) {
+    ScorerOptions options;
+    options.batch_windows = batch;
+    return Score(requests, options, threads);
+  }
+
+  absl::StatusOr<std::vector<std::vector<double>>> Score(
+      const std::vector<ScoreRequest>& requests, const ScorerOptions& options,
+      int threads) {
     const auto device = NewCpuDevice(threads);
     ExecutionContext ctx(device.get());
-    ASSIGN_OR_RETURN(Scorer scorer, Scorer::Load(*model_, ctx));
+    ASSIGN_OR_RETURN(Scorer scorer, Scorer::Load(*model_, options, ctx));
     std::vector<std::vector<double>> results;
+    double part = 0;
     RETURN_IF_ERROR(scorer.Score(
-        requests, batch,
+        requests,
         [&](size_t index, absl::Span<const double> nll) {
           EXPECT_EQ(index, results.size());
           results.emplace_back(nll.begin(), nll.end());
           return absl::OkStatus();
         },
-        [](size_t) {}, ctx));
+        [&](double now) {
+          EXPECT_GT(now, part);
+          part = now;
+        },
+        ctx));
+    EXPECT_DOUBLE_EQ(part, 1);
+    spilled_bytes_ = scorer.spilled_bytes();
     return results;
   }
 
   TempDir directory_;
   std::unique_ptr<Model> model_;
+  uint64_t spilled_bytes_ = 0;  // of the last Score()
 };
 
 TEST_F(ScorerTest, UniformModelScoresTheLogOfItsVocabulary) {
@@ -82,6 +99,48 @@ TEST_F(ScorerTest, BatchSizeAndThreadsDoNotChangeABit) {
       EXPECT_EQ(got, expected) << batch << " " << threads;
     }
   }
+}
+
+// Windows of two lengths, in memory, partly and wholly on disk, with the head
+// kept and converted: all the same.
+TEST_F(ScorerTest, LayerMajorGivesWhatBatchMajorGives) {
+  Open({});
+  auto requests = Windows(5, 24);
+  for (auto& request : Windows(3, 16)) requests.push_back(request);
+  std::map<int, std::vector<std::vector<double>>> expected;  // by batch
+  for (int batch : {1, 2, 100}) {
+    ASSERT_OK_AND_ASSIGN(expected[batch], Score(requests, batch, 1));
+  }
+  ModelOptions streamed_head;
+  streamed_head.max_head_bytes = 0;
+  ASSERT_OK_AND_ASSIGN(
+      model_, Model::Open(*Checkpoint::Open(directory_.path()), streamed_head));
+  const uint64_t row_bytes = 32 * sizeof(float);
+  const uint64_t rows = 5 * 24 + 3 * 16;
+  ScorerOptions options;
+  options.order = ScoringOrder::kLayerMajor;
+  options.activations.directory = directory_.path();
+  for (const uint64_t rows_in_memory : {rows, uint64_t{29}, uint64_t{0}}) {
+    options.activations.memory_bytes = rows_in_memory * row_bytes;
+    for (int batch : {1, 2, 100}) {
+      for (int threads : {1, 2}) {
+        options.batch_windows = batch;
+        ASSERT_OK_AND_ASSIGN(const auto got, Score(requests, options, threads));
+        EXPECT_EQ(got, expected[batch]) << rows_in_memory << " " << batch;
+        EXPECT_EQ(spilled_bytes_, (rows - rows_in_memory) * row_bytes);
+      }
+    }
+  }
+}
+
+TEST_F(ScorerTest, ActivationsThatHaveNoPlaceAreAnError) {
+  Open({});
+  ScorerOptions options;
+  options.order = ScoringOrder::kLayerMajor;
+  options.activations.memory_bytes = 0;
+  options.activations.directory = directory_.File("absent");
+  EXPECT_THAT(Score(Windows(1, 16), options, 1),
+              StatusIs(absl::StatusCode::kNotFound, HasSubstr("absent")));
 }
 
 TEST_F(ScorerTest, OnlyEarlierTokensMatter) {
@@ -127,16 +186,18 @@ TEST_F(ScorerTest, CancellationStopsBetweenBatches) {
   Open({});
   const auto device = NewCpuDevice(1);
   ExecutionContext ctx(device.get());
-  ASSERT_OK_AND_ASSIGN(Scorer scorer, Scorer::Load(*model_, ctx));
+  ScorerOptions options;
+  options.batch_windows = 1;
+  ASSERT_OK_AND_ASSIGN(Scorer scorer, Scorer::Load(*model_, options, ctx));
   size_t scored = 0;
   const auto requests = Windows(10, 16);
   EXPECT_THAT(scorer.Score(
-                  requests, 1,
+                  requests,
                   [&](size_t, absl::Span<const double>) {
                     if (++scored == 3) ctx.RequestCancel();
                     return absl::OkStatus();
                   },
-                  [](size_t) {}, ctx),
+                  [](double) {}, ctx),
               StatusIs(absl::StatusCode::kCancelled, _));
   EXPECT_EQ(scored, 3u);
 }

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "gmock/gmock.h"
+#include "quantizers/second_moment.h"
 #include "tests/testing/status_matchers.h"
 
 namespace quantd {
@@ -54,15 +55,16 @@ class ColumnSweepTest : public testing::Test {
 TEST_F(ColumnSweepTest, GoldenMatrixGivesTheExactCodesAndLoss) {
   SquareMatrix h(3);
   h.values = {2, 1, .5, 1, 2, 1, .5, 1, 2};
-  ASSERT_OK_AND_ASSIGN(const InverseFactor f, FactorDampedInverse(h, 0));
+  ASSERT_OK_AND_ASSIGN(const InverseFactor f,
+                       FactorDampedInverse(h, 0, {}, ctx_));
   for (int64_t block : {1, 2, 128}) {
     std::vector<double> w = {.6, .3, -.7, -.2, .8, .55};
     HalfStepGrid grid;
     ColumnSweepOptions options;
     options.column_block = block;
-    ASSERT_OK_AND_ASSIGN(
-        const double loss,
-        SweepColumns<double>({2, 3, w.data()}, f.upper, options, grid, ctx_));
+    ASSERT_OK_AND_ASSIGN(const double loss,
+                         SweepColumns<double>({2, 3, w.data()}, f.upper.values,
+                                              options, grid, ctx_));
     EXPECT_THAT(w, testing::ElementsAre(.5, .5, -1, 0, .5, .5)) << block;
     EXPECT_NEAR(loss, 0.1575, 1e-12) << block;
   }
@@ -72,7 +74,8 @@ TEST_F(ColumnSweepTest, LossIsTheQuadraticFormOfTheDampedMatrix) {
   const int64_t rows = 37, n = 40;
   const SquareMatrix h = RandomSecondMoment(n, 1);
   const double damping = 0.01;
-  ASSERT_OK_AND_ASSIGN(const InverseFactor f, FactorDampedInverse(h, damping));
+  ASSERT_OK_AND_ASSIGN(const InverseFactor f,
+                       FactorDampedInverse(h, damping, {}, ctx_));
   double mean = 0;
   for (int64_t i = 0; i < n; ++i) mean += h.at(i, i) / n;
   std::mt19937_64 engine(2);
@@ -85,9 +88,10 @@ TEST_F(ColumnSweepTest, LossIsTheQuadraticFormOfTheDampedMatrix) {
     HalfStepGrid grid;
     ColumnSweepOptions options;
     options.column_block = block;
-    ASSERT_OK_AND_ASSIGN(const double loss,
-                         SweepColumns<double>({rows, n, w.data()}, f.upper,
-                                              options, grid, ctx_));
+    ASSERT_OK_AND_ASSIGN(
+        const double loss,
+        SweepColumns<double>({rows, n, w.data()}, f.upper.values, options, grid,
+                             ctx_));
     double form = 0;
     for (int64_t r = 0; r < rows; ++r) {
       for (int64_t i = 0; i < n; ++i) {
@@ -108,7 +112,7 @@ TEST_F(ColumnSweepTest, CancelledContextStopsTheSweep) {
   std::vector<double> w = {1, 2};
   HalfStepGrid grid;
   ctx_.RequestCancel();
-  EXPECT_THAT(SweepColumns<double>({1, 2, w.data()}, u, {}, grid, ctx_),
+  EXPECT_THAT(SweepColumns<double>({1, 2, w.data()}, u.values, {}, grid, ctx_),
               StatusIs(absl::StatusCode::kCancelled, _));
 }
 

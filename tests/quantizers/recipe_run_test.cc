@@ -39,13 +39,14 @@ class RecipeRunTest : public testing::Test {
   void SetUp() override {
     test::WriteTinyModel(model_.path());
     ASSERT_OK_AND_ASSIGN(checkpoint_, Checkpoint::Open(model_.path()));
+    ASSERT_OK_AND_ASSIGN(opened_, Model::Open(checkpoint_));
   }
 
   RecipeRun NewRun(const std::string& method,
                    const std::vector<std::string>& assignments,
                    const std::string& workspace) {
     RecipeRun run;
-    run.checkpoint = checkpoint_;
+    run.model = opened_;
     run.recipe = *ResolveRecipe(method, assignments);
     run.provenance.source_name = "models/tiny";
     run.provenance.source_digest = checkpoint_->digest();
@@ -66,6 +67,7 @@ class RecipeRunTest : public testing::Test {
 
   TempDir model_;
   std::shared_ptr<const Checkpoint> checkpoint_;
+  std::shared_ptr<const Model> opened_;
 };
 
 TEST_F(RecipeRunTest, ArtifactIsACheckpointThatLoadsAndAddsUp) {
@@ -124,6 +126,28 @@ TEST_F(RecipeRunTest, EqualRequestsGiveEqualBytesWhateverTheThreads) {
         Execute(NewRun(method, {"group_size=8"}, b.path()), 4));
     EXPECT_EQ(FilesIn(first.artifact_directory),
               FilesIn(second.artifact_directory));
+  }
+}
+
+TEST_F(RecipeRunTest, SpilledActivationsGiveTheSameBytes) {
+  for (const char* sequential :
+       {"true_sequential=true", "true_sequential=false"}) {
+    TempDir in_memory;
+    ASSERT_OK_AND_ASSIGN(const auto expected,
+                         Execute(NewRun("gptq", {"group_size=8", sequential},
+                                        in_memory.path())));
+    EXPECT_EQ(expected.spilled_bytes, 0u);
+    const uint64_t all = 10 * 32 * 32 * sizeof(float);
+    for (const uint64_t memory : {uint64_t{0}, all / 3}) {
+      TempDir workspace;
+      RecipeRun run =
+          NewRun("gptq", {"group_size=8", sequential}, workspace.path());
+      run.activation_memory_bytes = memory;
+      ASSERT_OK_AND_ASSIGN(const auto spilled, Execute(run, 1));
+      EXPECT_GE(spilled.spilled_bytes, all - memory);
+      EXPECT_EQ(FilesIn(spilled.artifact_directory),
+                FilesIn(expected.artifact_directory));
+    }
   }
 }
 
@@ -217,8 +241,9 @@ TEST_F(RecipeRunTest, CompressedSourceAndRecipeWithoutWorkAreRefused) {
       const auto outcome,
       Execute(NewRun("rtn", {"group_size=16"}, workspace.path())));
   RecipeRun run = NewRun("rtn", {"group_size=16"}, again.path());
-  ASSERT_OK_AND_ASSIGN(run.checkpoint,
+  ASSERT_OK_AND_ASSIGN(const auto compressed,
                        Checkpoint::Open(outcome.artifact_directory));
+  ASSERT_OK_AND_ASSIGN(run.model, Model::Open(compressed));
   EXPECT_THAT(Execute(run), StatusIs(absl::StatusCode::kInvalidArgument,
                                      HasSubstr("compressed already")));
   run = NewRun("rtn", {"group_size=16"}, again.path());

@@ -5,6 +5,7 @@
 #include <memory>
 #include <random>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "gmock/gmock.h"
@@ -64,7 +65,8 @@ class StageConformanceTest : public testing::TestWithParam<StageRow> {
       }
     }
     accumulator.Add(inputs, 4, ctx);
-    statistics.second_moment = accumulator.Finish();
+    statistics.tokens = accumulator.tokens();
+    statistics.second_moment = std::move(accumulator).Finish();
     BlockWork work;
     work.layers.push_back({&layer, &statistics, report});
     RETURN_IF_ERROR(stage.ProcessBlock(work, ctx));
@@ -161,6 +163,26 @@ TEST_P(StageConformanceTest, DeadInputsAreSurvived) {
   ASSERT_OK_AND_ASSIGN(const Linear layer, Run(*stage, Random(9, 24, 4), 2,
                                                &report, /*dead_inputs=*/true));
   for (float v : layer.weight().values()) EXPECT_TRUE(std::isfinite(v));
+}
+
+// An expert that calibration never reached keeps its weights: what the
+// statistics say nothing about is not thrown away.
+TEST_P(StageConformanceTest, LayersThatNoTokenReachedAreRounded) {
+  ASSERT_OK_AND_ASSIGN(const auto stage, Make({"bits=4", "group_size=8"}));
+  const std::unique_ptr<Device> device = NewCpuDevice(2);
+  ExecutionContext ctx(device.get());
+  const Tensor w = Random(12, 24, 7);
+  Linear layer("layer", w.Clone(), std::nullopt);
+  LayerStatistics statistics;
+  statistics.second_moment = SquareMatrix(24);
+  LayerReport report;
+  BlockWork work;
+  work.layers.push_back({&layer, &statistics, &report});
+  ASSERT_THAT(stage->ProcessBlock(work, ctx), IsOk());
+  ASSERT_NE(layer.compressed(), nullptr);
+  const double step = 2.0 / 15;
+  EXPECT_LT(RelativeWeightError(w, layer.weight()), step * step);
+  EXPECT_LT(report.output_error, 0) << "nothing was measured";
 }
 
 TEST_P(StageConformanceTest, BytesDoNotDependOnTheNumberOfThreads) {

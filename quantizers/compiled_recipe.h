@@ -1,0 +1,55 @@
+// A recipe made ready to run: its rules compiled, its stages made once per
+// distinct rule.
+//
+//   ASSIGN_OR_RETURN(const CompiledRecipe recipe, CompiledRecipe::Compile(r));
+//   RETURN_IF_ERROR(recipe.CheckFits(model.description()));
+//   for (const auto& stage : recipe.StagesOf(layer_name)) ...
+//
+// Immutable and thread-safe; its stages are confined to one run.
+#ifndef QUANTD_QUANTIZERS_COMPILED_RECIPE_H_
+#define QUANTD_QUANTIZERS_COMPILED_RECIPE_H_
+
+#include <memory>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "models/model_description.h"
+#include "quantd/v1/recipe.pb.h"
+#include "quantizers/layer_rules.h"
+#include "quantizers/stage.h"
+
+namespace quantd {
+
+class CompiledRecipe {
+ public:
+  // REQUIRES: completed by CompleteRecipe(). Errors of LayerRules::Compile()
+  // and NewStage().
+  static absl::StatusOr<CompiledRecipe> Compile(const v1::Recipe& recipe);
+
+  // Whether every stage can process every layer it will meet. InvalidArgument
+  // names the field, the layer and the reason; also when the recipe compresses
+  // no layer at all.
+  absl::Status CheckFits(const ModelDescription& model) const;
+
+  using Stages = std::vector<std::unique_ptr<Stage>>;
+  // The stages `layer` goes through; empty: it stays in floating point. Equal
+  // addresses for layers under the same rule.
+  const Stages& StagesOf(absl::string_view layer) const;
+
+  // The union over all rules.
+  const StatisticsRequest& needs() const { return needs_; }
+
+ private:
+  explicit CompiledRecipe(LayerRules rules) : rules_(std::move(rules)) {}
+
+  LayerRules rules_;
+  // [0] is the recipe's own list, [i + 1] that of rule i.
+  std::vector<Stages> stages_;
+  StatisticsRequest needs_;
+};
+
+}  // namespace quantd
+
+#endif  // QUANTD_QUANTIZERS_COMPILED_RECIPE_H_
