@@ -9,8 +9,8 @@
 #include "absl/strings/str_split.h"
 #include "models/model_description.h"
 #include "nlohmann/json.hpp"
+#include "quantizers/compiled_recipe.h"
 #include "quantizers/recipe.h"
-#include "quantizers/recipe_run.h"
 #include "tests/fuzz/fuzz_checks.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
@@ -46,7 +46,12 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     return new quantd::ModelDescription(
         quantd::ParseModelConfig(config, "config.json").value());
   }();
-  const absl::Status fits = quantd::CheckRecipeFits(*complete, model);
+  const auto compiled = quantd::CompiledRecipe::Compile(*complete);
+  if (!compiled.ok()) {
+    CheckRefusal(compiled.status());
+    return 0;
+  }
+  const absl::Status fits = compiled->CheckFits(model);
   if (!fits.ok()) CheckRefusal(fits);
   return 0;
 }
