@@ -27,14 +27,16 @@ TEST(CommandLineTest, OnlyTheDataDirectoryIsRequired) {
 TEST(CommandLineTest, EveryFlagReachesItsOption) {
   ASSERT_OK_AND_ASSIGN(
       const ServerOptions options,
-      ParseServeFlags(
-          {"--data_dir=/d", "--listen=127.0.0.1:1", "--metrics-listen", "",
-           "--slots", "3", "--lease-seconds=2.5", "--drain_seconds=0",
-           "--model-root=/a,/b", "--log-level=debug", "--insecure-listen"}));
+      ParseServeFlags({"--data_dir=/d", "--listen=127.0.0.1:1",
+                       "--metrics-listen", "", "--slots", "3", "--job-memory",
+                       "1.5G", "--lease-seconds=2.5", "--drain_seconds=0",
+                       "--model-root=/a,/b", "--log-level=debug",
+                       "--insecure-listen"}));
   EXPECT_EQ(options.data_directory, "/d");
   EXPECT_EQ(options.listen, "127.0.0.1:1");
   EXPECT_EQ(options.metrics_listen, "");
   EXPECT_EQ(options.slots, 3);
+  EXPECT_EQ(options.job_memory_bytes, 1536u << 20);
   EXPECT_EQ(options.lease, absl::Seconds(2.5));
   EXPECT_EQ(options.drain, absl::ZeroDuration());
   EXPECT_THAT(options.model_roots, ElementsAre("/a", "/b"));
@@ -53,6 +55,8 @@ TEST(CommandLineTest, EveryMistakeNamesItsFlag) {
       {"--", "\"--\""},
       {"--slots=0", "--slots"},
       {"--slots=many", "many"},
+      {"--job-memory=lots", "1536M"},
+      {"--job-memory=0", "--job-memory"},
       {"--lease-seconds=0", "--lease-seconds"},
       {"--lease-seconds=nan", "--lease-seconds"},
       {"--drain-seconds=-1", "--drain-seconds"},
