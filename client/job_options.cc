@@ -4,8 +4,11 @@
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "base/byte_size.h"
 #include "base/status_macros.h"
+#include "client/forecast_text.h"
 #include "client/job_wait.h"
+#include "client/table.h"
 #include "proto/field_rules.h"
 
 namespace quantd {
@@ -34,7 +37,8 @@ void JobOptions::Define(CLI::App& app) {
                "Wait until the job has ended; Ctrl-C stops the waiting, not "
                "the job");
   app.add_flag("--dry-run", dry_run_,
-               "Check everything, submit nothing (texts are still uploaded)");
+               "Check everything and forecast memory, disk and time; submit "
+               "nothing (texts are still uploaded)");
   app.add_option("--priority", priority_, FieldHelp(spec, "priority"))
       ->type_name("N");
   app.add_option("--owner", owner_, FieldHelp(spec, "owner"))
@@ -44,6 +48,14 @@ void JobOptions::Define(CLI::App& app) {
       ->allow_extra_args(false);
   app.add_option("--threads", threads_, FieldHelp(spec, "threads"))
       ->type_name("N");
+  app.add_option("--memory", memory_,
+                 absl::StrCat(FieldHelp(spec, "memory_bytes"),
+                              ", for example 1500M or 8G"))
+      ->type_name("SIZE")
+      ->check([](const std::string& text) {
+        const absl::Status status = ParseByteSize(text).status();
+        return status.ok() ? "" : std::string(status.message());
+      });
   app.add_option("--max-attempts", max_attempts_,
                  FieldHelp(spec, "max_attempts"))
       ->type_name("N");
@@ -61,6 +73,8 @@ void JobOptions::Apply(v1::JobSpec* spec) const {
   if (threads_.has_value()) spec->set_threads(*threads_);
   if (!compute_type_.empty()) spec->set_compute_type(compute_type_);
   if (max_attempts_.has_value()) spec->set_max_attempts(*max_attempts_);
+  // Checked when it was parsed.
+  if (!memory_.empty()) spec->set_memory_bytes(*ParseByteSize(memory_));
   spec->set_owner(owner_);
   for (const std::string& job : after_) {
     spec->add_after(ResourceName("jobs", job));
@@ -82,6 +96,10 @@ absl::StatusOr<std::optional<v1::Job>> JobOptions::Submit(
     } else {
       session.Note("valid; nothing was submitted");
       session.out() << job.spec().DebugString();
+      Table table({"FIELD", "VALUE"});
+      const auto rows = ForecastRows(job);
+      for (const auto& [field, value] : rows) table.AddRow({field, value});
+      if (!rows.empty()) session.out() << "\n" << table.ToString();
     }
     return std::optional<v1::Job>();
   }

@@ -44,6 +44,7 @@ class JobOptions {
   std::vector<std::string> after_;
   std::optional<uint32_t> threads_;
   std::optional<uint32_t> max_attempts_;
+  std::string memory_;
   std::string compute_type_;
 };
 

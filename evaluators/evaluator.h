@@ -33,9 +33,17 @@ struct ScoreRequest {
   int target_count = 0;
 };
 
+// The windows that a metric will ask for, as far as its name tells.
+struct WindowShape {
+  int64_t tokens = 0;      // of each
+  int64_t max_windows = 0;  // 0: as many as the text fills
+};
+
 class Evaluator {
  public:
   virtual ~Evaluator() = default;
+
+  virtual WindowShape Shape() const = 0;
 
   // Tokenizes `text` by the rules of the metric and returns the windows to
   // score, in order. InvalidArgument when the text is too short, too large

@@ -26,6 +26,10 @@ class PerplexityEvaluator final : public Evaluator {
                       const EvaluatorOptions& options)
       : convention_(*convention), window_(window), options_(options) {}
 
+  WindowShape Shape() const override {
+    return {window_, static_cast<int64_t>(options_.max_windows)};
+  }
+
   absl::StatusOr<std::vector<ScoreRequest>> Requests(
       absl::string_view text, const Tokenizer& tokenizer) override {
     const std::string prepared = convention_.prepare(text);

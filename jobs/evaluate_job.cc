@@ -2,20 +2,27 @@
 
 #include <memory>
 #include <optional>
+#include <string>
 #include <utility>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
+#include "base/byte_size.h"
+#include "base/file.h"
 #include "base/status_macros.h"
 #include "base/version.h"
 #include "evaluators/evaluator.h"
 #include "evaluators/scorer.h"
+#include "evaluators/scoring_forecast.h"
+#include "jobs/allocator.h"
 #include "jobs/continuation_run.h"
+#include "jobs/job_forecast.h"
 #include "jobs/run_context.h"
 #include "models/checkpoint.h"
 #include "models/model.h"
+#include "models/model_footprint.h"
 #include "models/tokenizer.h"
 #include "nlohmann/json.hpp"
 
@@ -76,19 +83,43 @@ absl::StatusOr<v1::AttemptSuccess> RunEvaluateJob(
   context.ReportProgress(progress);
   ASSIGN_OR_RETURN(std::shared_ptr<const Checkpoint> checkpoint,
                    Checkpoint::Open(assignment.input_directory()));
-  ASSIGN_OR_RETURN(const std::unique_ptr<Tokenizer> tokenizer,
+  ASSIGN_OR_RETURN(ModelDescription description, DescribeModel(*checkpoint));
+  ASSIGN_OR_RETURN(const TextSize size, AssignedTextSize(assignment));
+  ASSIGN_OR_RETURN(const JobPlan plan,
+                   PlanEvaluateJob(FootprintOf(*checkpoint, description), spec,
+                                   size, assignment.memory_bytes()));
+  ASSIGN_OR_RETURN(const uint64_t free_disk,
+                   FreeDiskBytes(assignment.workspace()));
+  RETURN_IF_ERROR(CheckForecast(plan.forecast, free_disk));
+  ModelOptions model_options;
+  if (plan.scoring_order == ScoringOrder::kLayerMajor) {
+    model_options.max_head_bytes = kLayerMajorHeadBytes;
+  }
+  const std::unique_ptr<Model> model = Model::OpenDescribed(
+      checkpoint, std::move(description), model_options);
+  ASSIGN_OR_RETURN(std::unique_ptr<Tokenizer> tokenizer,
                    LoadTokenizer(assignment.input_directory()));
-  ASSIGN_OR_RETURN(const std::unique_ptr<Model> model, Model::Open(checkpoint));
-  ASSIGN_OR_RETURN(const std::string text, ReadAssignedText(assignment));
+  ASSIGN_OR_RETURN(std::string text, ReadAssignedText(assignment));
   ASSIGN_OR_RETURN(std::vector<MetricRun> runs,
                    PrepareMetrics(spec.evaluate(), text, *tokenizer,
                                   model->description(), context));
   std::optional<Scorer> scorer;
   if (!runs.empty()) {
-    ScorerOptions scorer_options;
-    scorer_options.batch_windows =
-        static_cast<int>(spec.evaluate().batch_windows());
-    ASSIGN_OR_RETURN(scorer, Scorer::Load(*model, scorer_options, context));
+    text = std::string();
+    tokenizer.reset();
+    TrimFreedMemory();
+    ScorerOptions options;
+    options.order = plan.scoring_order;
+    options.batch_windows = static_cast<int>(spec.evaluate().batch_windows());
+    options.activations.memory_bytes = plan.activation_memory_bytes;
+    options.activations.directory = assignment.workspace();
+    if (plan.scoring_order == ScoringOrder::kLayerMajor) {
+      context.ReportNote(absl::StrCat(
+          "layer-major: ", ByteSizeText(plan.activation_memory_bytes),
+          " of activations in memory, ",
+          ByteSizeText(plan.forecast.spilled_bytes()), " on disk at most"));
+    }
+    ASSIGN_OR_RETURN(scorer, Scorer::Load(*model, options, context));
   }
 
   size_t total = 0;
@@ -149,6 +180,10 @@ absl::StatusOr<v1::AttemptSuccess> RunEvaluateJob(
   probe.compute = context.compute_type();
   record["gemm"] = context.device().gemm_name(probe);
   record["weights_digest"] = checkpoint->digest();
+  if (scorer.has_value()) {
+    record["scoring_order"] = v1::ScoringOrder_Name(
+        plan.forecast.scoring_order());
+  }
 
   v1::JobResult& result = *success.mutable_result();
   result.set_wall_seconds(evaluation.wall_seconds());
@@ -158,6 +193,10 @@ absl::StatusOr<v1::AttemptSuccess> RunEvaluateJob(
   }
   (*result.mutable_metrics())["tokens_per_second"] =
       evaluation.tokens_per_second();
+  if (scorer.has_value() && scorer->spilled_bytes() > 0) {
+    (*result.mutable_metrics())["spilled_activation_bytes"] =
+        static_cast<double>(scorer->spilled_bytes());
+  }
   return success;
 }
 

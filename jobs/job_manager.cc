@@ -33,7 +33,9 @@ JobManager::Impl::Impl(Options options, MetadataStore* store,
       clock_(clock),
       observer_(observer != nullptr ? observer : NullObserver()),
       files_(options_.data_directory),
-      ledger_(store) {}
+      ledger_(store),
+      admission_(store, artifacts, options_.data_directory,
+                 options_.job_memory_bytes) {}
 
 absl::StatusOr<v1::Job> JobManager::Impl::Record(absl::string_view id) const {
   v1::Job record;

@@ -64,6 +64,9 @@ class JobManager {
     // Start of an attempt is refused (job stays queued) below this much free
     // disk.
     uint64_t min_free_disk_bytes = UINT64_C(256) << 20;
+    // What a job may use of memory (v1.Forecast); one that needs more is
+    // refused. 0 = any amount.
+    uint64_t job_memory_bytes = 0;
   };
 
   // The store, artifact store, executor, clock and observer must outlive the

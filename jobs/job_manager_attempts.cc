@@ -122,6 +122,8 @@ absl::StatusOr<v1::Assignment> JobManager::Impl::Claim(
     *assignment.mutable_job() = *std::move(record);
     assignment.set_lease_seconds(absl::ToDoubleSeconds(options_.lease));
     assignment.set_workspace(files_.Workspace(job->id));
+    assignment.set_memory_bytes(
+        admission_.MemoryLimitOf(assignment.job().spec()));
     status = PrepareInputs(*store_, *artifacts_, files_, assignment.job(),
                            &assignment);
   } else {

@@ -24,6 +24,7 @@
 
 #include "absl/base/thread_annotations.h"
 #include "absl/synchronization/mutex.h"
+#include "jobs/job_admission.h"
 #include "jobs/job_change.h"
 #include "jobs/job_files.h"
 #include "jobs/job_id.h"
@@ -32,7 +33,6 @@
 #include "jobs/job_table.h"
 #include "jobs/job_watchers.h"
 #include "jobs/lease_table.h"
-#include "jobs/model_fit.h"
 #include "jobs/request_ledger.h"
 
 namespace quantd {
@@ -171,7 +171,7 @@ class JobManager::Impl {
   JobObserver* const observer_;
   JobFiles files_;
   RequestLedger ledger_;
-  ModelFit fit_;
+  JobAdmission admission_;
   JobWatchers watchers_;
   // Set by Recover(), then constant.
   std::unique_ptr<JobIdGenerator> ids_;

@@ -99,9 +99,8 @@ absl::StatusOr<v1::Job> JobManager::Impl::Submit(
     return job->id;
   };
   RETURN_IF_ERROR(ResolveNames(*store_, producing, &spec));
-  if (spec.has_quantize()) {
-    RETURN_IF_ERROR(fit_.Check(*store_, spec.quantize()));
-  }
+  ASSIGN_OR_RETURN(std::optional<v1::Forecast> forecast,
+                   admission_.Admit(spec));
   ASSIGN_OR_RETURN(std::vector<std::string> reads,
                    ResourcesRead(*store_, spec));
   const absl::Time now = clock_->Now();
@@ -114,6 +113,9 @@ absl::StatusOr<v1::Job> JobManager::Impl::Submit(
   v1::Job record;
   record.set_name(JobName(id));
   *record.mutable_spec() = std::move(spec);
+  if (forecast.has_value()) {
+    *record.mutable_forecast() = *std::move(forecast);
+  }
   JobChange change(std::move(record), now);
   change.MoveTo(v1::QUEUED, change.record().spec().after().empty()
                                 ? reason::kWaitingForSlot

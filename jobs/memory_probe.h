@@ -25,6 +25,10 @@ struct MemoryReading {
 // From /proc/self/status; zeros where there is none.
 MemoryReading ReadMemory();
 
+// The memory this process can have: that of the machine or of the control
+// groups it is in, whichever is least. 0 when neither can be read.
+uint64_t MemoryLimitBytes();
+
 // Samples the anonymous memory while it lives. The kernel keeps no peak of
 // it, so spikes shorter than kInterval can be missed.
 class MemoryProbe {

@@ -12,18 +12,19 @@
 #include "base/file.h"
 #include "base/sha256.h"
 #include "base/status_macros.h"
+#include "jobs/allocator.h"
+#include "jobs/job_forecast.h"
 #include "jobs/run_context.h"
 #include "models/checkpoint.h"
 #include "models/model.h"
+#include "models/model_footprint.h"
 #include "models/tokenizer.h"
 #include "quantizers/calibration.h"
+#include "quantizers/compiled_recipe.h"
 #include "quantizers/recipe_run.h"
 
 namespace quantd {
 namespace {
-
-// The longest window that calibration takes by default.
-constexpr int64_t kMaxDefaultWindow = 2048;
 
 absl::StatusOr<CalibrationWindows> LoadCalibration(
     const v1::Assignment& assignment, const ModelDescription& model,
@@ -35,12 +36,8 @@ absl::StatusOr<CalibrationWindows> LoadCalibration(
                    LoadTokenizer(assignment.input_directory()));
   ASSIGN_OR_RETURN(const std::vector<int32_t> tokens,
                    tokenizer->EncodeWithBos(text));
-  int64_t window = options.window_tokens();
-  if (window == 0) {
-    window = model.context_tokens == 0
-                 ? kMaxDefaultWindow
-                 : std::min<int64_t>(model.context_tokens, kMaxDefaultWindow);
-  } else if (model.context_tokens > 0 && window > model.context_tokens) {
+  const int64_t window = CalibrationWindowTokens(options, model);
+  if (model.context_tokens > 0 && window > model.context_tokens) {
     context.ReportWarning(absl::StrCat("calibration windows of ", window,
                                        " tokens exceed the model's "
                                        "context of ",
@@ -87,16 +84,29 @@ absl::StatusOr<v1::AttemptSuccess> RunQuantizeJob(
   ASSIGN_OR_RETURN(std::shared_ptr<const Checkpoint> checkpoint,
                    Checkpoint::Open(assignment.input_directory()));
   ASSIGN_OR_RETURN(run.model, Model::Open(checkpoint));
-  run.recipe = assignment.recipe();
+  ASSIGN_OR_RETURN(CompiledRecipe recipe,
+                   CompiledRecipe::Compile(assignment.recipe()));
+  RETURN_IF_ERROR(recipe.CheckFits(run.model->description()));
+  run.recipe = std::make_shared<const CompiledRecipe>(std::move(recipe));
+  ASSIGN_OR_RETURN(const TextSize text, AssignedTextSize(assignment));
+  const JobPlan plan = PlanQuantizeJob(
+      *run.recipe, FootprintOf(*checkpoint, run.model->description()), spec,
+      text, assignment.memory_bytes());
+  ASSIGN_OR_RETURN(const uint64_t free_disk,
+                   FreeDiskBytes(assignment.workspace()));
+  RETURN_IF_ERROR(CheckForecast(plan.forecast, free_disk));
+  run.activation_memory_bytes = plan.activation_memory_bytes;
   run.workspace = assignment.workspace();
   run.provenance.source_name = assignment.input_name();
   run.provenance.source_digest = checkpoint->digest();
-  if (run.recipe.needs_calibration()) {
+  if (run.recipe->needs().any()) {
     ASSIGN_OR_RETURN(
         run.calibration,
         LoadCalibration(assignment, run.model->description(), context));
     run.provenance.calibration_digest = assignment.dataset_digest();
     run.provenance.calibration_seed = spec.quantize().calibration().seed();
+    // Of the text and the tokenizer.
+    TrimFreedMemory();
   }
   ASSIGN_OR_RETURN(const RecipeOutcome outcome, RunRecipe(run, context));
 
@@ -105,7 +115,7 @@ absl::StatusOr<v1::AttemptSuccess> RunQuantizeJob(
   v1::Artifact& artifact = *success.mutable_artifact();
   artifact.set_kind(v1::Artifact::COMPRESSED_CHECKPOINT);
   artifact.set_source(assignment.input_name());
-  artifact.set_recipe(run.recipe.name());
+  artifact.set_recipe(assignment.recipe().name());
   artifact.set_bits_per_weight(outcome.bits_per_weight);
   RETURN_IF_ERROR(DescribeFiles(outcome.artifact_directory, &artifact));
 
@@ -117,6 +127,10 @@ absl::StatusOr<v1::AttemptSuccess> RunQuantizeJob(
   metrics["compressed_weights"] =
       static_cast<double>(outcome.compressed_weights);
   metrics["size_bytes"] = static_cast<double>(artifact.size_bytes());
+  if (outcome.spilled_bytes > 0) {
+    metrics["spilled_activation_bytes"] =
+        static_cast<double>(outcome.spilled_bytes);
+  }
   double retries = 0;
   double output_error = 0;
   int measured = 0;

@@ -1,5 +1,8 @@
 #include "jobs/run_context.h"
 
+#include <filesystem>
+#include <system_error>
+
 #include "absl/strings/str_cat.h"
 #include "base/file.h"
 #include "base/sha256.h"
@@ -27,6 +30,17 @@ absl::StatusOr<std::string> ReadAssignedText(const v1::Assignment& assignment) {
                                             assignment.dataset_digest()));
   }
   return text;
+}
+
+absl::StatusOr<TextSize> AssignedTextSize(const v1::Assignment& assignment) {
+  TextSize size;
+  if (assignment.dataset_path().empty()) return size;
+  std::error_code error;
+  size.bytes = std::filesystem::file_size(assignment.dataset_path(), error);
+  if (error) {
+    return ErrnoToStatus(error.value(), "stat", assignment.dataset_path());
+  }
+  return size;
 }
 
 }  // namespace quantd

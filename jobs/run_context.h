@@ -6,6 +6,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "jobs/job_forecast.h"
 #include "kernels/execution_context.h"
 #include "quantd/v1/worker.pb.h"
 
@@ -16,6 +17,9 @@ void ApplyComputeType(const v1::JobSpec& spec, ExecutionContext& context);
 
 // The assignment's text. DataLoss when its bytes do not have the digest.
 absl::StatusOr<std::string> ReadAssignedText(const v1::Assignment& assignment);
+
+// Its size, without reading it; 0 when the assignment has none.
+absl::StatusOr<TextSize> AssignedTextSize(const v1::Assignment& assignment);
 
 }  // namespace quantd
 

@@ -20,6 +20,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/synchronization/mutex.h"
 #include "absl/time/clock.h"
+#include "jobs/allocator.h"
 #include "jobs/clock.h"
 #include "jobs/job_change.h"
 #include "jobs/job_runner.h"
@@ -316,9 +317,16 @@ v1::ReportAttemptRequest WorkerRun::MakeReport() {
   v1::JobResult& result = *request.mutable_success()->mutable_result();
   result.set_peak_memory_bytes(
       std::max(result.peak_memory_bytes(), ReadMemory().peak_resident_bytes));
-  (*result.mutable_metrics())["peak_anonymous_memory_bytes"] =
+  auto& metrics = *result.mutable_metrics();
+  metrics["peak_anonymous_memory_bytes"] =
       static_cast<double>(memory_.peak_anonymous_bytes());
-  phases_.AddTo(result.mutable_metrics());
+  phases_.AddTo(&metrics);
+  const v1::Job& job = assignment_.job();
+  if (job.has_forecast()) {
+    metrics["forecast_peak_memory_bytes"] =
+        static_cast<double>(job.forecast().peak_memory_bytes());
+    metrics["forecast_seconds"] = job.forecast().seconds();
+  }
   return request;
 }
 
@@ -354,6 +362,7 @@ int WorkerRun::Report(const v1::ReportAttemptRequest& request) {
 }  // namespace
 
 int RunWorkerMain(const WorkerOptions& options) {
+  ReturnFreedMemoryAtOnce();
   WorkerRun run(options);
   return run.Run();
 }

@@ -12,6 +12,12 @@ namespace quantd {
 absl::StatusOr<std::unique_ptr<Model>> Model::Open(
     std::shared_ptr<const Checkpoint> checkpoint, const ModelOptions& options) {
   ASSIGN_OR_RETURN(ModelDescription description, DescribeModel(*checkpoint));
+  return OpenDescribed(std::move(checkpoint), std::move(description), options);
+}
+
+std::unique_ptr<Model> Model::OpenDescribed(
+    std::shared_ptr<const Checkpoint> checkpoint, ModelDescription description,
+    const ModelOptions& options) {
   return NewDecoder(std::move(checkpoint), std::move(description), options);
 }
 

@@ -109,6 +109,10 @@ class Model {
   static absl::StatusOr<std::unique_ptr<Model>> Open(
       std::shared_ptr<const Checkpoint> checkpoint,
       const ModelOptions& options = {});
+  // The same for a checkpoint that was described already.
+  static std::unique_ptr<Model> OpenDescribed(
+      std::shared_ptr<const Checkpoint> checkpoint,
+      ModelDescription description, const ModelOptions& options = {});
 
   virtual const ModelDescription& description() const = 0;
   virtual const Checkpoint& checkpoint() const = 0;

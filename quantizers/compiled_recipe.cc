@@ -10,7 +10,7 @@ namespace quantd {
 absl::StatusOr<CompiledRecipe> CompiledRecipe::Compile(
     const v1::Recipe& recipe) {
   ASSIGN_OR_RETURN(LayerRules rules, LayerRules::Compile(recipe));
-  CompiledRecipe result(std::move(rules));
+  CompiledRecipe result(recipe, std::move(rules));
   for (int rule = -1; rule < recipe.layer_rules_size(); ++rule) {
     Stages stages;
     for (const v1::Stage& options : result.rules_.StagesOf(rule)) {

@@ -10,6 +10,7 @@
 #define QUANTD_QUANTIZERS_COMPILED_RECIPE_H_
 
 #include <memory>
+#include <utility>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -33,6 +34,9 @@ class CompiledRecipe {
   // no layer at all.
   absl::Status CheckFits(const ModelDescription& model) const;
 
+  // What it was compiled from.
+  const v1::Recipe& source() const { return source_; }
+
   using Stages = std::vector<std::unique_ptr<Stage>>;
   // The stages `layer` goes through; empty: it stays in floating point. Equal
   // addresses for layers under the same rule.
@@ -42,8 +46,10 @@ class CompiledRecipe {
   const StatisticsRequest& needs() const { return needs_; }
 
  private:
-  explicit CompiledRecipe(LayerRules rules) : rules_(std::move(rules)) {}
+  CompiledRecipe(const v1::Recipe& source, LayerRules rules)
+      : source_(source), rules_(std::move(rules)) {}
 
+  v1::Recipe source_;
   LayerRules rules_;
   // [0] is the recipe's own list, [i + 1] that of rule i.
   std::vector<Stages> stages_;

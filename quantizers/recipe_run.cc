@@ -48,11 +48,10 @@ absl::StatusOr<nlohmann::json> RecipeToJson(const v1::Recipe& recipe) {
 // The whole run: one object per RunRecipe() call.
 class Runner {
  public:
-  Runner(const RecipeRun& run, const CompiledRecipe& recipe,
-         RunWorkspace workspace, ExecutionContext& ctx)
+  Runner(const RecipeRun& run, RunWorkspace workspace, ExecutionContext& ctx)
       : run_(run),
         model_(*run.model),
-        recipe_(recipe),
+        recipe_(*run.recipe),
         workspace_(std::move(workspace)),
         writer_(workspace_.artifact_directory(), model_.checkpoint(),
                 model_.block_count() + 1),
@@ -323,7 +322,7 @@ class Runner {
   nlohmann::json QuantizationConfig() const {
     return {{"quant_method", kQuantMethod},
             {"format", kArtifactFormat},
-            {"recipe", run_.recipe.name()},
+            {"recipe", recipe_.source().name()},
             {"bits_per_weight", BitsPerWeight()},
             {kLayerHeadersKey, total_.headers}};
   }
@@ -331,7 +330,7 @@ class Runner {
   // quantd.json: everything needed to know what this is and to make it again.
   // No times or host names, so that equal requests give equal bytes.
   absl::Status WriteSummary() const {
-    ASSIGN_OR_RETURN(const nlohmann::json recipe, RecipeToJson(run_.recipe));
+    ASSIGN_OR_RETURN(const nlohmann::json recipe, RecipeToJson(recipe_.source()));
     nlohmann::json layers = nlohmann::json::array();
     for (const LayerReport& report : total_.reports) {
       layers.push_back(ReportToJson(report));
@@ -340,7 +339,7 @@ class Runner {
                               {"quantd_version", std::string(Version())},
                               {"device", std::string(ctx_.device().name())},
                               {"recipe", recipe},
-                              {"recipe_digest", RecipeDigest(run_.recipe)},
+                              {"recipe_digest", RecipeDigest(recipe_.source())},
                               {"source",
                                {{"name", run_.provenance.source_name},
                                 {"digest", run_.provenance.source_digest}}},
@@ -393,14 +392,13 @@ absl::StatusOr<RecipeOutcome> RunRecipe(const RecipeRun& run,
                      " is compressed already; recipes start "
                      "from the original checkpoint"));
   }
-  ASSIGN_OR_RETURN(const CompiledRecipe recipe,
-                   CompiledRecipe::Compile(run.recipe));
+  const CompiledRecipe& recipe = *run.recipe;
   RETURN_IF_ERROR(recipe.CheckFits(run.model->description()));
   std::string tokens_digest;
   if (recipe.needs().any()) {
     if (run.calibration.count() == 0) {
       return absl::InvalidArgumentError(absl::StrCat(
-          "method ", run.recipe.name(), " needs calibration text"));
+          "method ", recipe.source().name(), " needs calibration text"));
     }
     tokens_digest =
         Sha256Hex({reinterpret_cast<const char*>(run.calibration.tokens.data()),
@@ -412,13 +410,13 @@ absl::StatusOr<RecipeOutcome> RunRecipe(const RecipeRun& run,
       {"quantd_version", std::string(Version())},
       {"device", std::string(ctx.device().name())},
       {"compute_type", static_cast<int>(ctx.compute_type())},
-      {"recipe", RecipeDigest(run.recipe)},
+      {"recipe", RecipeDigest(recipe.source())},
       {"source", checkpoint.digest()},
       {"calibration", tokens_digest},
       {"window_tokens", run.calibration.window_tokens}};
   ASSIGN_OR_RETURN(RunWorkspace workspace,
                    RunWorkspace::Open(run.workspace, plan));
-  return Runner(run, recipe, std::move(workspace), ctx).Run();
+  return Runner(run, std::move(workspace), ctx).Run();
 }
 
 }  // namespace quantd

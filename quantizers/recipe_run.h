@@ -25,8 +25,8 @@
 #include "absl/status/statusor.h"
 #include "kernels/execution_context.h"
 #include "models/model.h"
-#include "quantd/v1/recipe.pb.h"
 #include "quantizers/calibration.h"
+#include "quantizers/compiled_recipe.h"
 #include "quantizers/stage.h"
 
 namespace quantd {
@@ -41,7 +41,7 @@ struct Provenance {
 
 struct RecipeRun {
   std::shared_ptr<const Model> model;
-  v1::Recipe recipe;  // completed by CompleteRecipe()
+  std::shared_ptr<const CompiledRecipe> recipe;
   // REQUIRES: not empty when the recipe needs calibration.
   CalibrationWindows calibration;
   Provenance provenance;
@@ -60,7 +60,8 @@ struct RecipeOutcome {
   uint64_t spilled_bytes = 0;  // of the activations
 };
 
-// InvalidArgument and Unimplemented: recipe or checkpoint; ResourceExhausted:
+// InvalidArgument and Unimplemented: the recipe does not fit the model, or the
+// checkpoint is broken; ResourceExhausted:
 // disk full; Cancelled: the context was.
 absl::StatusOr<RecipeOutcome> RunRecipe(const RecipeRun& run,
                                         ExecutionContext& ctx);

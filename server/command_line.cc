@@ -11,6 +11,7 @@
 #include "absl/strings/str_replace.h"
 #include "absl/strings/str_split.h"
 #include "absl/strings/strip.h"
+#include "base/byte_size.h"
 #include "base/status_macros.h"
 #include "jobs/local_executor.h"
 
@@ -77,6 +78,22 @@ std::vector<Flag<ServerOptions>> ServeFlags() {
       {"slots", "N", "Jobs that run at once", absl::StrCat(defaults.slots),
        [](absl::string_view value, ServerOptions& options) {
          return ParseInt(value, 1, 1024, &options.slots);
+       }},
+      {"job-memory", "SIZE",
+       "Memory a job may use, for example 8G; a job that needs more is "
+       "refused. auto = 80 % of the machine's memory or of the control "
+       "group's limit, over the slots",
+       "auto",
+       [](absl::string_view value, ServerOptions& options) {
+         if (value == "auto") {
+           options.job_memory_bytes = 0;
+           return absl::OkStatus();
+         }
+         ASSIGN_OR_RETURN(options.job_memory_bytes, ParseByteSize(value));
+         if (options.job_memory_bytes == 0) {
+           return absl::InvalidArgumentError("a job cannot do without memory");
+         }
+         return absl::OkStatus();
        }},
       {"lease-seconds", "S",
        "A worker that is silent for so long has lost its attempt",

@@ -21,6 +21,7 @@
 #include "jobs/clock.h"
 #include "jobs/job_manager.h"
 #include "jobs/local_executor.h"
+#include "jobs/memory_probe.h"
 #include "server/artifact_service.h"
 #include "server/blob_references.h"
 #include "server/dataset_service.h"
@@ -302,6 +303,12 @@ absl::Status QuantdServer::Impl::StartJobs() {
   JobManager::Options options;
   options.data_directory = options_.data_directory;
   options.lease = options_.lease;
+  options.job_memory_bytes = options_.job_memory_bytes;
+  if (options.job_memory_bytes == 0) {
+    // The rest is for the server, the page cache and the machine.
+    options.job_memory_bytes = MemoryLimitBytes() / 10 * 8 /
+                               static_cast<uint64_t>(options_.slots);
+  }
   ASSIGN_OR_RETURN(jobs_, JobManager::Start(std::move(options), store_.get(),
                                             artifacts_.get(), executor_.get(),
                                             Clock::Real(), telemetry_.get()));

@@ -3,6 +3,7 @@
 #ifndef QUANTD_SERVER_SERVER_OPTIONS_H_
 #define QUANTD_SERVER_SERVER_OPTIONS_H_
 
+#include <cstdint>
 #include <functional>
 #include <memory>
 #include <string>
@@ -22,6 +23,9 @@ struct ServerOptions {
   std::string metrics_listen = "127.0.0.1:9464";
   // Jobs that run at once.
   int slots = 1;
+  // Memory a job may use; 0 = 80 % of what this process can have (machine or
+  // control group), divided by the slots.
+  uint64_t job_memory_bytes = 0;
   // A worker that is silent for so long has lost its attempt.
   absl::Duration lease = absl::Seconds(15);
   LogLevel log_level = LogLevel::kInfo;

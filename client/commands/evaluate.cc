@@ -1,4 +1,5 @@
 // quantctl evaluate
+#include <map>
 #include <optional>
 #include <string>
 #include <vector>
@@ -35,6 +36,14 @@ class Evaluate : public Command {
     app.add_option("--batch-windows", batch_windows_,
                    FieldHelp(spec, "batch_windows"))
         ->type_name("N");
+    app.add_option("--order", order_, FieldHelp(spec, "scoring_order"))
+        ->type_name("auto|batch-major|layer-major")
+        ->transform(CLI::CheckedTransformer(
+            std::map<std::string, v1::ScoringOrder>{
+                {"auto", v1::SCORING_ORDER_AUTO},
+                {"batch-major", v1::BATCH_MAJOR},
+                {"layer-major", v1::LAYER_MAJOR}},
+            CLI::ignore_case));
     job_options_.Define(app);
   }
 
@@ -50,6 +59,7 @@ class Evaluate : public Command {
     if (batch_windows_.has_value()) {
       evaluate->set_batch_windows(*batch_windows_);
     }
+    evaluate->set_scoring_order(order_);
     ExitCode code = ExitCode::kOk;
     ASSIGN_OR_RETURN(const std::optional<v1::Job> job,
                      job_options_.Submit(session, spec, &code));
@@ -65,6 +75,7 @@ class Evaluate : public Command {
   std::string target_, text_;
   std::vector<std::string> metrics_;
   std::optional<uint32_t> max_windows_, batch_windows_;
+  v1::ScoringOrder order_ = v1::SCORING_ORDER_AUTO;
   JobOptions job_options_;
 };
 

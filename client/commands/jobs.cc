@@ -9,6 +9,7 @@
 #include "absl/strings/str_format.h"
 #include "base/status_macros.h"
 #include "client/command.h"
+#include "client/forecast_text.h"
 #include "client/human_text.h"
 #include "client/job_progress.h"
 #include "client/job_wait.h"
@@ -140,6 +141,9 @@ class ShowJob : public JobCommand {
     table.AddRow({"ended", HumanTime(job.end_time())});
     for (const std::string& warning : job.warnings()) {
       table.AddRow({"warning", warning});
+    }
+    for (const auto& [field, value] : ForecastRows(job)) {
+      table.AddRow({field, value});
     }
     const v1::JobResult& result = job.result();
     if (!result.artifact().empty()) {

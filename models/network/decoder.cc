@@ -120,11 +120,11 @@ absl::Status CheckDecoderTensors(const Checkpoint& checkpoint,
   return absl::OkStatus();
 }
 
-absl::StatusOr<std::unique_ptr<Model>> NewDecoder(
-    std::shared_ptr<const Checkpoint> checkpoint, ModelDescription description,
-    const ModelOptions& options) {
-  return std::unique_ptr<Model>(std::make_unique<Decoder>(
-      std::move(checkpoint), std::move(description), options));
+std::unique_ptr<Model> NewDecoder(std::shared_ptr<const Checkpoint> checkpoint,
+                                  ModelDescription description,
+                                  const ModelOptions& options) {
+  return std::make_unique<Decoder>(std::move(checkpoint),
+                                   std::move(description), options);
 }
 
 std::vector<LinearShape> ModelLinears(const ModelDescription& description) {

@@ -12,9 +12,10 @@
 
 namespace quantd {
 
-absl::StatusOr<std::unique_ptr<Model>> NewDecoder(
-    std::shared_ptr<const Checkpoint> checkpoint, ModelDescription description,
-    const ModelOptions& options);
+// `description` is that of the checkpoint.
+std::unique_ptr<Model> NewDecoder(std::shared_ptr<const Checkpoint> checkpoint,
+                                  ModelDescription description,
+                                  const ModelOptions& options);
 
 // Whether every tensor that the network reads is in the checkpoint with its
 // shape, from headers alone. NotFound or InvalidArgument names the first

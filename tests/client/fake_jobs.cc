@@ -39,6 +39,13 @@ class FakeQuantd::Jobs : public v1::JobService::Service {
     fake_.created_jobs_.push_back(*request);
     *job->mutable_spec() = request->spec();
     FillDefaults(job);
+    job->mutable_forecast()->set_peak_memory_bytes(3 << 20);
+    job->mutable_forecast()->set_memory_limit_bytes(8 << 20);
+    job->mutable_forecast()->set_least_memory_bytes(2 << 20);
+    job->mutable_forecast()->set_disk_bytes(1 << 20);
+    job->mutable_forecast()->set_spilled_bytes(512 << 10);
+    job->mutable_forecast()->set_seconds(42);
+    job->mutable_forecast()->add_parts()->set_name("one block in float32");
     if (request->validate_only()) return Status::OK;
     if (request->request_id().empty()) {
       return Status(StatusCode::INVALID_ARGUMENT, "request_id expected");

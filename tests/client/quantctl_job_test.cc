@@ -98,8 +98,30 @@ TEST_F(QuantctlJobTest, DryRunCreatesNothingAndShowsTheDefaults) {
   const Output output = Run("quantize m --method rtn --dry-run");
   EXPECT_EQ(output.code, 0);
   EXPECT_THAT(output.out, HasSubstr("max_attempts: 3"));
+  EXPECT_THAT(output.out, HasSubstr("forecast memory"));
+  EXPECT_THAT(output.out, HasSubstr("3.0 MiB of 8.0 MiB"));
+  EXPECT_THAT(output.out, HasSubstr("one block in float32"));
+  EXPECT_THAT(output.out, HasSubstr("1.0 MiB, 512.0 KiB of it activations"));
+  EXPECT_THAT(output.out, HasSubstr("42 s"));
+  EXPECT_EQ(Run("quantize m --method rtn --dry-run --json")
+                .Json()["forecast"]["peak_memory_bytes"],
+            3 << 20);
   EXPECT_TRUE(fake_.created_jobs().back().validate_only());
   EXPECT_EQ(Run("jobs list --json").out, "");
+}
+
+TEST_F(QuantctlJobTest, MemoryAndOrderAreSent) {
+  ASSERT_EQ(Run("quantize m --method rtn --memory 1.5G").code, 0);
+  EXPECT_EQ(fake_.created_jobs().back().spec().memory_bytes(), 1536u << 20);
+  const Output wrong = Run("quantize m --method rtn --memory lots");
+  EXPECT_EQ(wrong.code, 2);
+  EXPECT_THAT(wrong.err, HasSubstr("1536M"));
+  const std::string evaluate = "evaluate m --metric ppl/gptq-8 --text t";
+  ASSERT_EQ(Run(evaluate).code, 0);
+  EXPECT_EQ(Submitted().evaluate().scoring_order(), v1::SCORING_ORDER_AUTO);
+  ASSERT_EQ(Run(evaluate + " --order layer-major").code, 0);
+  EXPECT_EQ(Submitted().evaluate().scoring_order(), v1::LAYER_MAJOR);
+  EXPECT_EQ(Run(evaluate + " --order sideways").code, 2);
 }
 
 TEST_F(QuantctlJobTest, WaitShowsProgressAndTheResult) {

@@ -107,6 +107,50 @@ TEST_F(FirstLightTest, QuantizeEvaluateCompareDownload) {
   EXPECT_EQ(server_->Stop(SIGTERM), 0) << "drains";
 }
 
+TEST_F(FirstLightTest, MemoryIsForecastReportedAndEnforced) {
+  Ok({"models", "add", "demo", DemoModel()});
+  const std::vector<std::string> gptq = {
+      "quantize",  "demo", "--method",      "gptq",
+      "--windows", "16",   "--calibration", DemoModel() + "/calibration.txt",
+      "--threads", "1",    "--name",        "small"};
+  const auto with = [](std::vector<std::string> args,
+                       const std::vector<std::string>& more) {
+    args.insert(args.end(), more.begin(), more.end());
+    return args;
+  };
+  const auto dry = nlohmann::json::parse(
+      Ok(with(gptq, {"--dry-run", "--json"})), nullptr, false);
+  ASSERT_TRUE(dry.is_object());
+  const uint64_t peak = dry["forecast"]["peak_memory_bytes"];
+  EXPECT_GT(peak, 1u << 20);
+
+  const CommandResult refused = Ctl(with(gptq, {"--memory", "2M"}));
+  EXPECT_NE(refused.exit_code, 0);
+  EXPECT_THAT(refused.err, HasSubstr("needs at least"));
+  EXPECT_THAT(refused.err, HasSubstr("2.00 MiB"));
+
+  Ok(with(gptq, {"--wait"}));
+  const auto jobs = nlohmann::json::parse(
+      Ok({"jobs", "list", "--limit", "1", "--json"}), nullptr, false);
+  ASSERT_TRUE(jobs.is_object());
+  const nlohmann::json& metrics = jobs["result"]["metrics"];
+  EXPECT_EQ(metrics["forecast_peak_memory_bytes"], peak);
+  EXPECT_GT(metrics["peak_anonymous_memory_bytes"], 0);
+  const std::string name = jobs["name"];
+  EXPECT_THAT(Ok({"jobs", "show", name}), HasSubstr("forecast memory"));
+
+  const auto score = [&](const std::string& order) {
+    const auto json = nlohmann::json::parse(
+        Ok({"evaluate", "small", "--metric", "ppl/gptq-256", "--text",
+            DemoModel() + "/eval.txt", "--max-windows", "12", "--order", order,
+            "--wait", "--json"}),
+        nullptr, false);
+    EXPECT_TRUE(json.is_object());
+    return json["perplexity"].get<double>();
+  };
+  EXPECT_EQ(score("layer-major"), score("batch-major"));
+}
+
 TEST_F(FirstLightTest, EqualRequestsMakeEqualArtifacts) {
   Ok({"models", "add", "demo", DemoModel()});
   std::string digests[2];

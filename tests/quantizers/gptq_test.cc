@@ -178,5 +178,17 @@ TEST_F(GptqTest, AllInputsDeadStillGivesAWeight) {
   EXPECT_EQ(result.weights.codes.size(), 8u);
 }
 
+TEST_F(GptqTest, ForecastCountsTheIndexOfDynamicGroups) {
+  v1::GptqStage options;
+  options.mutable_grid()->set_bits(4);
+  options.mutable_grid()->set_group_size(8);
+  options.set_act_order(true);
+  options.set_static_groups(true);
+  const LinearShape layer = {"layer", 4, 32};
+  const uint64_t plain = NewGptqStage(options)->Cost(layer).stored_bytes;
+  options.set_static_groups(false);
+  EXPECT_EQ(NewGptqStage(options)->Cost(layer).stored_bytes, plain + 4 * 32);
+}
+
 }  // namespace
 }  // namespace quantd

@@ -1,5 +1,6 @@
 #include "quantizers/recipe_run.h"
 
+#include <algorithm>
 #include <filesystem>
 #include <fstream>
 #include <map>
@@ -42,16 +43,36 @@ class RecipeRunTest : public testing::Test {
     ASSERT_OK_AND_ASSIGN(opened_, Model::Open(checkpoint_));
   }
 
+  static std::shared_ptr<const CompiledRecipe> Compiled(
+      const v1::Recipe& recipe) {
+    return std::make_shared<const CompiledRecipe>(
+        *CompiledRecipe::Compile(recipe));
+  }
+
+  // `run` with one more rule at the end of its recipe.
+  static void AddRule(RecipeRun* run, const std::string& pattern,
+                      const std::string& assignment) {
+    v1::Recipe recipe = run->recipe->source();
+    v1::LayerRule& rule = *recipe.add_layer_rules();
+    rule.set_pattern(pattern);
+    if (assignment.empty()) {
+      rule.set_keep_float(true);
+    } else {
+      rule.add_set(assignment);
+    }
+    run->recipe = Compiled(recipe);
+  }
+
   RecipeRun NewRun(const std::string& method,
                    const std::vector<std::string>& assignments,
                    const std::string& workspace) {
     RecipeRun run;
     run.model = opened_;
-    run.recipe = *ResolveRecipe(method, assignments);
+    run.recipe = Compiled(*ResolveRecipe(method, assignments));
     run.provenance.source_name = "models/tiny";
     run.provenance.source_digest = checkpoint_->digest();
     run.workspace = workspace;
-    if (run.recipe.needs_calibration()) {
+    if (run.recipe->needs().any()) {
       const auto tokenizer = *LoadTokenizer(model_.path());
       run.calibration =
           *DrawWindows(*tokenizer->Encode(test::TinyText(2000)), 10, 32, 0);
@@ -184,6 +205,41 @@ TEST_F(RecipeRunTest, ResumedRunIsByteIdenticalAfterAnyBlock) {
   }
 }
 
+TEST_F(RecipeRunTest, ExpertsThatNoTokenReachesAreRoundedWithANote) {
+  test::TinyModelOptions options;
+  options.experts = 3;
+  TempDir mixtral;
+  test::WriteTinyModel(mixtral.path(), options);
+  ASSERT_OK_AND_ASSIGN(checkpoint_, Checkpoint::Open(mixtral.path()));
+  ASSERT_OK_AND_ASSIGN(opened_, Model::Open(checkpoint_));
+  for (const char* sequential :
+       {"true_sequential=true", "true_sequential=false"}) {
+    TempDir workspace, again;
+    const std::vector<std::string> set = {"group_size=16", sequential};
+    const auto device = NewCpuDevice(2);
+    ExecutionContext ctx(device.get());
+    std::vector<std::string> notes;
+    ctx.set_note_sink(
+        [&](absl::string_view note) { notes.emplace_back(note); });
+    ASSERT_OK_AND_ASSIGN(const auto outcome,
+                         RunRecipe(NewRun("gptq", set, workspace.path()), ctx));
+    for (const LayerReport& report : outcome.layers) {
+      const bool unseen = report.layer.find("experts.2.") != std::string::npos;
+      EXPECT_EQ(report.damping < 0, unseen) << report.layer;
+      EXPECT_EQ(report.output_error < 0, unseen) << report.layer;
+      EXPECT_LT(report.weight_error, 0.05) << report.layer;
+      EXPECT_EQ(std::count(notes.begin(), notes.end(),
+                           report.layer + ": no calibration token reached it; "
+                                          "rounded to nearest"),
+                unseen ? 1 : 0);
+    }
+    ASSERT_OK_AND_ASSIGN(const auto same,
+                         Execute(NewRun("gptq", set, again.path()), 1));
+    EXPECT_EQ(FilesIn(same.artifact_directory),
+              FilesIn(outcome.artifact_directory));
+  }
+}
+
 TEST_F(RecipeRunTest, DamagedShardIsComputedAgain) {
   TempDir workspace;
   const RecipeRun run = NewRun("rtn", {"group_size=16"}, workspace.path());
@@ -217,12 +273,8 @@ TEST_F(RecipeRunTest, WorkspaceOfAnotherPlanIsNotReused) {
 TEST_F(RecipeRunTest, LayerRulesKeepFloatAndChangeBits) {
   TempDir workspace;
   RecipeRun run = NewRun("rtn", {"group_size=16"}, workspace.path());
-  auto* keep = run.recipe.add_layer_rules();
-  keep->set_pattern("model\\.layers\\.0\\..*");
-  keep->set_keep_float(true);
-  auto* wide = run.recipe.add_layer_rules();
-  wide->set_pattern(".*down_proj");
-  wide->add_set("bits=8");
+  AddRule(&run, "model\\.layers\\.0\\..*", "");
+  AddRule(&run, ".*down_proj", "bits=8");
   ASSERT_OK_AND_ASSIGN(const auto outcome, Execute(run));
   EXPECT_EQ(outcome.layers.size(), 7u);
   ASSERT_OK_AND_ASSIGN(auto compressed,
@@ -247,9 +299,7 @@ TEST_F(RecipeRunTest, CompressedSourceAndRecipeWithoutWorkAreRefused) {
   EXPECT_THAT(Execute(run), StatusIs(absl::StatusCode::kInvalidArgument,
                                      HasSubstr("compressed already")));
   run = NewRun("rtn", {"group_size=16"}, again.path());
-  auto* keep = run.recipe.add_layer_rules();
-  keep->set_pattern(".*");
-  keep->set_keep_float(true);
+  AddRule(&run, ".*", "");
   EXPECT_THAT(Execute(run), StatusIs(absl::StatusCode::kInvalidArgument,
                                      HasSubstr("every layer")));
 }

@@ -157,6 +157,23 @@ TEST_P(StageConformanceTest, OddShapesAndPerChannelGrids) {
   }
 }
 
+// What admission and forecasts go by.
+TEST_P(StageConformanceTest, ForecastOfStoredBytesIsExact) {
+  for (const auto& set : std::vector<std::vector<std::string>>{
+           {"bits=3", "group_size=8"},
+           {"bits=4", "group_size=-1", "symmetric=true"},
+           {"bits=5", "group_size=24"}}) {
+    ASSERT_OK_AND_ASSIGN(const auto stage, Make(set));
+    LayerReport report;
+    ASSERT_OK_AND_ASSIGN(const Linear layer,
+                         Run(*stage, Random(13, 48, 8), 2, &report));
+    const StageCost cost = stage->Cost({"layer", 13, 48});
+    EXPECT_EQ(8 * cost.stored_bytes, layer.compressed()->stored_bits());
+    EXPECT_GT(cost.working_bytes, 13 * 48 * sizeof(float));
+    EXPECT_GT(cost.rounded_weights, 0);
+  }
+}
+
 TEST_P(StageConformanceTest, DeadInputsAreSurvived) {
   ASSERT_OK_AND_ASSIGN(const auto stage, Make({"bits=3", "group_size=8"}));
   LayerReport report;

@@ -29,9 +29,9 @@ TEST(CommandLineTest, EveryFlagReachesItsOption) {
       const ServerOptions options,
       ParseServeFlags(
           {"--data_dir=/d", "--listen=127.0.0.1:1", "--metrics-listen", "",
-           "--slots", "3", "--lease-seconds=2.5", "--drain_seconds=0",
-           "--keepalive-seconds=20", "--keepalive-timeout-seconds=5",
-           "--max-connection-age-seconds=0",
+           "--slots", "3", "--job-memory", "1.5G", "--lease-seconds=2.5",
+           "--drain_seconds=0", "--keepalive-seconds=20",
+           "--keepalive-timeout-seconds=5", "--max-connection-age-seconds=0",
            "--max-connection-age-grace-seconds=7",
            "--max-call-wait-seconds=0.5", "--model-root=/a,/b",
            "--log-level=debug", "--insecure-listen"}));
@@ -39,6 +39,7 @@ TEST(CommandLineTest, EveryFlagReachesItsOption) {
   EXPECT_EQ(options.listen, "127.0.0.1:1");
   EXPECT_EQ(options.metrics_listen, "");
   EXPECT_EQ(options.slots, 3);
+  EXPECT_EQ(options.job_memory_bytes, 1536u << 20);
   EXPECT_EQ(options.lease, absl::Seconds(2.5));
   EXPECT_EQ(options.drain, absl::ZeroDuration());
   EXPECT_EQ(options.keepalive, absl::Seconds(20));
@@ -62,6 +63,8 @@ TEST(CommandLineTest, EveryMistakeNamesItsFlag) {
       {"--", "\"--\""},
       {"--slots=0", "--slots"},
       {"--slots=many", "many"},
+      {"--job-memory=lots", "1536M"},
+      {"--job-memory=0", "--job-memory"},
       {"--lease-seconds=0", "--lease-seconds"},
       {"--lease-seconds=nan", "--lease-seconds"},
       {"--drain-seconds=-1", "--drain-seconds"},

@@ -50,19 +50,25 @@ std::string Encode(const std::vector<float>& values, DType dtype) {
 
 void WriteTinyModel(const std::string& directory, const TinyModelOptions& o) {
   const int head_dim = o.hidden / o.heads;
-  const nlohmann::json config = {{"architectures", {"LlamaForCausalLM"}},
-                                 {"model_type", "llama"},
-                                 {"vocab_size", kTinyVocabulary},
-                                 {"hidden_size", o.hidden},
-                                 {"intermediate_size", o.intermediate},
-                                 {"num_hidden_layers", o.blocks},
-                                 {"num_attention_heads", o.heads},
-                                 {"num_key_value_heads", o.kv_heads},
-                                 {"hidden_act", "silu"},
-                                 {"max_position_embeddings", o.context},
-                                 {"rms_norm_eps", 1e-5},
-                                 {"rope_theta", 10000.0},
-                                 {"tie_word_embeddings", false}};
+  nlohmann::json config = {{"architectures", {"LlamaForCausalLM"}},
+                           {"model_type", "llama"},
+                           {"vocab_size", kTinyVocabulary},
+                           {"hidden_size", o.hidden},
+                           {"intermediate_size", o.intermediate},
+                           {"num_hidden_layers", o.blocks},
+                           {"num_attention_heads", o.heads},
+                           {"num_key_value_heads", o.kv_heads},
+                           {"hidden_act", "silu"},
+                           {"max_position_embeddings", o.context},
+                           {"rms_norm_eps", 1e-5},
+                           {"rope_theta", 10000.0},
+                           {"tie_word_embeddings", false}};
+  if (o.experts > 0) {
+    config["architectures"] = {"MixtralForCausalLM"};
+    config["model_type"] = "mixtral";
+    config["num_local_experts"] = o.experts;
+    config["num_experts_per_tok"] = 1;
+  }
   ASSERT_TRUE(
       WriteFileDurably(directory + "/config.json", config.dump(1)).ok());
   ASSERT_TRUE(
@@ -88,9 +94,25 @@ void WriteTinyModel(const std::string& directory, const TinyModelOptions& o) {
     add(block + "self_attn.k_proj.weight", {kv, o.hidden}, 0, spread);
     add(block + "self_attn.v_proj.weight", {kv, o.hidden}, 0, spread);
     add(block + "self_attn.o_proj.weight", {o.hidden, o.hidden}, 0, spread);
-    add(block + "mlp.gate_proj.weight", {o.intermediate, o.hidden}, 0, spread);
-    add(block + "mlp.up_proj.weight", {o.intermediate, o.hidden}, 0, spread);
-    add(block + "mlp.down_proj.weight", {o.hidden, o.intermediate}, 0, spread);
+    if (o.experts == 0) {
+      add(block + "mlp.gate_proj.weight", {o.intermediate, o.hidden}, 0,
+          spread);
+      add(block + "mlp.up_proj.weight", {o.intermediate, o.hidden}, 0, spread);
+      add(block + "mlp.down_proj.weight", {o.hidden, o.intermediate}, 0,
+          spread);
+      continue;
+    }
+    const std::string experts = block + "block_sparse_moe.";
+    add(experts + "gate.weight", {o.experts, o.hidden}, 0, spread);
+    std::string& router = tensors.back().bytes;
+    const size_t row = router.size() / static_cast<size_t>(o.experts);
+    router.replace(router.size() - row, row, router, 0, row);
+    for (int e = 0; e < o.experts; ++e) {
+      const std::string expert = absl::StrCat(experts, "experts.", e, ".");
+      add(expert + "w1.weight", {o.intermediate, o.hidden}, 0, spread);
+      add(expert + "w3.weight", {o.intermediate, o.hidden}, 0, spread);
+      add(expert + "w2.weight", {o.hidden, o.intermediate}, 0, spread);
+    }
   }
   add("model.norm.weight", {o.hidden}, 1, 0.1f);
   add("lm_head.weight", {kTinyVocabulary, o.hidden}, 0,

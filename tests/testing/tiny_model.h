@@ -1,6 +1,6 @@
-// A small Llama checkpoint written to a directory: two blocks, byte
-// vocabulary, weights from a fixed generator. Deterministic and quick enough
-// for unit tests that need a real network.
+// A small Llama (or Mixtral) checkpoint written to a directory: two blocks,
+// byte vocabulary, weights from a fixed generator. Deterministic and quick
+// enough for unit tests that need a real network.
 //
 //   TempDir dir;
 //   WriteTinyModel(dir.path());
@@ -24,6 +24,10 @@ struct TinyModelOptions {
   int context = 64;
   uint64_t seed = 1;
   DType dtype = DType::kF32;
+  // More than 0: Mixtral instead, so many experts in place of each
+  // feed-forward part, one per token. The last expert's router scores equal the
+  // first's, which wins, so that no token ever reaches the last.
+  int experts = 0;
   // Zero head and final norm: every token equally likely.
   bool uniform = false;
 };

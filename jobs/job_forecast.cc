@@ -1,0 +1,267 @@
+#include "jobs/job_forecast.h"
+
+#include <algorithm>
+#include <memory>
+#include <optional>
+#include <string>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "base/byte_size.h"
+#include "base/status_macros.h"
+#include "evaluators/evaluator.h"
+#include "evaluators/scoring_forecast.h"
+#include "models/run_forecast.h"
+#include "quantizers/recipe_forecast.h"
+
+namespace quantd {
+namespace {
+
+// The longest window that calibration takes by default.
+constexpr int64_t kMaxDefaultWindow = 2048;
+
+// Anonymous memory of a worker that does nothing yet: gRPC, code relocations,
+// tables. Measured.
+constexpr uint64_t kProcessBytes = uint64_t{18} << 20;
+// Stack and the packed operands of a matrix product, per thread. Measured.
+constexpr uint64_t kThreadBytes = uint64_t{8} << 20;
+
+// While a text is tokenized: the text, its prepared form and its tokens; the
+// tokenizer's tables and the JSON tree they come from, per byte of the file.
+constexpr uint64_t kBytesPerTextByte = 10;
+constexpr uint64_t kBytesPerTokenizerByte = 16;
+
+// Vocabularies up to here are bytes and little more; larger ones have about
+// four bytes of text in a token.
+constexpr int kByteVocabulary = 512;
+constexpr uint64_t kBytesPerToken = 4;
+
+// Speeds for the rough time, per thread except for the last: float32 products
+// through oneDNN, float64 factorisations through Eigen, rounding with packing,
+// and what passes through memory and disk. Measured on two cores of a shared
+// server CPU with AVX-512; good to a factor of three elsewhere.
+constexpr double kProductFlops = 40e9;
+constexpr double kFactorFlops = 4e9;
+constexpr double kRoundedWeights = 50e6;
+constexpr double kMovedBytes = 400e6;
+
+int ThreadsOf(const v1::JobSpec& spec) {
+  return spec.threads() > 0
+             ? static_cast<int>(spec.threads())
+             : std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
+}
+
+double SecondsOf(const RunWork& work, int threads) {
+  return (work.product_flops / kProductFlops +
+          work.factor_flops / kFactorFlops +
+          work.rounded_weights / kRoundedWeights) /
+             threads +
+         work.moved_bytes / kMovedBytes;
+}
+
+int64_t TokensOf(const TextSize& text, const ModelDescription& model) {
+  const uint64_t per_token =
+      model.vocabulary_size <= kByteVocabulary ? 1 : kBytesPerToken;
+  return static_cast<int64_t>(text.bytes / per_token);
+}
+
+// Adds what every worker needs, and places the activations.
+JobPlan Finish(RunForecast run, const ModelFootprint& footprint,
+               const v1::JobSpec& spec, const TextSize& text,
+               uint64_t memory_limit_bytes) {
+  const int threads = ThreadsOf(spec);
+  run.parts.push_back({"the process and its threads",
+                       kProcessBytes + static_cast<uint64_t>(threads) *
+                                           kThreadBytes});
+  const uint64_t limit =
+      memory_limit_bytes == 0 ? UINT64_MAX : memory_limit_bytes;
+  const Placement placement = Place(run, limit);
+  JobPlan plan;
+  plan.activation_memory_bytes = placement.activation_memory_bytes;
+  v1::Forecast& forecast = plan.forecast;
+  forecast.set_peak_memory_bytes(placement.peak_bytes);
+  forecast.set_least_memory_bytes(placement.least_bytes);
+  // Before the run proper, and gone by then.
+  const uint64_t preparing = kProcessBytes + kBytesPerTextByte * text.bytes +
+                             kBytesPerTokenizerByte * footprint.tokenizer_bytes;
+  if (text.bytes > 0 && preparing > placement.peak_bytes) {
+    run.parts = {{"the process, text and tokenizer", preparing}};
+    forecast.set_peak_memory_bytes(preparing);
+  } else if (placement.activation_memory_bytes > 0) {
+    run.parts.push_back({"activations of all windows",
+                         placement.activation_memory_bytes});
+  }
+  if (placement.spilled_bytes > 0) {
+    run.parts.push_back({"a batch of spilled activations", run.batch_bytes});
+  }
+  forecast.set_least_memory_bytes(
+      std::max(forecast.least_memory_bytes(), text.bytes > 0 ? preparing : 0));
+  forecast.set_memory_limit_bytes(memory_limit_bytes);
+  forecast.set_spilled_bytes(placement.spilled_bytes);
+  forecast.set_output_bytes(run.output_bytes);
+  forecast.set_disk_bytes(run.output_bytes + placement.spilled_bytes);
+  forecast.set_seconds(SecondsOf(run.work, threads) +
+                       // Written and read once per block.
+                       2.0 * footprint.description.blocks *
+                           static_cast<double>(placement.spilled_bytes) /
+                           kMovedBytes);
+  std::stable_sort(run.parts.begin(), run.parts.end(),
+                   [](const MemoryPart& a, const MemoryPart& b) {
+                     return a.bytes > b.bytes;
+                   });
+  for (const MemoryPart& part : run.parts) {
+    if (part.bytes == 0) continue;
+    v1::ForecastPart& out = *forecast.add_parts();
+    out.set_name(part.name);
+    out.set_bytes(part.bytes);
+  }
+  return plan;
+}
+
+std::optional<ScoringOrder> OrderOf(v1::ScoringOrder order) {
+  if (order == v1::BATCH_MAJOR) return ScoringOrder::kBatchMajor;
+  if (order == v1::LAYER_MAJOR) return ScoringOrder::kLayerMajor;
+  return std::nullopt;
+}
+
+GenerationShape ShapeOf(const v1::Generation& generation,
+                        const TextSize& text, const ModelDescription& model) {
+  // How long each prompt is cannot be known; a batch of short ones is taken
+  // for the whole text, up to a window of usual length.
+  constexpr int64_t kUsualPrompt = 512;
+  GenerationShape shape;
+  const int64_t tokens = std::max<int64_t>(1, TokensOf(text, model));
+  shape.batch_prompts = generation.batch_prompts();
+  shape.prompt_tokens = std::min(tokens, kUsualPrompt);
+  shape.prompts = std::max<int64_t>(1, tokens / shape.prompt_tokens);
+  shape.new_tokens = generation.max_new_tokens();
+  shape.beams = generation.beams();
+  return shape;
+}
+
+}  // namespace
+
+int64_t CalibrationWindowTokens(const v1::Calibration& options,
+                                const ModelDescription& model) {
+  if (options.window_tokens() > 0) return options.window_tokens();
+  return model.context_tokens == 0
+             ? kMaxDefaultWindow
+             : std::min<int64_t>(model.context_tokens, kMaxDefaultWindow);
+}
+
+JobPlan PlanQuantizeJob(const CompiledRecipe& recipe,
+                        const ModelFootprint& footprint,
+                        const v1::JobSpec& spec, const TextSize& text,
+                        uint64_t memory_limit_bytes) {
+  const v1::Calibration& calibration = spec.quantize().calibration();
+  CalibrationShape shape;
+  shape.windows = calibration.windows();
+  shape.window_tokens =
+      CalibrationWindowTokens(calibration, footprint.description);
+  return Finish(ForecastRecipe(recipe, footprint, shape), footprint, spec,
+                recipe.needs().any() ? text : TextSize(), memory_limit_bytes);
+}
+
+absl::StatusOr<JobPlan> PlanEvaluateJob(const ModelFootprint& footprint,
+                                        const v1::JobSpec& spec,
+                                        const TextSize& text,
+                                        uint64_t memory_limit_bytes) {
+  const v1::EvaluateSpec& evaluate = spec.evaluate();
+  const ModelDescription& model = footprint.description;
+  if (evaluate.has_generation()) {
+    JobPlan plan = Finish(
+        ForecastGeneration(footprint, ShapeOf(evaluate.generation(), text,
+                                              model)),
+        footprint, spec, text, memory_limit_bytes);
+    plan.forecast.set_scoring_order(v1::BATCH_MAJOR);
+    return plan;
+  }
+  // One metric after the other: the largest decides about memory and order.
+  ScoringShape largest;
+  RunWork work;
+  std::vector<ScoringShape> shapes;
+  for (const std::string& metric : evaluate.metrics()) {
+    EvaluatorOptions options;
+    options.max_windows = evaluate.max_windows();
+    ASSIGN_OR_RETURN(const std::unique_ptr<Evaluator> evaluator,
+                     NewEvaluator(metric, options));
+    const WindowShape window = evaluator->Shape();
+    ScoringShape shape;
+    shape.window_tokens = window.tokens;
+    shape.windows =
+        std::max<int64_t>(1, TokensOf(text, model) / window.tokens);
+    if (window.max_windows > 0 &&
+        (text.bytes == 0 || window.max_windows < shape.windows)) {
+      shape.windows = window.max_windows;
+    }
+    shape.batch_windows = evaluate.batch_windows();
+    shapes.push_back(shape);
+    if (shape.windows * shape.window_tokens >=
+        largest.windows * largest.window_tokens) {
+      largest = shape;
+    }
+  }
+  const uint64_t process =
+      kProcessBytes +
+      static_cast<uint64_t>(ThreadsOf(spec)) * kThreadBytes;
+  const uint64_t for_scoring =
+      memory_limit_bytes == 0
+          ? UINT64_MAX
+          : memory_limit_bytes - std::min(memory_limit_bytes, process);
+  ScoringPlan scoring = PlanScoring(
+      footprint, largest, OrderOf(evaluate.scoring_order()), for_scoring);
+  for (const ScoringShape& shape : shapes) {
+    const RunWork own = ForecastScoring(footprint, shape, scoring.order).work;
+    work.product_flops += own.product_flops;
+    work.moved_bytes += own.moved_bytes;
+  }
+  scoring.forecast.work = work;
+  JobPlan plan = Finish(std::move(scoring.forecast), footprint, spec, text,
+                        memory_limit_bytes);
+  plan.scoring_order = scoring.order;
+  plan.forecast.set_scoring_order(scoring.order == ScoringOrder::kLayerMajor
+                                      ? v1::LAYER_MAJOR
+                                      : v1::BATCH_MAJOR);
+  return plan;
+}
+
+absl::Status CheckForecast(const v1::Forecast& forecast,
+                           uint64_t free_disk_bytes) {
+  const uint64_t limit = forecast.memory_limit_bytes();
+  if (limit > 0 && forecast.least_memory_bytes() > limit) {
+    std::string advice =
+        "allow it more (memory_bytes of the job, --job-memory of the server)";
+    if (forecast.scoring_order() == v1::BATCH_MAJOR) {
+      absl::StrAppend(&advice, ", score layer-major");
+    }
+    if (forecast.scoring_order() != v1::SCORING_ORDER_AUTO) {
+      absl::StrAppend(&advice, ", or score fewer windows at a time");
+    } else {
+      absl::StrAppend(&advice, ", or calibrate with shorter windows");
+    }
+    return absl::ResourceExhaustedError(absl::StrCat(
+        "the job needs at least ", ByteSizeText(forecast.least_memory_bytes()),
+        " of memory and may use ", ByteSizeText(limit), ". At its worst: ",
+        absl::StrJoin(forecast.parts(), ", ",
+                      [](std::string* out, const v1::ForecastPart& part) {
+                        absl::StrAppend(out, part.name(), " ",
+                                        ByteSizeText(part.bytes()));
+                      }),
+        ". To run it, ", advice));
+  }
+  if (forecast.disk_bytes() > free_disk_bytes) {
+    return absl::ResourceExhaustedError(absl::StrCat(
+        "the job needs ", ByteSizeText(forecast.disk_bytes()), " of disk (",
+        ByteSizeText(forecast.output_bytes()), " for its output, ",
+        ByteSizeText(forecast.spilled_bytes()),
+        " for activations that do not fit its memory of ", ByteSizeText(limit),
+        ") and ", ByteSizeText(free_disk_bytes),
+        " are free. To run it, free disk or allow it more memory"));
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace quantd
