@@ -12,6 +12,7 @@ endif()
 if(QUANTD_SANITIZE STREQUAL "thread")
   add_library(quantd_tsan OBJECT
     tests/testing/abseil_tsan.cc
+    tests/testing/grpc_tsan.cc
     tests/testing/rocksdb_tsan.cc)
   target_link_libraries(quantd_tsan PRIVATE
     absl::synchronization RocksDB::rocksdb-shared)

@@ -26,7 +26,7 @@ namespace {
 // How often children are looked at where the kernel has no pidfd.
 constexpr absl::Duration kPollWithoutPidfd = absl::Milliseconds(50);
 
-class LocalExecutor : public Executor {
+class LocalExecutor final : public Executor {
  public:
   explicit LocalExecutor(LocalExecutorOptions options)
       : options_(std::move(options)),
