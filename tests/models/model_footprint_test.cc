@@ -60,7 +60,7 @@ TEST(ModelFootprintTest, WorkAndMemoryGrowWithTheTokens) {
   EXPECT_GT(ForwardFlops(d, 64), ForwardFlops(d, 8));
 }
 
-RunForecast Run(uint64_t fixed, uint64_t activations, uint64_t batch) {
+RunForecast RunOf(uint64_t fixed, uint64_t activations, uint64_t batch) {
   RunForecast run;
   run.parts = {{"a", fixed / 2}, {"b", fixed - fixed / 2}};
   run.activation_bytes = activations;
@@ -69,27 +69,27 @@ RunForecast Run(uint64_t fixed, uint64_t activations, uint64_t batch) {
 }
 
 TEST(PlacementTest, ActivationsStayInMemoryAsFarAsTheyFit) {
-  const Placement all = Place(Run(100, 50, 10), 150);
+  const Placement all = Place(RunOf(100, 50, 10), 150);
   EXPECT_EQ(all.peak_bytes, 150u);
   EXPECT_EQ(all.activation_memory_bytes, 50u);
   EXPECT_EQ(all.spilled_bytes, 0u);
   EXPECT_EQ(all.least_bytes, 110u);
 
   // A batch is read back into memory, so less than the rest is left.
-  const Placement part = Place(Run(100, 50, 10), 149);
+  const Placement part = Place(RunOf(100, 50, 10), 149);
   EXPECT_EQ(part.peak_bytes, 149u);
   EXPECT_EQ(part.activation_memory_bytes, 39u);
   EXPECT_EQ(part.spilled_bytes, 11u);
 
-  const Placement none = Place(Run(100, 50, 10), 105);
+  const Placement none = Place(RunOf(100, 50, 10), 105);
   EXPECT_EQ(none.peak_bytes, 110u) << "does not fit";
   EXPECT_EQ(none.spilled_bytes, 50u);
 
-  const Placement small = Place(Run(100, 8, 10), 50);
+  const Placement small = Place(RunOf(100, 8, 10), 50);
   EXPECT_EQ(small.least_bytes, 108u) << "spilling would not help";
   EXPECT_EQ(small.spilled_bytes, 0u);
 
-  EXPECT_EQ(Place(Run(100, 50, 10), UINT64_MAX).spilled_bytes, 0u);
+  EXPECT_EQ(Place(RunOf(100, 50, 10), UINT64_MAX).spilled_bytes, 0u);
 }
 
 }  // namespace
