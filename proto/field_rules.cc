@@ -19,6 +19,7 @@ namespace {
 using ::google::protobuf::Descriptor;
 using ::google::protobuf::FieldDescriptor;
 using ::google::protobuf::Message;
+using ::google::protobuf::OneofDescriptor;
 using ::google::protobuf::Reflection;
 
 constexpr char kBadRequestUrl[] = "type.googleapis.com/google.rpc.BadRequest";
@@ -87,8 +88,12 @@ void FillMessage(Message* message, bool inside_stage, Ancestors& ancestors) {
       }
       continue;
     }
-    const bool create = !present && inside_stage &&
-                        field->containing_oneof() == nullptr &&
+    // Of a oneof, at most the kind that an absent choice means.
+    const OneofDescriptor* oneof = field->containing_oneof();
+    const bool chosen =
+        oneof == nullptr || (RulesOf(*field).default_kind() &&
+                             !reflection->HasOneof(*message, oneof));
+    const bool create = !present && inside_stage && chosen &&
                         CarriesDefaults(field->message_type(), ancestors);
     if (present || create) {
       FillMessage(reflection->MutableMessage(message, field), inside_stage,
@@ -202,13 +207,21 @@ bool IsWellKnown(const Descriptor* type) {
   return type->file()->package() == "google.protobuf";
 }
 
-void Describe(const Descriptor& type, const std::string& prefix,
-              Ancestors& ancestors, std::vector<FieldDescription>& out) {
+// `message` of `type`, or null: then every kind of a oneof is described.
+void Describe(const Descriptor& type, const Message* message,
+              const std::string& prefix, Ancestors& ancestors,
+              std::vector<FieldDescription>& out) {
   ancestors.push_back(&type);
   for (int i = 0; i < type.field_count(); ++i) {
     const FieldDescriptor& field = *type.field(i);
     const v1::FieldRules& rules = RulesOf(field);
     if (rules.output_only()) continue;
+    const bool present = message != nullptr && !field.is_repeated() &&
+                         message->GetReflection()->HasField(*message, &field);
+    if (message != nullptr && field.real_containing_oneof() != nullptr &&
+        !present) {
+      continue;
+    }
     const std::string path = Join(
         prefix, field.is_repeated() && IsMessageField(field) && !field.is_map()
                     ? absl::StrCat(field.name(), "[]")
@@ -216,7 +229,10 @@ void Describe(const Descriptor& type, const std::string& prefix,
     if (IsMessageField(field) && !field.is_map() &&
         !IsWellKnown(field.message_type())) {
       if (!Contains(ancestors, field.message_type())) {
-        Describe(*field.message_type(), path, ancestors, out);
+        const Message* child =
+            present ? &message->GetReflection()->GetMessage(*message, &field)
+                    : nullptr;
+        Describe(*field.message_type(), child, path, ancestors, out);
       }
       continue;
     }
@@ -291,7 +307,14 @@ void ClearOutputOnly(Message* message) {
 std::vector<FieldDescription> DescribeFields(const Descriptor& descriptor) {
   std::vector<FieldDescription> descriptions;
   Ancestors ancestors;
-  Describe(descriptor, "", ancestors, descriptions);
+  Describe(descriptor, nullptr, "", ancestors, descriptions);
+  return descriptions;
+}
+
+std::vector<FieldDescription> DescribeFields(const Message& message) {
+  std::vector<FieldDescription> descriptions;
+  Ancestors ancestors;
+  Describe(*message.GetDescriptor(), &message, "", ancestors, descriptions);
   return descriptions;
 }
 

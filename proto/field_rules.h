@@ -86,6 +86,9 @@ struct FieldDescription {
 // messages are written "stages[]".
 std::vector<FieldDescription> DescribeFields(
     const google::protobuf::Descriptor& descriptor);
+// The same for a message at hand: of the kinds of a oneof only the present one.
+std::vector<FieldDescription> DescribeFields(
+    const google::protobuf::Message& message);
 
 }  // namespace quantd
 

@@ -30,14 +30,18 @@ GroupGrid GridOfRange(double min, double max,
 }
 
 template <typename Real>
-double ErrorOfGrid(absl::Span<const Real> weights, const GroupGrid& grid,
+double ErrorOfGrid(absl::Span<const Real> weights,
+                   absl::Span<const Real> importance, const GroupGrid& grid,
                    const AffineGridOptions& options) {
   double error = 0;
-  for (Real w : weights) {
+  for (size_t i = 0; i < weights.size(); ++i) {
+    const Real w = weights[i];
     const int code = EncodeWeight(w, grid, options.max_code());
     const double difference =
         std::abs(static_cast<double>(DecodeWeight<Real>(code, grid) - w));
-    error += std::pow(difference, options.shrink_norm);
+    const double term = std::pow(difference, options.shrink_norm);
+    error +=
+        importance.empty() ? term : static_cast<double>(importance[i]) * term;
   }
   return error;
 }
@@ -57,12 +61,14 @@ AffineGridOptions GridOptionsFrom(const v1::AffineGrid& grid) {
 
 template <typename Real>
 GroupGrid FitGroupGrid(absl::Span<const Real> weights,
+                       absl::Span<const Real> importance,
                        const AffineGridOptions& options) {
   double min = 0;
   double max = 0;
-  for (Real w : weights) {
-    min = std::min(min, static_cast<double>(w));
-    max = std::max(max, static_cast<double>(w));
+  for (size_t i = 0; i < weights.size(); ++i) {
+    if (!importance.empty() && importance[i] == 0) continue;
+    min = std::min(min, static_cast<double>(weights[i]));
+    max = std::max(max, static_cast<double>(weights[i]));
   }
   if (options.symmetric) {
     max = std::max(-min, max);
@@ -74,11 +80,11 @@ GroupGrid FitGroupGrid(absl::Span<const Real> weights,
   }
   GroupGrid best = GridOfRange(min, max, options);
   if (!options.shrink_search) return best;
-  double best_error = ErrorOfGrid(weights, best, options);
+  double best_error = ErrorOfGrid(weights, importance, best, options);
   for (int i = 1; i < options.shrink_steps; ++i) {
     const double p = 1.0 - i / 100.0;
     const GroupGrid grid = GridOfRange(p * min, p * max, options);
-    const double error = ErrorOfGrid(weights, grid, options);
+    const double error = ErrorOfGrid(weights, importance, grid, options);
     if (error < best_error) {
       best_error = error;
       best = grid;
@@ -88,8 +94,10 @@ GroupGrid FitGroupGrid(absl::Span<const Real> weights,
 }
 
 template GroupGrid FitGroupGrid<float>(absl::Span<const float>,
+                                       absl::Span<const float>,
                                        const AffineGridOptions&);
 template GroupGrid FitGroupGrid<double>(absl::Span<const double>,
+                                        absl::Span<const double>,
                                         const AffineGridOptions&);
 
 }  // namespace quantd

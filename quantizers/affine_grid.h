@@ -49,9 +49,17 @@ struct GroupGrid {
   int zero = 0;
 };
 
+// `importance` weighs the errors of the shrink search and leaves weights out of
+// the range where it is 0; empty: all weights alike.
 template <typename Real>
 GroupGrid FitGroupGrid(absl::Span<const Real> weights,
+                       absl::Span<const Real> importance,
                        const AffineGridOptions& options);
+template <typename Real>
+GroupGrid FitGroupGrid(absl::Span<const Real> weights,
+                       const AffineGridOptions& options) {
+  return FitGroupGrid<Real>(weights, {}, options);
+}
 
 // The code of `w`, 0 .. max_code.
 template <typename Real>

@@ -1,3 +1,5 @@
+#include <algorithm>
+
 #include "quantizers/stage.h"
 #include "quantizers/stages/gptq.h"
 #include "quantizers/stages/rtn.h"
@@ -6,21 +8,36 @@ namespace quantd {
 namespace {
 
 constexpr StageRow kStages[] = {
-    {v1::Stage::kRtn, "rtn",
+    {v1::Stage::kRtn, "rtn", StageRole::kSolver,
      [](const v1::Stage& stage) { return NewRtnStage(stage.rtn()); }},
-    {v1::Stage::kGptq, "gptq",
+    {v1::Stage::kGptq, "gptq", StageRole::kSolver,
      [](const v1::Stage& stage) { return NewGptqStage(stage.gptq()); }},
 };
 
 }  // namespace
 
+void StatisticsRequest::Merge(const StatisticsRequest& other) {
+  second_moment |= other.second_moment;
+  mean_abs |= other.mean_abs;
+  sample_rows = std::max(sample_rows, other.sample_rows);
+  per_set |= other.per_set;
+}
+
 absl::Span<const StageRow> BuiltinStages() { return kStages; }
 
-absl::StatusOr<std::unique_ptr<Stage>> NewStage(const v1::Stage& options) {
+const StageRow* FindStageRow(v1::Stage::KindCase kind) {
   for (const StageRow& row : kStages) {
-    if (row.kind == options.kind_case()) return row.make(options);
+    if (row.kind == kind) return &row;
   }
-  return absl::UnimplementedError("a stage of the recipe names no kind");
+  return nullptr;
+}
+
+absl::StatusOr<std::unique_ptr<Stage>> NewStage(const v1::Stage& options) {
+  const StageRow* row = FindStageRow(options.kind_case());
+  if (row == nullptr) {
+    return absl::UnimplementedError("a stage of the recipe names no kind");
+  }
+  return row->make(options);
 }
 
 }  // namespace quantd

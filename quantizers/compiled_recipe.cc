@@ -15,9 +15,7 @@ absl::StatusOr<CompiledRecipe> CompiledRecipe::Compile(
     Stages stages;
     for (const v1::Stage& options : result.rules_.StagesOf(rule)) {
       ASSIGN_OR_RETURN(std::unique_ptr<Stage> stage, NewStage(options));
-      const StatisticsRequest needs = stage->Needs();
-      result.needs_.second_moment |= needs.second_moment;
-      result.needs_.per_set |= needs.per_set;
+      result.needs_.Merge(stage->Needs());
       stages.push_back(std::move(stage));
     }
     result.stages_.push_back(std::move(stages));

@@ -43,6 +43,33 @@ absl::StatusOr<bool> AnyStageNeedsStatistics(const v1::Recipe& recipe) {
   return needs;
 }
 
+// Exactly one solver; what compensates after it, everything else before.
+absl::Status CheckStageOrder(const v1::Recipe& recipe) {
+  int solver = -1;
+  for (int i = 0; i < recipe.stages_size(); ++i) {
+    const StageRow* row = FindStageRow(recipe.stages(i).kind_case());
+    if (row == nullptr) continue;
+    const std::string field =
+        absl::StrCat("recipe.stages[", i, "].", row->name);
+    if (row->role == StageRole::kSolver) {
+      if (solver >= 0) {
+        return InvalidField(
+            field, absl::StrCat("a second solver after stages[", solver, "]"));
+      }
+      solver = i;
+    } else if (row->role == StageRole::kCompensate && solver < 0) {
+      return InvalidField(field, "comes before the solver that it repairs");
+    } else if (row->role != StageRole::kCompensate && solver >= 0) {
+      return InvalidField(field, "comes after the solver that it prepares");
+    }
+  }
+  if (solver < 0) {
+    return InvalidField("recipe.stages",
+                        "no stage compresses: a solver such as rtn is missing");
+  }
+  return absl::OkStatus();
+}
+
 }  // namespace
 
 const std::vector<v1::Recipe>& BuiltinRecipes() {
@@ -100,6 +127,7 @@ absl::StatusOr<v1::Recipe> CompleteRecipe(
   FillDefaults(&recipe);
   RETURN_IF_ERROR(AssignToStages(assignments, &recipe));
   RETURN_IF_ERROR(Validate(recipe, "recipe"));
+  RETURN_IF_ERROR(CheckStageOrder(recipe));
   RETURN_IF_ERROR(LayerRules::Compile(recipe).status());
   ASSIGN_OR_RETURN(const bool needs, AnyStageNeedsStatistics(recipe));
   recipe.set_needs_calibration(needs);

@@ -31,11 +31,13 @@ StageCost CostOf(const CompiledRecipe::Stages& stages,
     const StageCost cost = stage->Cost(layer);
     // The last stage to compress decides what is stored.
     if (cost.stored_bytes > 0) total.stored_bytes = cost.stored_bytes;
+    total.added_bytes += cost.added_bytes;
     total.working_bytes = std::max(total.working_bytes, cost.working_bytes);
     total.product_flops += cost.product_flops;
     total.rounded_weights += cost.rounded_weights;
     total.factor_flops_per_set += cost.factor_flops_per_set;
   }
+  total.stored_bytes += total.added_bytes;
   return total;
 }
 

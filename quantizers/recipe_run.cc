@@ -24,6 +24,7 @@
 #include "quantizers/recipe.h"
 #include "quantizers/run_workspace.h"
 #include "quantizers/set_statistics.h"
+#include "quantizers/stage_pipeline.h"
 
 namespace quantd {
 namespace {
@@ -183,7 +184,9 @@ class Runner {
              static_cast<double>(i) / static_cast<double>(plan.linears.size()));
       ASSIGN_OR_RETURN(Linear layer,
                        LoadLinear(model_.checkpoint(), linear, ctx_));
-      RETURN_IF_ERROR(RunStages(k, {&layer}, nullptr, &finished.record));
+      ASSIGN_OR_RETURN(auto reports, RunStages(recipe_.StagesOf(linear.name), k,
+                                               {&layer}, nullptr, ctx_));
+      Keep(std::move(reports), &finished.record);
       Collect(layer, &finished);
     }
     return Write(k, plan.name, std::move(finished));
@@ -202,11 +205,13 @@ class Runner {
       ASSIGN_OR_RETURN(
           auto statistics,
           GatherStatistics(block, *hidden_, run_.calibration.window_tokens,
-                           first, first + step - 1, ctx_));
+                           first, first + step - 1, recipe_.needs(), ctx_));
       for (int set = first; set < first + step; ++set) {
-        RETURN_IF_ERROR(
-            CompressSet(k, block, set, statistics.at(set), &finished.record));
+        auto own = std::make_shared<const LayerStatistics>(
+            std::move(statistics.at(set)));
         statistics.erase(set);
+        RETURN_IF_ERROR(
+            CompressSet(k, block, set, std::move(own), &finished.record));
       }
     }
     for (const Linear& layer : block.linears()) Collect(layer, &finished);
@@ -227,7 +232,7 @@ class Runner {
   // Neighbours under the same rule go through their stages together, which
   // lets a stage make what they share once.
   absl::Status CompressSet(int k, Block& block, int set,
-                           const LayerStatistics& statistics,
+                           std::shared_ptr<const LayerStatistics> statistics,
                            BlockRecord* record) {
     const std::vector<int>& indices =
         block.linear_sets()[static_cast<size_t>(set)];
@@ -245,32 +250,16 @@ class Runner {
       if (stages->empty()) continue;
       Report("quantize", k, layers[0]->name(),
              (set + 0.5) / static_cast<double>(block.linear_sets().size()));
-      RETURN_IF_ERROR(RunStages(k, layers, &statistics, record));
+      ASSIGN_OR_RETURN(auto reports,
+                       RunStages(*stages, k, layers, statistics, ctx_));
+      Keep(std::move(reports), record);
     }
     return absl::OkStatus();
   }
 
-  // `layers` are under the same rule; `statistics` may be null.
-  absl::Status RunStages(int k, absl::Span<Linear* const> layers,
-                         const LayerStatistics* statistics,
-                         BlockRecord* record) {
-    std::vector<LayerReport> reports(layers.size());
-    BlockWork work;
-    work.block = k;
-    for (size_t i = 0; i < layers.size(); ++i) {
-      reports[i].layer = layers[i]->name();
-      work.layers.push_back({layers[i], statistics, &reports[i]});
-    }
-    for (const auto& stage : recipe_.StagesOf(layers[0]->name())) {
-      RETURN_IF_ERROR(stage->ProcessBlock(work, ctx_));
-    }
-    for (size_t i = 0; i < layers.size(); ++i) {
-      if (layers[i]->compressed() != nullptr) {
-        reports[i].bits_per_weight = layers[i]->compressed()->bits_per_weight();
-      }
-      record->reports.push_back(std::move(reports[i]));
-    }
-    return absl::OkStatus();
+  static void Keep(std::vector<LayerReport> reports, BlockRecord* record) {
+    std::move(reports.begin(), reports.end(),
+              std::back_inserter(record->reports));
   }
 
   // What a block's shard is made of.
@@ -330,7 +319,8 @@ class Runner {
   // quantd.json: everything needed to know what this is and to make it again.
   // No times or host names, so that equal requests give equal bytes.
   absl::Status WriteSummary() const {
-    ASSIGN_OR_RETURN(const nlohmann::json recipe, RecipeToJson(recipe_.source()));
+    ASSIGN_OR_RETURN(const nlohmann::json recipe,
+                     RecipeToJson(recipe_.source()));
     nlohmann::json layers = nlohmann::json::array();
     for (const LayerReport& report : total_.reports) {
       layers.push_back(ReportToJson(report));

@@ -1,6 +1,11 @@
 #include "quantizers/round_to_nearest.h"
 
 #include <algorithm>
+#include <numeric>
+#include <utility>
+#include <vector>
+
+#include "base/status_macros.h"
 
 namespace quantd {
 namespace {
@@ -8,64 +13,104 @@ namespace {
 // Rows per piece; fixed, so the partition does not depend on the threads.
 constexpr int64_t kPieceRows = 16;
 
+int64_t Pieces(int64_t rows) { return (rows + kPieceRows - 1) / kPieceRows; }
+
 }  // namespace
 
-PackedIntWeights NewPackedIntWeights(int64_t rows, int64_t cols,
-                                     const AffineGridOptions& options) {
-  PackedIntWeights out;
-  out.rows = rows;
-  out.cols = cols;
-  out.bits = options.bits;
-  out.group_size = options.GroupSizeFor(cols);
-  out.symmetric = options.symmetric;
-  out.codes.resize(static_cast<size_t>(rows * cols));
-  out.scales.resize(static_cast<size_t>(rows * out.groups()));
-  out.zeros.resize(out.scales.size());
-  return out;
+absl::StatusOr<std::unique_ptr<LayerGrid<float>>> NewLayerGridFor(
+    const Grid& grid, const LayerWork& item) {
+  ASSIGN_OR_RETURN(auto layer,
+                   grid.NewLayerGrid(item.weight.rows(), item.weight.cols(),
+                                     item.grid_plan));
+  if (item.outliers == nullptr) return layer;
+  return NewOutlierGrid<float>(std::move(layer), *item.outliers);
 }
 
-StageCost RoundToNearestCost(const LinearShape& layer,
-                             const AffineGridOptions& options) {
-  const uint64_t weights = static_cast<uint64_t>(layer.rows * layer.cols);
-  StageCost cost;
-  cost.stored_bytes =
-      PackedIntBytes(layer.rows, layer.cols, options.bits,
-                     options.GroupSizeFor(layer.cols), options.symmetric);
-  // The packed layer and the float32 weight that it decodes to.
-  cost.working_bytes = cost.stored_bytes + weights * sizeof(float);
-  // Every candidate of the shrink search looks at each weight once more.
-  cost.rounded_weights =
-      static_cast<double>(weights) *
-      (options.shrink_search ? 1.0 + options.shrink_steps : 1.0);
-  return cost;
-}
-
-PackedIntWeights RoundToNearest(const Tensor& weight,
-                                const AffineGridOptions& options,
-                                ExecutionContext& ctx) {
-  PackedIntWeights out =
-      NewPackedIntWeights(weight.rows(), weight.cols(), options);
-  const int64_t groups = out.groups();
-  const int64_t pieces = (out.rows + kPieceRows - 1) / kPieceRows;
-  ctx.device().pool().ParallelFor(pieces, [&](int64_t piece) {
-    const int64_t end = std::min((piece + 1) * kPieceRows, out.rows);
+template <typename Real>
+void FitAllGroups(int64_t rows, int64_t cols, const Real* weight,
+                  const float* importance, LayerGrid<Real>& grid,
+                  ExecutionContext& ctx) {
+  const int64_t size = grid.group_size();
+  std::vector<int64_t> columns(static_cast<size_t>(cols));
+  std::iota(columns.begin(), columns.end(), 0);
+  ctx.device().pool().ParallelFor(Pieces(rows), [&](int64_t piece) {
+    const int64_t end = std::min((piece + 1) * kPieceRows, rows);
+    std::vector<Real> counts;
     for (int64_t r = piece * kPieceRows; r < end; ++r) {
-      for (int64_t g = 0; g < groups; ++g) {
-        const float* w = weight.row(r) + g * out.group_size;
-        const GroupGrid grid = FitGroupGrid<float>(
-            {w, static_cast<size_t>(out.group_size)}, options);
-        out.scales[static_cast<size_t>(r * groups + g)] = grid.scale;
-        out.zeros[static_cast<size_t>(r * groups + g)] =
-            static_cast<uint8_t>(grid.zero);
-        uint8_t* codes = out.codes.data() + r * out.cols + g * out.group_size;
-        for (int64_t c = 0; c < out.group_size; ++c) {
-          codes[c] = static_cast<uint8_t>(
-              EncodeWeight(w[c], grid, options.max_code()));
+      for (int64_t g = 0; g * size < cols; ++g) {
+        const size_t begin = static_cast<size_t>(g * size);
+        GroupValues<Real> group;
+        group.row = r;
+        group.group = g;
+        group.values = {weight + r * cols + begin, static_cast<size_t>(size)};
+        group.columns =
+            absl::MakeConstSpan(columns).subspan(begin, group.values.size());
+        if (importance != nullptr) {
+          const float* row = importance + r * cols + begin;
+          counts.assign(row, row + size);
+          group.importance = counts;
         }
+        grid.FitGroup(group);
       }
     }
   });
-  return out;
 }
+
+absl::Status RoundToNearest(const Grid& grid, LayerWork& item,
+                            ExecutionContext& ctx) {
+  const Tensor& weight = item.weight;
+  const int64_t rows = weight.rows();
+  const int64_t cols = weight.cols();
+  ASSIGN_OR_RETURN(const std::unique_ptr<LayerGrid<float>> layer,
+                   NewLayerGridFor(grid, item));
+  LayerView<float> view;
+  view.rows = rows;
+  view.cols = cols;
+  view.weights = weight.data();
+  std::vector<double> diagonal;
+  if (item.statistics != nullptr) {
+    diagonal = Diagonal(item.statistics->second_moment);
+    view.moment_diagonal = diagonal;
+  }
+  if (item.importance.has_value()) view.importance = item.importance->data();
+  RETURN_IF_ERROR(layer->Prepare(view, ctx));
+  FitAllGroups(rows, cols, weight.data(), view.importance, *layer, ctx);
+  const int64_t size = layer->group_size();
+  ctx.device().pool().ParallelFor(Pieces(rows), [&](int64_t piece) {
+    Patch<float> patch;
+    patch.row_begin = piece * kPieceRows;
+    patch.row_end = std::min(patch.row_begin + kPieceRows, rows);
+    patch.columns = size;
+    patch.value_stride = cols;
+    for (int64_t g = 0; g * size < cols; ++g) {
+      patch.group = g;
+      patch.column = g * size;
+      patch.values = weight.row(patch.row_begin) + patch.column;
+      layer->Quantize(patch);
+    }
+  });
+  ASSIGN_OR_RETURN(item.compressed, layer->Finish({}));
+  return absl::OkStatus();
+}
+
+StageCost RoundToNearestCost(const LinearShape& layer, const Grid& grid) {
+  const GridCost rounding = grid.Cost(layer);
+  StageCost cost;
+  cost.stored_bytes = rounding.stored_bytes;
+  // The grid at work and, when it is done, the float32 weight that the layer
+  // decodes to.
+  cost.working_bytes = std::max(
+      rounding.working_bytes,
+      rounding.stored_bytes +
+          static_cast<uint64_t>(layer.rows * layer.cols) * sizeof(float));
+  cost.rounded_weights = rounding.rounded_weights;
+  return cost;
+}
+
+template void FitAllGroups<float>(int64_t, int64_t, const float*, const float*,
+                                  LayerGrid<float>&, ExecutionContext&);
+template void FitAllGroups<double>(int64_t, int64_t, const double*,
+                                   const float*, LayerGrid<double>&,
+                                   ExecutionContext&);
 
 }  // namespace quantd

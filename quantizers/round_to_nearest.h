@@ -1,31 +1,43 @@
-// Every weight to the nearest point of its group's grid: all that the baseline
+// Every weight to the nearest value of its layer's grid: all that the baseline
 // method does, and what calibrated methods do for layers without statistics.
 //
-// Free function, thread-safe.
+// Free functions, thread-safe.
 #ifndef QUANTD_QUANTIZERS_ROUND_TO_NEAREST_H_
 #define QUANTD_QUANTIZERS_ROUND_TO_NEAREST_H_
 
+#include <cstdint>
+#include <memory>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
 #include "kernels/execution_context.h"
-#include "models/layouts/packed_int.h"
-#include "quantizers/affine_grid.h"
+#include "quantizers/grid.h"
+#include "quantizers/layer_grid.h"
+#include "quantizers/outliers.h"
 #include "quantizers/stage.h"
 #include "tensor/tensor.h"
 
 namespace quantd {
 
-// `weight` [out, in]. REQUIRES: the group size divides the input size.
-PackedIntWeights RoundToNearest(const Tensor& weight,
-                                const AffineGridOptions& options,
-                                ExecutionContext& ctx);
+// The grid of `item` under construction: of its plan, around its outliers.
+// `item` outlives the result.
+absl::StatusOr<std::unique_ptr<LayerGrid<float>>> NewLayerGridFor(
+    const Grid& grid, const LayerWork& item);
+
+// Fits every group of consecutive input channels of `weight` [rows, cols] to
+// its values. `importance` [rows, cols] or null.
+template <typename Real>
+void FitAllGroups(int64_t rows, int64_t cols, const Real* weight,
+                  const float* importance, LayerGrid<Real>& grid,
+                  ExecutionContext& ctx);
+
+// Prepares the grid, fits it to `item.weight` and rounds every weight; the
+// result is `item.compressed`.
+absl::Status RoundToNearest(const Grid& grid, LayerWork& item,
+                            ExecutionContext& ctx);
 
 // What that takes for a layer (stage.h).
-StageCost RoundToNearestCost(const LinearShape& layer,
-                             const AffineGridOptions& options);
-
-// Codes, scales and zeros of the right sizes and unspecified values, for a
-// layer of `rows` x `cols` on the grid.
-PackedIntWeights NewPackedIntWeights(int64_t rows, int64_t cols,
-                                     const AffineGridOptions& options);
+StageCost RoundToNearestCost(const LinearShape& layer, const Grid& grid);
 
 }  // namespace quantd
 

@@ -41,6 +41,14 @@ SquareMatrix SecondMomentAccumulator::Finish() && {
   return h;
 }
 
+std::vector<double> Diagonal(const SquareMatrix& h) {
+  std::vector<double> diagonal(static_cast<size_t>(h.n));
+  for (int64_t i = 0; i < h.n; ++i) {
+    diagonal[static_cast<size_t>(i)] = h.at(i, i);
+  }
+  return diagonal;
+}
+
 Tensor ToFloat(const SquareMatrix& h) {
   Tensor out = Tensor::Uninitialized({h.n, h.n});
   std::transform(h.values.begin(), h.values.end(), out.data(),

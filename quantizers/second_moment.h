@@ -49,6 +49,9 @@ class SecondMomentAccumulator {
   int64_t tokens_ = 0;
 };
 
+// H_jj of every j; empty for an empty matrix.
+std::vector<double> Diagonal(const SquareMatrix& h);
+
 // H in float32, [n, n].
 Tensor ToFloat(const SquareMatrix& h);
 

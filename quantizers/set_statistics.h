@@ -24,12 +24,13 @@ inline int64_t CalibrationBatchWindows(int64_t window_tokens) {
   return std::max<int64_t>(1, kBatchRows / window_tokens);
 }
 
-// `hidden` [windows * window_tokens, hidden]: inputs of the block. Returns the
-// statistics of sets first_set .. last_set; the block runs no further than the
-// input of last_set.
+// `hidden` [windows * window_tokens, hidden]: inputs of the block. Returns what
+// `request` asks for of sets first_set .. last_set; the block runs no further
+// than the input of last_set.
 absl::StatusOr<std::map<int, LayerStatistics>> GatherStatistics(
     Block& block, const ActivationStore& hidden, int64_t window_tokens,
-    int first_set, int last_set, ExecutionContext& ctx);
+    int first_set, int last_set, const StatisticsRequest& request,
+    ExecutionContext& ctx);
 
 // Replaces every window of `hidden` by what the block makes of it.
 absl::Status RunBlock(Block& block, int64_t window_tokens,

@@ -1,9 +1,9 @@
 // A Stage is one step of a recipe: it changes the linear layers of a network,
 // one block at a time, in block order.
 //
-// Stages do not know of each other; they read and write the block's work item:
-// float weights, compressed weights, statistics. Each kind is a row of
-// builtin_stages.cc and one file under stages/.
+// Stages do not know of each other; they read and write the work item of each
+// layer (LayerWork). Each kind is a row of builtin_stages.cc and one file under
+// stages/; stage_pipeline.h runs them.
 //
 // One instance serves one job. ProcessBlock() is called from one thread, in
 // order; it may use the context's threads inside.
@@ -11,7 +11,9 @@
 #define QUANTD_QUANTIZERS_STAGE_H_
 
 #include <cstdint>
+#include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -20,30 +22,43 @@
 #include "absl/strings/string_view.h"
 #include "absl/types/span.h"
 #include "kernels/execution_context.h"
+#include "models/compressed_linear.h"
 #include "models/linear.h"
 #include "quantd/v1/recipe.pb.h"
+#include "quantizers/grid.h"
+#include "quantizers/outliers.h"
 #include "quantizers/second_moment.h"
+#include "tensor/tensor.h"
 
 namespace quantd {
 
 // What calibration must gather for each layer before ProcessBlock().
 struct StatisticsRequest {
   bool second_moment = false;
+  // Mean |x| of every input channel.
+  bool mean_abs = false;
+  // The first rows of the inputs themselves; 0: none.
+  int64_t sample_rows = 0;
   // Gather again before each set of layers that read the same input, with the
   // earlier sets already compressed; otherwise once per block.
   bool per_set = false;
 
-  bool any() const { return second_moment; }
+  bool any() const { return second_moment || mean_abs || sample_rows > 0; }
+  // What serves both.
+  void Merge(const StatisticsRequest& other);
 };
 
-// What calibration gathered for one layer. Layers of one set share it.
+// What calibration gathered for one layer; what was not asked for is empty.
+// Layers of one set share it.
 struct LayerStatistics {
   SquareMatrix second_moment;
+  std::vector<float> mean_abs;  // [cols]
+  Tensor sample;                // [at most sample_rows, cols]
   // Calibration tokens that reached the layer; none may have reached an expert.
   int64_t tokens = 0;
 };
 
-// What a stage did to a layer; written into quantd.json and the job's notes.
+// What a recipe did to a layer; written into quantd.json and the job's notes.
 struct LayerReport {
   std::string layer;
   double bits_per_weight = 0;
@@ -59,11 +74,32 @@ struct LayerReport {
   int64_t dead_inputs = 0;
 };
 
-// One layer handed to a stage.
+// Puts a compressed layer behind a change of its input's basis: what it makes
+// of an approximation of W T is one of W.
+using InputTransform =
+    std::function<absl::StatusOr<std::shared_ptr<const CompressedLinear>>(
+        std::shared_ptr<const CompressedLinear>)>;
+
+// One layer handed from stage to stage.
 struct LayerWork {
-  Linear* layer = nullptr;
-  // Null unless the stage asked for statistics.
-  const LayerStatistics* statistics = nullptr;
+  std::string name;
+  // The target [rows, cols] of everything that follows. A transform stage
+  // replaces it by the weight in another basis, and the statistics with it.
+  Tensor weight;
+  // In the weight's basis; layers of one set share the object. Null unless a
+  // stage asked for statistics.
+  std::shared_ptr<const LayerStatistics> statistics;
+  // What an allocate stage decided.
+  GridPlan grid_plan;
+  // Weights that solvers keep in high precision; null: none.
+  std::shared_ptr<const OutlierMask> outliers;
+  // How much single weights count when grids are fitted, [rows, cols].
+  std::optional<Tensor> importance;
+  // Approximates `weight`. Null until a solver has run; compensation wraps it.
+  std::shared_ptr<const CompressedLinear> compressed;
+  // Back to the layer's own basis: applied to `compressed`, last first, when
+  // all stages have run.
+  std::vector<InputTransform> transforms;
   LayerReport* report = nullptr;
 };
 
@@ -78,6 +114,8 @@ struct StageCost {
   // Exactly what CompressedLinear::Save() will write as tensors; 0 when the
   // stage does not compress.
   uint64_t stored_bytes = 0;
+  // What it adds to what other stages store: outliers, low-rank factors.
+  uint64_t added_bytes = 0;
   // Memory at most, beside the layer's float32 weight and its statistics.
   uint64_t working_bytes = 0;
   // Work: float32 products; float64 factorisations, once for all layers of a
@@ -110,15 +148,30 @@ class Stage {
   virtual absl::Status ProcessBlock(BlockWork& work, ExecutionContext& ctx) = 0;
 };
 
+// What a stage is for. A recipe has exactly one solver; what compensates
+// follows it, everything else comes before it.
+enum class StageRole {
+  kStatistics,  // decides how calibration inputs count
+  kTransform,   // changes the basis: weight, statistics, transforms
+  kAllocate,    // decides the grid plan
+  kOutliers,    // decides what stays in high precision
+  kSolver,      // makes the compressed layer
+  kCompensate,  // repairs the compressed layer
+};
+
 // One row of the stage table.
 struct StageRow {
   v1::Stage::KindCase kind;
   absl::string_view name;  // the field of v1.Stage
+  StageRole role;
   std::unique_ptr<Stage> (*make)(const v1::Stage& options);
 };
 
 // All kinds of this build, in the order of v1.Stage's fields.
 absl::Span<const StageRow> BuiltinStages();
+
+// The row of a kind, or null when it is not in the table.
+const StageRow* FindStageRow(v1::Stage::KindCase kind);
 
 // REQUIRES: `options` was completed by CompleteRecipe().
 // Unimplemented when the kind is not in the table.

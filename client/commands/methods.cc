@@ -99,7 +99,7 @@ class ShowMethod : public Command {
       const FieldDescriptor* kind = KindOf(stage);
       if (kind == nullptr) continue;
       const Message& message = stage.GetReflection()->GetMessage(stage, kind);
-      for (const auto& field : DescribeFields(*kind->message_type())) {
+      for (const auto& field : DescribeFields(message)) {
         options.push_back(
             OptionToJson(field, kind->name(), ValueAt(message, field.path)));
       }
@@ -154,7 +154,7 @@ class ShowMethod : public Command {
     if (!rules.citation().empty()) {
       out << "  " << Wrap(rules.citation(), columns, 2) << "\n";
     }
-    const auto fields = DescribeFields(*kind.message_type());
+    const auto fields = DescribeFields(options);
     Table table({"  OPTION", "VALUE", "DEFAULT", "RANGE", "UNIT", "TYPE"});
     for (const FieldDescription& field : fields) {
       const std::string value = ValueAt(options, field.path);

@@ -9,8 +9,7 @@
 #include "absl/strings/str_cat.h"
 #include "base/status_macros.h"
 #include "quantizers/column_sweep.h"
-#include "quantizers/grid_validation.h"
-#include "quantizers/layer_error.h"
+#include "quantizers/grid.h"
 #include "quantizers/round_to_nearest.h"
 
 namespace quantd {
@@ -18,58 +17,75 @@ namespace {
 
 // --- Algorithm -------------------------------------------------------------
 
-// Quantizes columns in sweep order onto the affine grid and keeps codes and
-// grids.
+// Quantizes columns in sweep order onto a layer's grid.
 template <typename Real>
-class AffineColumnQuantizer final : public ColumnQuantizer<Real> {
+class GridColumnQuantizer final : public ColumnQuantizer<Real> {
  public:
   // `order[j]` is the original column at sweep position j. With static groups
-  // (`fixed` not null) the grid of a column is that of its original group;
-  // otherwise groups are runs of group_size sweep positions, fitted when the
-  // sweep reaches them.
-  AffineColumnQuantizer(const AffineGridOptions& options,
-                        const std::vector<int64_t>& order,
-                        const std::vector<GroupGrid>* fixed,
-                        PackedIntWeights* out)
-      : options_(options), order_(order), fixed_(fixed), out_(*out) {}
+  // the grid was fitted before the sweep; otherwise groups are runs of
+  // group_size sweep positions, fitted when the sweep reaches them.
+  // `importance` [rows, cols] in original order, or null.
+  GridColumnQuantizer(const std::vector<int64_t>& order, bool static_groups,
+                      const float* importance, LayerGrid<Real>* grid)
+      : order_(order),
+        static_groups_(static_groups),
+        importance_(importance),
+        grid_(*grid),
+        group_size_(grid->group_size()) {}
 
   int64_t NeedsUpTo(int64_t column) const override {
-    if (fixed_ != nullptr) return column + 1;
-    return column / out_.group_size * out_.group_size + out_.group_size;
+    if (static_groups_) return column + 1;
+    return column / group_size_ * group_size_ + group_size_;
   }
 
   void QuantizeColumn(int64_t column, int64_t row_begin, int64_t row_end,
                       const WorkingWeights<Real>& weights,
                       Real* quantized) override {
-    const int64_t groups = out_.groups();
     const int64_t original = order_[static_cast<size_t>(column)];
-    const int64_t group = fixed_ != nullptr ? original / out_.group_size
-                                            : column / out_.group_size;
-    const bool starts_group =
-        fixed_ == nullptr && column % out_.group_size == 0;
-    for (int64_t r = row_begin; r < row_end; ++r) {
-      const size_t index = static_cast<size_t>(r * groups + group);
-      if (starts_group) {
-        const GroupGrid grid = FitGroupGrid<Real>(
-            {weights.row(r) + column, static_cast<size_t>(out_.group_size)},
-            options_);
-        out_.scales[index] = grid.scale;
-        out_.zeros[index] = static_cast<uint8_t>(grid.zero);
+    const int64_t group = (static_groups_ ? original : column) / group_size_;
+    if (!static_groups_ && column % group_size_ == 0) {
+      for (int64_t r = row_begin; r < row_end; ++r) {
+        Fit(column, group, r, weights);
       }
-      const GroupGrid grid = {out_.scales[index], int{out_.zeros[index]}};
-      const int code =
-          EncodeWeight(weights.row(r)[column], grid, options_.max_code());
-      out_.codes[static_cast<size_t>(r * out_.cols + original)] =
-          static_cast<uint8_t>(code);
-      quantized[r - row_begin] = DecodeWeight<Real>(code, grid);
     }
+    Patch<Real> patch;
+    patch.row_begin = row_begin;
+    patch.row_end = row_end;
+    patch.column = original;
+    patch.group = group;
+    patch.values = weights.row(row_begin) + column;
+    patch.value_stride = weights.cols;
+    patch.quantized = quantized;
+    patch.quantized_stride = 1;
+    grid_.Quantize(patch);
   }
 
  private:
-  const AffineGridOptions& options_;
+  void Fit(int64_t column, int64_t group, int64_t row,
+           const WorkingWeights<Real>& weights) {
+    GroupValues<Real> values;
+    values.row = row;
+    values.group = group;
+    values.values = {weights.row(row) + column,
+                     static_cast<size_t>(group_size_)};
+    values.columns = absl::MakeConstSpan(order_).subspan(
+        static_cast<size_t>(column), values.values.size());
+    std::vector<Real> importance;
+    if (importance_ != nullptr) {
+      importance.reserve(values.values.size());
+      for (int64_t c : values.columns) {
+        importance.push_back(importance_[row * weights.cols + c]);
+      }
+      values.importance = importance;
+    }
+    grid_.FitGroup(values);
+  }
+
   const std::vector<int64_t>& order_;
-  const std::vector<GroupGrid>* const fixed_;
-  PackedIntWeights& out_;
+  const bool static_groups_;
+  const float* const importance_;
+  LayerGrid<Real>& grid_;
+  const int64_t group_size_;
 };
 
 // Sweep positions to original columns: by decreasing diagonal, ties in column
@@ -116,60 +132,61 @@ absl::StatusOr<GptqFactor<Real>> FactorForGptq(const SquareMatrix& h,
 }
 
 template <typename Real>
-absl::StatusOr<GptqResult> QuantizeGptq(int64_t rows, int64_t cols,
-                                        const Real* weight,
-                                        const GptqFactor<Real>& factor,
-                                        const GptqOptions& options,
-                                        ExecutionContext& ctx) {
-  GptqResult result;
-  result.weights = NewPackedIntWeights(rows, cols, options.grid);
-  PackedIntWeights& out = result.weights;
-  const int64_t groups = out.groups();
-  const bool fixed_groups = options.static_groups || groups == 1;
-  std::vector<GroupGrid> fixed;
-  if (fixed_groups) fixed.resize(static_cast<size_t>(rows * groups));
+std::vector<Real> FactorDiagonal(const GptqFactor<Real>& factor) {
+  const size_t n = factor.order.size();
+  std::vector<Real> diagonal(n);
+  for (size_t j = 0; j < n; ++j) {
+    diagonal[static_cast<size_t>(factor.order[j])] = factor.upper[j * n + j];
+  }
+  return diagonal;
+}
 
-  // The weights in sweep order, and the grids that do not wait for the sweep.
-  std::vector<Real> working(static_cast<size_t>(rows * cols));
+template <typename Real>
+absl::StatusOr<GptqResult> QuantizeGptq(
+    int64_t rows, int64_t cols, const Real* weight, const float* importance,
+    const GptqFactor<Real>& factor, const GptqOptions& options,
+    LayerGrid<Real>& grid, ExecutionContext& ctx) {
+  // No calibration token ever excited these: their weight cannot matter.
+  std::vector<Real> alive(weight, weight + rows * cols);
+  for (int64_t r = 0; r < rows; ++r) {
+    for (int64_t c : factor.dead_inputs) {
+      alive[static_cast<size_t>(r * cols + c)] = 0;
+    }
+  }
+  const int64_t group_size = grid.group_size();
+  const bool fixed_groups = options.static_groups || group_size == cols;
+  if (fixed_groups) {
+    FitAllGroups<Real>(rows, cols, alive.data(), importance, grid, ctx);
+  }
+  std::vector<Real> working(alive.size());
   const int64_t pieces = (rows + kPieceRows - 1) / kPieceRows;
   ctx.device().pool().ParallelFor(pieces, [&](int64_t piece) {
     const int64_t end = std::min((piece + 1) * kPieceRows, rows);
-    std::vector<Real> row;
     for (int64_t r = piece * kPieceRows; r < end; ++r) {
-      row.assign(weight + r * cols, weight + (r + 1) * cols);
-      // No calibration token ever excited these: their weight cannot matter.
-      for (int64_t c : factor.dead_inputs) row[static_cast<size_t>(c)] = 0;
       for (int64_t j = 0; j < cols; ++j) {
-        working[static_cast<size_t>(r * cols + j)] =
-            row[static_cast<size_t>(factor.order[static_cast<size_t>(j)])];
-      }
-      if (!fixed_groups) continue;
-      for (int64_t g = 0; g < groups; ++g) {
-        const size_t index = static_cast<size_t>(r * groups + g);
-        fixed[index] = FitGroupGrid<Real>({row.data() + g * out.group_size,
-                                           static_cast<size_t>(out.group_size)},
-                                          options.grid);
-        out.scales[index] = fixed[index].scale;
-        out.zeros[index] = static_cast<uint8_t>(fixed[index].zero);
+        working[static_cast<size_t>(r * cols + j)] = alive[static_cast<size_t>(
+            r * cols + factor.order[static_cast<size_t>(j)])];
       }
     }
   });
+  alive = {};
 
-  AffineColumnQuantizer<Real> quantizer(options.grid, factor.order,
-                                        fixed_groups ? &fixed : nullptr, &out);
+  GridColumnQuantizer<Real> quantizer(factor.order, fixed_groups, importance,
+                                      &grid);
   ColumnSweepOptions sweep;
   sweep.column_block = options.column_block;
+  GptqResult result;
   ASSIGN_OR_RETURN(
       result.loss,
       SweepColumns<Real>(WorkingWeights<Real>{rows, cols, working.data()},
                          factor.upper, sweep, quantizer, ctx));
   if (!fixed_groups && options.act_order) {
     // Groups are runs of sweep positions: inference needs the way back.
-    out.group_index.resize(static_cast<size_t>(cols));
+    result.group_index.resize(static_cast<size_t>(cols));
     for (int64_t j = 0; j < cols; ++j) {
-      out.group_index[static_cast<size_t>(
+      result.group_index[static_cast<size_t>(
           factor.order[static_cast<size_t>(j)])] =
-          static_cast<int32_t>(j / out.group_size);
+          static_cast<int32_t>(j / group_size);
     }
   }
   return result;
@@ -181,12 +198,14 @@ template absl::StatusOr<GptqFactor<float>> FactorForGptq(const SquareMatrix&,
 template absl::StatusOr<GptqFactor<double>> FactorForGptq(const SquareMatrix&,
                                                           const GptqOptions&,
                                                           ExecutionContext&);
+template std::vector<float> FactorDiagonal<float>(const GptqFactor<float>&);
+template std::vector<double> FactorDiagonal<double>(const GptqFactor<double>&);
 template absl::StatusOr<GptqResult> QuantizeGptq<float>(
-    int64_t, int64_t, const float*, const GptqFactor<float>&,
-    const GptqOptions&, ExecutionContext&);
+    int64_t, int64_t, const float*, const float*, const GptqFactor<float>&,
+    const GptqOptions&, LayerGrid<float>&, ExecutionContext&);
 template absl::StatusOr<GptqResult> QuantizeGptq<double>(
-    int64_t, int64_t, const double*, const GptqFactor<double>&,
-    const GptqOptions&, ExecutionContext&);
+    int64_t, int64_t, const double*, const float*, const GptqFactor<double>&,
+    const GptqOptions&, LayerGrid<double>&, ExecutionContext&);
 
 // --- Stage -----------------------------------------------------------------
 
@@ -195,8 +214,7 @@ namespace {
 class GptqStage final : public Stage {
  public:
   explicit GptqStage(const v1::GptqStage& options)
-      : per_set_(options.true_sequential()) {
-    options_.grid = GridOptionsFrom(options.grid());
+      : grid_(NewGrid(options.grid())), per_set_(options.true_sequential()) {
     options_.act_order = options.act_order();
     options_.static_groups = options.static_groups();
     options_.damping = options.damping();
@@ -206,7 +224,7 @@ class GptqStage final : public Stage {
   absl::string_view name() const override { return "gptq"; }
 
   absl::Status Validate(const LinearShape& layer) const override {
-    return ValidateGridFor(options_.grid, "gptq.grid", layer);
+    return grid_->Validate("gptq.grid", layer);
   }
 
   StatisticsRequest Needs() const override {
@@ -217,24 +235,31 @@ class GptqStage final : public Stage {
   }
 
   StageCost Cost(const LinearShape& layer) const override {
-    StageCost cost = RoundToNearestCost(layer, options_.grid);
+    const GridCost rounding = grid_->Cost(layer);
+    StageCost cost;
+    cost.stored_bytes = rounding.stored_bytes;
+    cost.rounded_weights = rounding.rounded_weights;
     const bool indexed = options_.act_order && !options_.static_groups &&
-                         options_.grid.GroupSizeFor(layer.cols) != layer.cols;
+                         grid_->GroupSizeFor(layer.cols) != layer.cols;
     if (indexed) {
       cost.stored_bytes += static_cast<uint64_t>(layer.cols) * sizeof(int32_t);
     }
     const double rows = static_cast<double>(layer.rows);
     const double cols = static_cast<double>(layer.cols);
     const double square = cols * cols;
-    // Made: the factor in float64 and float32. Then, beside the factor and H
-    // in float32: working weights, codes and one block of errors, or the
-    // decoded weight and two pieces of a product with H.
+    // Made: the factor in float64 and float32. Then, beside the factor: the
+    // working weights twice, or once with the grid and one block of errors.
+    // Last, with H in float32: the decoded weight and two pieces of a product
+    // with H.
     const double made = 12 * square;
     const double sweep =
-        5 * rows * cols + 4 * rows * static_cast<double>(options_.column_block);
-    const double check = 4 * rows * cols + 8 * std::min(rows, 1024.0) * cols;
-    cost.working_bytes = static_cast<uint64_t>(
-        std::max(made, 8 * square + std::max(sweep, check)));
+        4 * square +
+        std::max(8 * rows * cols,
+                 4 * rows * cols + static_cast<double>(rounding.working_bytes) +
+                     4 * rows * static_cast<double>(options_.column_block));
+    const double check = 4 * square + static_cast<double>(cost.stored_bytes) +
+                         4 * rows * cols + 8 * std::min(rows, 1024.0) * cols;
+    cost.working_bytes = static_cast<uint64_t>(std::max({made, sweep, check}));
     cost.product_flops = 5 * rows * square;
     cost.factor_flops_per_set = 2.0 / 3.0 * square * cols;
     return cost;
@@ -244,75 +269,72 @@ class GptqStage final : public Stage {
     // What layers with the same inputs share.
     const LayerStatistics* shared = nullptr;
     GptqFactor<float> factor;
-    Tensor h;
     for (LayerWork& item : work.layers) {
       RETURN_IF_ERROR(ctx.CheckCancelled());
       const LayerStatistics& statistics = *item.statistics;
-      const std::string& name = item.layer->name();
       if (statistics.tokens == 0) {
-        RETURN_IF_ERROR(Annotate(RoundUnseen(item, ctx), "layer ", name));
+        // An expert that no calibration token was routed to. Its weights
+        // matter to other texts, so they are kept as well as the grid allows.
+        RETURN_IF_ERROR(
+            Annotate(RoundToNearest(*grid_, item, ctx), "layer ", item.name));
+        ctx.ReportNote(absl::StrCat(
+            item.name,
+            ": no calibration token reached it; rounded to nearest"));
         continue;
       }
       if (&statistics != shared) {
-        // The old ones go before the new ones come.
+        // The old one goes before the new one comes.
         factor = {};
-        h = Tensor();
         ASSIGN_OR_RETURN(factor,
                          Annotate(FactorForGptq<float>(statistics.second_moment,
                                                        options_, ctx),
-                                  "layer ", name));
-        h = ToFloat(statistics.second_moment);
+                                  "layer ", item.name));
         shared = &statistics;
       }
       RETURN_IF_ERROR(
-          Annotate(ProcessLayer(item, factor, h, ctx), "layer ", name));
+          Annotate(ProcessLayer(item, factor, ctx), "layer ", item.name));
     }
     return absl::OkStatus();
   }
 
  private:
   absl::Status ProcessLayer(LayerWork& item, const GptqFactor<float>& factor,
-                            const Tensor& h, ExecutionContext& ctx) const {
-    Linear& layer = *item.layer;
-    const Tensor original = layer.weight();
+                            ExecutionContext& ctx) const {
+    const Tensor& weight = item.weight;
+    ASSIGN_OR_RETURN(const auto grid, NewLayerGridFor(*grid_, item));
+    const std::vector<double> moment = Diagonal(item.statistics->second_moment);
+    const std::vector<float> conditional = FactorDiagonal(factor);
+    LayerView<float> view;
+    view.rows = weight.rows();
+    view.cols = weight.cols();
+    view.weights = weight.data();
+    view.moment_diagonal = moment;
+    view.factor_diagonal = conditional;
+    if (item.importance.has_value()) view.importance = item.importance->data();
+    RETURN_IF_ERROR(grid->Prepare(view, ctx));
     ASSIGN_OR_RETURN(
         GptqResult result,
-        QuantizeGptq<float>(original.rows(), original.cols(), original.data(),
-                            factor, options_, ctx));
-    ASSIGN_OR_RETURN(auto compressed, NewPackedInt(std::move(result.weights)));
-    layer.SetCompressed(std::move(compressed), ctx);
+        QuantizeGptq<float>(weight.rows(), weight.cols(), weight.data(),
+                            view.importance, factor, options_, *grid, ctx));
+    ASSIGN_OR_RETURN(item.compressed,
+                     grid->Finish(std::move(result.group_index)));
     LayerReport& report = *item.report;
     report.damping = factor.damping;
     report.damping_retries = factor.retries;
     report.dead_inputs = static_cast<int64_t>(factor.dead_inputs.size());
-    report.weight_error = RelativeWeightError(original, layer.weight());
-    report.output_error = RelativeOutputError(original, layer.weight(), h, ctx);
     if (factor.retries > 0) {
       ctx.ReportWarning(absl::StrCat(
-          layer.name(), ": H was not positive definite; damping raised to ",
+          item.name, ": H was not positive definite; damping raised to ",
           factor.damping));
     }
     if (report.dead_inputs > 0) {
-      ctx.ReportNote(absl::StrCat(layer.name(), ": ", report.dead_inputs,
+      ctx.ReportNote(absl::StrCat(item.name, ": ", report.dead_inputs,
                                   " input channels never active"));
     }
     return absl::OkStatus();
   }
 
-  // An expert that no calibration token was routed to. Its weights matter to
-  // other texts, so they are kept as well as the grid allows.
-  absl::Status RoundUnseen(LayerWork& item, ExecutionContext& ctx) const {
-    Linear& layer = *item.layer;
-    const Tensor original = layer.weight();
-    ASSIGN_OR_RETURN(auto compressed, NewPackedInt(RoundToNearest(
-                                          original, options_.grid, ctx)));
-    layer.SetCompressed(std::move(compressed), ctx);
-    item.report->weight_error = RelativeWeightError(original, layer.weight());
-    ctx.ReportNote(absl::StrCat(
-        layer.name(), ": no calibration token reached it; rounded to nearest"));
-    return absl::OkStatus();
-  }
-
+  const std::unique_ptr<const Grid> grid_;
   GptqOptions options_;
   const bool per_set_;
 };

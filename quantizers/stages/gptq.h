@@ -10,16 +10,14 @@
 
 #include "absl/status/statusor.h"
 #include "kernels/execution_context.h"
-#include "models/layouts/packed_int.h"
 #include "quantd/v1/recipe.pb.h"
-#include "quantizers/affine_grid.h"
+#include "quantizers/layer_grid.h"
 #include "quantizers/second_moment.h"
 #include "quantizers/stage.h"
 
 namespace quantd {
 
 struct GptqOptions {
-  AffineGridOptions grid;
   bool act_order = true;
   bool static_groups = true;
   double damping = 0.01;
@@ -46,22 +44,27 @@ absl::StatusOr<GptqFactor<Real>> FactorForGptq(const SquareMatrix& h,
                                                const GptqOptions& options,
                                                ExecutionContext& ctx);
 
-// The outcome for one layer.
+// The outcome for one layer, beside the codes that the grid holds.
 struct GptqResult {
-  PackedIntWeights weights;  // columns in original order
   // sum (w - q)^2 / (2 U_jj^2).
   double loss = 0;
+  // For LayerGrid::Finish(): set when groups are runs of sweep positions.
+  std::vector<int32_t> group_index;
 };
 
 // The algorithm on one layer: `weight` [rows, cols]; `factor` was made with
-// the same options. Instantiated for float (production) and double (checks
-// against exact results).
+// the same options; `importance` [rows, cols] or null goes into the fits of
+// `grid`, which was prepared. Instantiated for float (production) and double
+// (checks against exact results).
 template <typename Real>
-absl::StatusOr<GptqResult> QuantizeGptq(int64_t rows, int64_t cols,
-                                        const Real* weight,
-                                        const GptqFactor<Real>& factor,
-                                        const GptqOptions& options,
-                                        ExecutionContext& ctx);
+absl::StatusOr<GptqResult> QuantizeGptq(
+    int64_t rows, int64_t cols, const Real* weight, const float* importance,
+    const GptqFactor<Real>& factor, const GptqOptions& options,
+    LayerGrid<Real>& grid, ExecutionContext& ctx);
+
+// U_jj of every input channel, in the channels' own order.
+template <typename Real>
+std::vector<Real> FactorDiagonal(const GptqFactor<Real>& factor);
 
 std::unique_ptr<Stage> NewGptqStage(const v1::GptqStage& options);
 

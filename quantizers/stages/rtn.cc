@@ -1,12 +1,7 @@
 #include "quantizers/stages/rtn.h"
 
-#include <utility>
-
 #include "base/status_macros.h"
-#include "models/layouts/packed_int.h"
-#include "quantizers/affine_grid.h"
-#include "quantizers/grid_validation.h"
-#include "quantizers/layer_error.h"
+#include "quantizers/grid.h"
 #include "quantizers/round_to_nearest.h"
 
 namespace quantd {
@@ -17,37 +12,31 @@ namespace {
 class RtnStage final : public Stage {
  public:
   explicit RtnStage(const v1::RtnStage& options)
-      : grid_(GridOptionsFrom(options.grid())) {}
+      : grid_(NewGrid(options.grid())) {}
 
   absl::string_view name() const override { return "rtn"; }
 
   absl::Status Validate(const LinearShape& layer) const override {
-    return ValidateGridFor(grid_, "rtn.grid", layer);
+    return grid_->Validate("rtn.grid", layer);
   }
 
   StatisticsRequest Needs() const override { return {}; }
 
   StageCost Cost(const LinearShape& layer) const override {
-    return RoundToNearestCost(layer, grid_);
+    return RoundToNearestCost(layer, *grid_);
   }
 
   absl::Status ProcessBlock(BlockWork& work, ExecutionContext& ctx) override {
     for (LayerWork& item : work.layers) {
       RETURN_IF_ERROR(ctx.CheckCancelled());
-      Linear& layer = *item.layer;
-      const Tensor original = layer.weight();
-      ASSIGN_OR_RETURN(
-          auto compressed,
-          Annotate(NewPackedInt(RoundToNearest(original, grid_, ctx)), "layer ",
-                   layer.name()));
-      layer.SetCompressed(std::move(compressed), ctx);
-      item.report->weight_error = RelativeWeightError(original, layer.weight());
+      RETURN_IF_ERROR(
+          Annotate(RoundToNearest(*grid_, item, ctx), "layer ", item.name));
     }
     return absl::OkStatus();
   }
 
  private:
-  const AffineGridOptions grid_;
+  const std::unique_ptr<const Grid> grid_;
 };
 
 }  // namespace

@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "benchmark/benchmark.h"
+#include "quantizers/grids/affine.h"
 #include "quantizers/stages/gptq.h"
 
 namespace quantd {
@@ -28,15 +29,17 @@ void BM_Gptq(benchmark::State& state) {
                   ctx);
   const SquareMatrix h = std::move(accumulator).Finish();
   GptqOptions options;
-  options.grid.group_size = 64;
+  AffineGridOptions affine;
+  affine.group_size = 64;
   for (auto _ : state) {
     const auto factor = FactorForGptq<float>(h, options, ctx);
     if (!factor.ok()) {
       state.SkipWithError(factor.status().ToString().c_str());
       break;
     }
-    auto result =
-        QuantizeGptq<float>(rows, cols, weight.data(), *factor, options, ctx);
+    AffineLayerGrid<float> grid(rows, cols, affine);
+    auto result = QuantizeGptq<float>(rows, cols, weight.data(), nullptr,
+                                      *factor, options, grid, ctx);
     if (!result.ok()) state.SkipWithError(result.status().ToString().c_str());
   }
   state.SetItemsProcessed(state.iterations() * rows * cols);

@@ -84,9 +84,9 @@ TEST_F(QuantctlJobTest, CalibrationMayNameADataset) {
 
 TEST_F(QuantctlJobTest, RecipeFileIsSentWhole) {
   const std::string file = WriteFile(
-      "mine.textproto", "name: 'mine' stages { rtn { grid { bits: 3 } } }");
+      "mine.textproto", "name: 'mine' stages { rtn { grid { affine { bits: 3 } } } }");
   ASSERT_EQ(Run("quantize m --recipe " + file).code, 0);
-  EXPECT_EQ(Submitted().quantize().recipe().stages(0).rtn().grid().bits(), 3u);
+  EXPECT_EQ(Submitted().quantize().recipe().stages(0).rtn().grid().affine().bits(), 3u);
   WriteFile("mine.textproto", "name: 'mine'\nstages { nonsense {} }");
   const Output wrong = Run("quantize m --recipe " + file);
   EXPECT_EQ(wrong.code, 2);

@@ -153,7 +153,7 @@ TEST_F(QuantctlTest, MethodsShowEveryOptionWithItsRules) {
   const Output show = Run("methods show gptq");
   ASSERT_EQ(show.code, 0);
   for (const char* part :
-       {"Citation of gptq", "Stage 1: gptq", "grid.bits", "2..8", "bits",
+       {"Citation of gptq", "Stage 1: gptq", "grid.affine.bits", "2..8", "bits",
         "damping", "arXiv:2210.17323 section 3.3, step 3: 1 %", "0.05",
         "0.01"}) {
     EXPECT_THAT(show.out, HasSubstr(part));

@@ -32,7 +32,7 @@ TEST_F(JobSubmissionTest, ASubmittedJobIsQueuedAndComplete) {
   EXPECT_EQ(job.spec().max_attempts(), 3u);
   EXPECT_EQ(job.spec().quantize().model(), "models/tiny");
   EXPECT_TRUE(job.spec().quantize().recipe().stages(0).has_rtn());
-  EXPECT_EQ(job.spec().quantize().recipe().stages(0).rtn().grid().bits(), 4u);
+  EXPECT_EQ(job.spec().quantize().recipe().stages(0).rtn().grid().affine().bits(), 4u);
   EXPECT_GT(job.event_sequence(), 0u);
   ASSERT_OK_AND_ASSIGN(v1::Job stored, manager().Get(job.name()));
   EXPECT_EQ(stored.SerializeAsString(), job.SerializeAsString());

@@ -137,30 +137,30 @@ INSTANTIATE_TEST_SUITE_P(
 
 TEST(SetFieldTest, SuffixesReachIntoTheStages) {
   for (const char* path :
-       {"bits", "grid.bits", "gptq.grid.bits", "stages.gptq.grid.bits",
-        "stages[0].gptq.grid.bits"}) {
+       {"bits", "affine.bits", "gptq.grid.affine.bits",
+        "stages.gptq.grid.affine.bits", "stages[0].gptq.grid.affine.bits"}) {
     v1::Recipe recipe = GptqRecipe();
     ASSERT_THAT(SetField(&recipe, path, "3"), IsOk()) << path;
-    EXPECT_EQ(recipe.stages(0).gptq().grid().bits(), 3u) << path;
+    EXPECT_EQ(recipe.stages(0).gptq().grid().affine().bits(), 3u) << path;
   }
 }
 
 TEST(SetFieldTest, GroupSizeMayBeMinusOneForPerChannel) {
   v1::Recipe recipe = GptqRecipe();
   ASSERT_THAT(ApplyAssignment(&recipe, "group_size=-1"), IsOk());
-  EXPECT_EQ(recipe.stages(0).gptq().grid().group_size(), -1);
+  EXPECT_EQ(recipe.stages(0).gptq().grid().affine().group_size(), -1);
 }
 
 TEST(SetFieldTest, SameOptionOfSeveralStagesIsSetInAll) {
   v1::Recipe recipe =
       Parse<v1::Recipe>("stages { rtn {} } stages { gptq {} } stages {}");
   ASSERT_THAT(SetField(&recipe, "bits", "2"), IsOk());
-  EXPECT_EQ(recipe.stages(0).rtn().grid().bits(), 2u);
-  EXPECT_EQ(recipe.stages(1).gptq().grid().bits(), 2u);
+  EXPECT_EQ(recipe.stages(0).rtn().grid().affine().bits(), 2u);
+  EXPECT_EQ(recipe.stages(1).gptq().grid().affine().bits(), 2u);
   EXPECT_EQ(recipe.stages(2).kind_case(), v1::Stage::KIND_NOT_SET);
-  ASSERT_THAT(SetField(&recipe, "gptq.grid.bits", "8"), IsOk());
-  EXPECT_EQ(recipe.stages(0).rtn().grid().bits(), 2u);
-  EXPECT_EQ(recipe.stages(1).gptq().grid().bits(), 8u);
+  ASSERT_THAT(SetField(&recipe, "gptq.grid.affine.bits", "8"), IsOk());
+  EXPECT_EQ(recipe.stages(0).rtn().grid().affine().bits(), 2u);
+  EXPECT_EQ(recipe.stages(1).gptq().grid().affine().bits(), 8u);
 }
 
 TEST(SetFieldTest, FullPathWinsOverSuffix) {

@@ -86,11 +86,11 @@ TEST(FillDefaultsTest, EmptyStageBecomesAFullDescription) {
   v1::Recipe recipe = Parse<v1::Recipe>("stages { gptq {} } stages { rtn {} }");
   FillDefaults(&recipe);
   const v1::GptqStage& gptq = recipe.stages(0).gptq();
-  EXPECT_EQ(gptq.grid().bits(), 4u);
-  EXPECT_EQ(gptq.grid().group_size(), 64);
+  EXPECT_EQ(gptq.grid().affine().bits(), 4u);
+  EXPECT_EQ(gptq.grid().affine().group_size(), 64);
   EXPECT_TRUE(gptq.has_act_order() && gptq.act_order());
   EXPECT_DOUBLE_EQ(gptq.damping(), 0.01);
-  EXPECT_TRUE(recipe.stages(1).rtn().grid().has_symmetric());
+  EXPECT_TRUE(recipe.stages(1).rtn().grid().affine().has_symmetric());
   // Nothing below a stage is left open.
   for (const FieldDescription& field :
        DescribeFields(*v1::GptqStage::descriptor())) {
@@ -101,7 +101,7 @@ TEST(FillDefaultsTest, EmptyStageBecomesAFullDescription) {
 TEST(FillDefaultsTest, StageMessageByItselfIsFilledToo) {
   v1::RtnStage stage;
   FillDefaults(&stage);
-  EXPECT_EQ(stage.grid().bits(), 4u);
+  EXPECT_EQ(stage.grid().affine().bits(), 4u);
 }
 
 TEST(FillDefaultsTest, IsIdempotent) {
@@ -286,9 +286,9 @@ const FieldDescription* Find(const std::vector<FieldDescription>& fields,
 
 TEST(DescribeFieldsTest, SaysAllTheRulesSay) {
   const auto fields = DescribeFields(*v1::GptqStage::descriptor());
-  const FieldDescription* bits = Find(fields, "grid.bits");
+  const FieldDescription* bits = Find(fields, "grid.affine.bits");
   ASSERT_NE(bits, nullptr);
-  EXPECT_EQ(fields[0].path, "grid.bits");  // declaration order, depth first
+  EXPECT_EQ(fields[0].path, "grid.affine.bits");  // declaration order, depth first
   EXPECT_EQ(bits->type, "uint32");
   EXPECT_EQ(bits->help, "Bits per code");
   EXPECT_EQ(bits->default_value, "4");
@@ -315,7 +315,7 @@ TEST(DescribeFieldsTest, CoversEveryKind) {
       {"leaf.size", {"uint32", "1..9"}},
       {"left.size", {"uint32", "1..9"}},
       {"time", {"Timestamp", ""}},
-      {"stage.gptq.grid.bits", {"uint32", "2..8"}},
+      {"stage.gptq.grid.affine.bits", {"uint32", "2..8"}},
   };
   for (const auto& [path, description] : expected) {
     const FieldDescription* field = Find(fields, path);

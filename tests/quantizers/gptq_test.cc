@@ -5,7 +5,10 @@
 #include <random>
 #include <vector>
 
+#include "base/status_macros.h"
 #include "gmock/gmock.h"
+#include "quantizers/affine_grid.h"
+#include "quantizers/grids/affine.h"
 #include "tests/testing/status_matchers.h"
 
 namespace quantd {
@@ -56,17 +59,29 @@ double Objective(const std::vector<double>& w, const PackedIntWeights& q,
   return sum;
 }
 
+struct AffineResult {
+  PackedIntWeights weights;
+  double loss = 0;
+};
+
 class GptqTest : public testing::Test {
  protected:
-  absl::StatusOr<GptqResult> Run(const std::vector<double>& w,
-                                 const SquareMatrix& h,
-                                 const GptqOptions& options) {
+  absl::StatusOr<AffineResult> Run(const std::vector<double>& w,
+                                   const SquareMatrix& h,
+                                   const GptqOptions& options) {
     ASSIGN_OR_RETURN(const auto factor,
                      FactorForGptq<double>(h, options, ctx_));
-    return QuantizeGptq<double>(static_cast<int64_t>(w.size()) / h.n, h.n,
-                                w.data(), factor, options, ctx_);
+    const int64_t rows = static_cast<int64_t>(w.size()) / h.n;
+    AffineLayerGrid<double> grid(rows, h.n, grid_);
+    ASSIGN_OR_RETURN(const GptqResult result,
+                     QuantizeGptq<double>(rows, h.n, w.data(), nullptr, factor,
+                                          options, grid, ctx_));
+    AffineResult affine = {grid.weights(), result.loss};
+    affine.weights.group_index = result.group_index;
+    return affine;
   }
 
+  AffineGridOptions grid_;
   std::unique_ptr<Device> device_ = NewCpuDevice(2);
   ExecutionContext ctx_{device_.get()};
 };
@@ -78,15 +93,15 @@ TEST_F(GptqTest, IdentityMomentReproducesRoundToNearest) {
   for (int64_t i = 0; i < n; ++i) h.at(i, i) = 3;
   for (bool static_groups : {false, true}) {
     GptqOptions options;
-    options.grid.bits = 3;
-    options.grid.group_size = 8;
+    grid_.bits = 3;
+    grid_.group_size = 8;
     options.static_groups = static_groups;
     options.act_order = false;
-    ASSERT_OK_AND_ASSIGN(const GptqResult result, Run(w, h, options));
+    ASSERT_OK_AND_ASSIGN(const AffineResult result, Run(w, h, options));
     for (int64_t r = 0; r < rows; ++r) {
       for (int64_t g = 0; g < 4; ++g) {
         const GroupGrid grid =
-            FitGroupGrid<double>({w.data() + r * n + g * 8, 8}, options.grid);
+            FitGroupGrid<double>({w.data() + r * n + g * 8, 8}, grid_);
         for (int64_t c = g * 8; c < g * 8 + 8; ++c) {
           EXPECT_EQ(result.weights.codes[r * n + c],
                     EncodeWeight(w[r * n + c], grid, 7));
@@ -106,12 +121,12 @@ TEST_F(GptqTest, ColumnBlockDoesNotChangeTheCodes) {
       // 32 and 48 make dynamic groups of 24 start inside a block.
       for (int64_t block : {1, 32, 48, 128}) {
         GptqOptions options;
-        options.grid.bits = 3;
-        options.grid.group_size = 24;
+        grid_.bits = 3;
+        grid_.group_size = 24;
         options.static_groups = static_groups;
         options.act_order = act_order;
         options.column_block = block;
-        ASSERT_OK_AND_ASSIGN(const GptqResult result, Run(w, h, options));
+        ASSERT_OK_AND_ASSIGN(const AffineResult result, Run(w, h, options));
         codes.push_back(result.weights.codes);
       }
       for (const auto& other : codes) EXPECT_EQ(other, codes[0]);
@@ -125,12 +140,12 @@ TEST_F(GptqTest, ObjectiveIsBelowThatOfRoundToNearest) {
   const SquareMatrix h = CorrelatedMoment(n, 5);
   for (int bits : {2, 3, 4}) {
     GptqOptions options;
-    options.grid.bits = bits;
-    options.grid.group_size = 32;
-    ASSERT_OK_AND_ASSIGN(const GptqResult gptq, Run(w, h, options));
+    grid_.bits = bits;
+    grid_.group_size = 32;
+    ASSERT_OK_AND_ASSIGN(const AffineResult gptq, Run(w, h, options));
     SquareMatrix identity(n);
     for (int64_t i = 0; i < n; ++i) identity.at(i, i) = 1;
-    ASSERT_OK_AND_ASSIGN(const GptqResult rtn, Run(w, identity, options));
+    ASSERT_OK_AND_ASSIGN(const AffineResult rtn, Run(w, identity, options));
     EXPECT_LT(Objective(w, gptq.weights, h), 0.9 * Objective(w, rtn.weights, h))
         << bits;
   }
@@ -141,16 +156,16 @@ TEST_F(GptqTest, DynamicGroupsUnderActOrderCarryTheirIndex) {
   const std::vector<double> w = Random(4 * n, 6);
   const SquareMatrix h = CorrelatedMoment(n, 7);
   GptqOptions options;
-  options.grid.group_size = 8;
+  grid_.group_size = 8;
   options.static_groups = false;
-  ASSERT_OK_AND_ASSIGN(const GptqResult result, Run(w, h, options));
+  ASSERT_OK_AND_ASSIGN(const AffineResult result, Run(w, h, options));
   ASSERT_EQ(result.weights.group_index.size(), 32u);
   std::vector<int> members(4);
   for (int32_t g : result.weights.group_index) ++members[g];
   EXPECT_THAT(members, testing::Each(8));
   EXPECT_LT(Objective(w, result.weights, h), 1e9);
   options.static_groups = true;
-  ASSERT_OK_AND_ASSIGN(const GptqResult fixed, Run(w, h, options));
+  ASSERT_OK_AND_ASSIGN(const AffineResult fixed, Run(w, h, options));
   EXPECT_TRUE(fixed.weights.group_index.empty());
 }
 
@@ -160,8 +175,8 @@ TEST_F(GptqTest, DeadInputsAreCountedAndDecodeToZero) {
   SquareMatrix h = CorrelatedMoment(n, 9);
   for (int64_t i = 0; i < n; ++i) h.at(5, i) = h.at(i, 5) = 0;
   GptqOptions options;
-  options.grid.group_size = 8;
-  ASSERT_OK_AND_ASSIGN(const GptqResult result, Run(w, h, options));
+  grid_.group_size = 8;
+  ASSERT_OK_AND_ASSIGN(const AffineResult result, Run(w, h, options));
   ASSERT_OK_AND_ASSIGN(const auto factor,
                        FactorForGptq<double>(h, options, ctx_));
   EXPECT_THAT(factor.dead_inputs, testing::ElementsAre(5));
@@ -172,16 +187,16 @@ TEST_F(GptqTest, DeadInputsAreCountedAndDecodeToZero) {
 
 TEST_F(GptqTest, AllInputsDeadStillGivesAWeight) {
   GptqOptions options;
-  options.grid.group_size = -1;
-  ASSERT_OK_AND_ASSIGN(const GptqResult result,
+  grid_.group_size = -1;
+  ASSERT_OK_AND_ASSIGN(const AffineResult result,
                        Run(Random(8, 10), SquareMatrix(8), options));
   EXPECT_EQ(result.weights.codes.size(), 8u);
 }
 
 TEST_F(GptqTest, ForecastCountsTheIndexOfDynamicGroups) {
   v1::GptqStage options;
-  options.mutable_grid()->set_bits(4);
-  options.mutable_grid()->set_group_size(8);
+  options.mutable_grid()->mutable_affine()->set_bits(4);
+  options.mutable_grid()->mutable_affine()->set_group_size(8);
   options.set_act_order(true);
   options.set_static_groups(true);
   const LinearShape layer = {"layer", 4, 32};

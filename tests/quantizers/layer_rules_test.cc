@@ -27,8 +27,8 @@ TEST(LayerRulesTest, FirstMatchWinsAndPatternsCoverTheWholeName) {
   EXPECT_EQ(rules.Match("model.layers.0.mlp.up_proj"), 1);
   EXPECT_EQ(rules.Match("model.layers.1.mlp.up_proj"), -1);
   EXPECT_EQ(rules.Match("xmodel.layers.0.mlp.up_proj"), -1);
-  EXPECT_EQ(rules.StagesOf(0)[0].rtn().grid().bits(), 8u);
-  EXPECT_EQ(rules.StagesOf(-1)[0].rtn().grid().bits(), 4u);
+  EXPECT_EQ(rules.StagesOf(0)[0].rtn().grid().affine().bits(), 8u);
+  EXPECT_EQ(rules.StagesOf(-1)[0].rtn().grid().affine().bits(), 4u);
   EXPECT_TRUE(rules.StagesOf(1).empty());
 }
 

@@ -130,7 +130,8 @@ TEST_F(RecipeRunTest, ArtifactIsACheckpointThatLoadsAndAddsUp) {
   EXPECT_THAT(LoadTokenizer(outcome.artifact_directory), IsOk());
   const auto summary =
       nlohmann::json::parse(FilesIn(outcome.artifact_directory)["quantd.json"]);
-  EXPECT_EQ(summary["recipe"]["stages"][0]["gptq"]["grid"]["bits"], 3);
+  EXPECT_EQ(summary["recipe"]["stages"][0]["gptq"]["grid"]["affine"]["bits"],
+            3);
   EXPECT_EQ(summary["calibration"]["windows"], 10);
   EXPECT_EQ(summary["layers"].size(), 14u);
   EXPECT_GT(summary["layers"][0]["output_error"], 0);

@@ -46,9 +46,9 @@ TEST(RecipeTest, ResolvingWritesEveryDefaultOut) {
   ASSERT_OK_AND_ASSIGN(const v1::Recipe recipe,
                        ResolveRecipe("gptq", {"bits=3", "group_size=32"}));
   const v1::GptqStage& stage = recipe.stages(0).gptq();
-  EXPECT_EQ(stage.grid().bits(), 3u);
-  EXPECT_EQ(stage.grid().group_size(), 32);
-  EXPECT_TRUE(stage.grid().has_symmetric());
+  EXPECT_EQ(stage.grid().affine().bits(), 3u);
+  EXPECT_EQ(stage.grid().affine().group_size(), 32);
+  EXPECT_TRUE(stage.grid().affine().has_symmetric());
   EXPECT_TRUE(stage.has_damping());
   EXPECT_DOUBLE_EQ(stage.damping(), 0.01);
   EXPECT_TRUE(stage.act_order());

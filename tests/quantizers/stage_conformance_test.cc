@@ -1,5 +1,6 @@
 // What every stage must do, whatever its method: one suite over the stage
 // table. A new stage gets these tests from its table row.
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 #include <memory>
@@ -8,11 +9,14 @@
 #include <utility>
 #include <vector>
 
+#include "base/status_macros.h"
 #include "gmock/gmock.h"
 #include "nlohmann/json.hpp"
 #include "proto/field_rules.h"
+#include "quantizers/compiled_recipe.h"
 #include "quantizers/layer_error.h"
 #include "quantizers/stage.h"
+#include "quantizers/stage_pipeline.h"
 #include "tests/testing/status_matchers.h"
 
 namespace quantd {
@@ -32,14 +36,17 @@ Tensor Random(int64_t rows, int64_t cols, uint64_t seed) {
   return t;
 }
 
+// One kind of stage on its own does not compress: others are tried around a
+// plain solver, as a recipe would.
 class StageConformanceTest : public testing::TestWithParam<StageRow> {
  protected:
-  // The stage with `assignments` on top of the defaults.
-  absl::StatusOr<std::unique_ptr<Stage>> Make(
-      const std::vector<std::string>& assignments) {
+  bool is_solver() const { return GetParam().role == StageRole::kSolver; }
+
+  static absl::StatusOr<std::unique_ptr<Stage>> MakeKind(
+      v1::Stage::KindCase kind, const std::vector<std::string>& assignments) {
     v1::Stage options;
-    const auto* field = v1::Stage::descriptor()->FindFieldByNumber(
-        static_cast<int>(GetParam().kind));
+    const auto* field =
+        v1::Stage::descriptor()->FindFieldByNumber(static_cast<int>(kind));
     options.GetReflection()->MutableMessage(&options, field);
     FillDefaults(&options);
     for (const std::string& assignment : assignments) {
@@ -48,28 +55,86 @@ class StageConformanceTest : public testing::TestWithParam<StageRow> {
     return NewStage(options);
   }
 
-  // Runs the stage on one layer with random calibration inputs and returns the
-  // layer.
-  absl::StatusOr<Linear> Run(Stage& stage, const Tensor& weight, int threads,
+  // The stages of a recipe with this kind. `assignments` go on top of the
+  // defaults of its solver.
+  absl::StatusOr<CompiledRecipe::Stages> Make(
+      const std::vector<std::string>& assignments) {
+    CompiledRecipe::Stages stages;
+    const StageRole role = GetParam().role;
+    const auto add = [&](v1::Stage::KindCase kind,
+                         const std::vector<std::string>& set) -> absl::Status {
+      ASSIGN_OR_RETURN(auto stage, MakeKind(kind, set));
+      stages.push_back(std::move(stage));
+      return absl::OkStatus();
+    };
+    if (role == StageRole::kCompensate) {
+      RETURN_IF_ERROR(add(v1::Stage::kRtn, assignments));
+    }
+    RETURN_IF_ERROR(add(GetParam().kind, is_solver()
+                                             ? assignments
+                                             : std::vector<std::string>{}));
+    if (role < StageRole::kSolver) {
+      RETURN_IF_ERROR(add(v1::Stage::kRtn, assignments));
+    }
+    return stages;
+  }
+
+  static absl::Status ValidateAll(const CompiledRecipe::Stages& stages,
+                                  const LinearShape& layer) {
+    for (const auto& stage : stages) RETURN_IF_ERROR(stage->Validate(layer));
+    return absl::OkStatus();
+  }
+
+  static StatisticsRequest NeedsOf(const CompiledRecipe::Stages& stages) {
+    StatisticsRequest request;
+    for (const auto& stage : stages) request.Merge(stage->Needs());
+    return request;
+  }
+
+  // Everything a stage may ask for, of random inputs.
+  static std::shared_ptr<const LayerStatistics> RandomStatistics(
+      int64_t cols, const StatisticsRequest& request, bool dead_inputs,
+      ExecutionContext& ctx) {
+    auto statistics = std::make_shared<LayerStatistics>();
+    Tensor inputs = Random(4 * cols, cols, 99);
+    for (int64_t r = 0; r < inputs.rows() && dead_inputs; ++r) {
+      for (int64_t c = 0; c < cols; c += 3) inputs.row(r)[c] = 0;
+    }
+    SecondMomentAccumulator accumulator(cols);
+    accumulator.Add(inputs, 4, ctx);
+    statistics->tokens = accumulator.tokens();
+    statistics->second_moment = std::move(accumulator).Finish();
+    for (int64_t c = 0; c < cols && request.mean_abs; ++c) {
+      double sum = 0;
+      for (int64_t r = 0; r < inputs.rows(); ++r) {
+        sum += std::abs(inputs.row(r)[c]);
+      }
+      statistics->mean_abs.push_back(
+          static_cast<float>(sum / static_cast<double>(inputs.rows())));
+    }
+    if (request.sample_rows > 0) {
+      statistics->sample =
+          inputs.Rows(0, std::min(request.sample_rows, inputs.rows()));
+    }
+    return statistics;
+  }
+
+  // Runs the stages on one layer with random calibration inputs and returns
+  // the layer.
+  absl::StatusOr<Linear> Run(const CompiledRecipe::Stages& stages,
+                             const Tensor& weight, int threads,
                              LayerReport* report, bool dead_inputs = false) {
     const std::unique_ptr<Device> device = NewCpuDevice(threads);
     ExecutionContext ctx(device.get());
     Linear layer("layer", weight.Clone(), std::nullopt);
-    RETURN_IF_ERROR(stage.Validate({"layer", weight.rows(), weight.cols()}));
-    LayerStatistics statistics;
-    SecondMomentAccumulator accumulator(weight.cols());
-    Tensor inputs = Random(4 * weight.cols(), weight.cols(), 99);
-    if (dead_inputs) {
-      for (int64_t r = 0; r < inputs.rows(); ++r) {
-        for (int64_t c = 0; c < inputs.cols(); c += 3) inputs.row(r)[c] = 0;
-      }
-    }
-    accumulator.Add(inputs, 4, ctx);
-    statistics.tokens = accumulator.tokens();
-    statistics.second_moment = std::move(accumulator).Finish();
-    BlockWork work;
-    work.layers.push_back({&layer, &statistics, report});
-    RETURN_IF_ERROR(stage.ProcessBlock(work, ctx));
+    RETURN_IF_ERROR(
+        ValidateAll(stages, {"layer", weight.rows(), weight.cols()}));
+    ASSIGN_OR_RETURN(auto reports,
+                     RunStages(stages, 0, {&layer},
+                               RandomStatistics(weight.cols(), NeedsOf(stages),
+                                                dead_inputs, ctx),
+                               ctx));
+    *report = reports.at(0);
     return layer;
   }
 
@@ -82,7 +147,7 @@ class StageConformanceTest : public testing::TestWithParam<StageRow> {
 };
 
 TEST_P(StageConformanceTest, NameIsThatOfTheTable) {
-  ASSERT_OK_AND_ASSIGN(const auto stage, Make({}));
+  ASSERT_OK_AND_ASSIGN(const auto stage, MakeKind(GetParam().kind, {}));
   EXPECT_EQ(stage->name(), GetParam().name);
 }
 
@@ -90,10 +155,11 @@ TEST_P(StageConformanceTest, ErrorShrinksWithBitsAndStaysBounded) {
   const Tensor w = Random(24, 64, 1);
   double previous = 1e9;
   for (int bits = 2; bits <= 8; ++bits) {
-    ASSERT_OK_AND_ASSIGN(const auto stage, Make({"bits=" + std::to_string(bits),
-                                                 "group_size=32"}));
+    ASSERT_OK_AND_ASSIGN(
+        const auto stages,
+        Make({"bits=" + std::to_string(bits), "group_size=32"}));
     LayerReport report;
-    ASSERT_OK_AND_ASSIGN(const Linear layer, Run(*stage, w, 2, &report));
+    ASSERT_OK_AND_ASSIGN(const Linear layer, Run(stages, w, 2, &report));
     const double error = RelativeWeightError(w, layer.weight());
     EXPECT_NEAR(report.weight_error, error, 1e-12);
     EXPECT_LT(error, previous);
@@ -115,9 +181,9 @@ TEST_P(StageConformanceTest, RepresentableWeightsAreExact) {
       w.row(r)[c] = 0.125f * static_cast<float>((c * (2 * r + 1)) % 16 - 8);
     }
   }
-  ASSERT_OK_AND_ASSIGN(const auto stage, Make({"bits=4", "group_size=16"}));
+  ASSERT_OK_AND_ASSIGN(const auto stages, Make({"bits=4", "group_size=16"}));
   LayerReport report;
-  ASSERT_OK_AND_ASSIGN(const Linear layer, Run(*stage, w, 1, &report));
+  ASSERT_OK_AND_ASSIGN(const Linear layer, Run(stages, w, 1, &report));
   EXPECT_EQ(RelativeWeightError(w, layer.weight()), 0);
 }
 
@@ -129,10 +195,10 @@ TEST_P(StageConformanceTest, AwkwardRowsStayFinite) {
   w.row(3)[7] = 1e4f;                 // outlier
   w.row(4)[0] = -60000.0f;
   for (const char* symmetric : {"symmetric=false", "symmetric=true"}) {
-    ASSERT_OK_AND_ASSIGN(const auto stage,
+    ASSERT_OK_AND_ASSIGN(const auto stages,
                          Make({"bits=3", "group_size=8", symmetric}));
     LayerReport report;
-    ASSERT_OK_AND_ASSIGN(const Linear layer, Run(*stage, w, 2, &report));
+    ASSERT_OK_AND_ASSIGN(const Linear layer, Run(stages, w, 2, &report));
     for (float v : layer.weight().values()) ASSERT_TRUE(std::isfinite(v));
     for (int64_t c = 0; c < 32; ++c) {
       EXPECT_EQ(layer.weight().row(0)[c], 0.0f);
@@ -146,11 +212,11 @@ TEST_P(StageConformanceTest, OddShapesAndPerChannelGrids) {
            {1, 8}, {33, 24}, {5, 3}, {17, 1}, {2, 130}}) {
     for (int bits : {2, 3, 5}) {
       ASSERT_OK_AND_ASSIGN(
-          const auto stage,
+          const auto stages,
           Make({"bits=" + std::to_string(bits), "group_size=-1"}));
       LayerReport report;
       ASSERT_OK_AND_ASSIGN(const Linear layer,
-                           Run(*stage, Random(rows, cols, 3), 2, &report));
+                           Run(stages, Random(rows, cols, 3), 2, &report));
       EXPECT_EQ(layer.rows(), rows);
       EXPECT_EQ(layer.cols(), cols);
     }
@@ -163,21 +229,30 @@ TEST_P(StageConformanceTest, ForecastOfStoredBytesIsExact) {
            {"bits=3", "group_size=8"},
            {"bits=4", "group_size=-1", "symmetric=true"},
            {"bits=5", "group_size=24"}}) {
-    ASSERT_OK_AND_ASSIGN(const auto stage, Make(set));
+    ASSERT_OK_AND_ASSIGN(const auto stages, Make(set));
     LayerReport report;
     ASSERT_OK_AND_ASSIGN(const Linear layer,
-                         Run(*stage, Random(13, 48, 8), 2, &report));
-    const StageCost cost = stage->Cost({"layer", 13, 48});
-    EXPECT_EQ(8 * cost.stored_bytes, layer.compressed()->stored_bits());
-    EXPECT_GT(cost.working_bytes, 13 * 48 * sizeof(float));
-    EXPECT_GT(cost.rounded_weights, 0);
+                         Run(stages, Random(13, 48, 8), 2, &report));
+    uint64_t stored = 0;
+    for (const auto& stage : stages) {
+      const StageCost cost = stage->Cost({"layer", 13, 48});
+      if (cost.stored_bytes > 0) {
+        stored = cost.stored_bytes;
+        EXPECT_GT(cost.working_bytes, 13 * 48 * sizeof(float));
+        EXPECT_GT(cost.rounded_weights, 0);
+      }
+    }
+    for (const auto& stage : stages) {
+      stored += stage->Cost({"layer", 13, 48}).added_bytes;
+    }
+    EXPECT_EQ(8 * stored, layer.compressed()->stored_bits());
   }
 }
 
 TEST_P(StageConformanceTest, DeadInputsAreSurvived) {
-  ASSERT_OK_AND_ASSIGN(const auto stage, Make({"bits=3", "group_size=8"}));
+  ASSERT_OK_AND_ASSIGN(const auto stages, Make({"bits=3", "group_size=8"}));
   LayerReport report;
-  ASSERT_OK_AND_ASSIGN(const Linear layer, Run(*stage, Random(9, 24, 4), 2,
+  ASSERT_OK_AND_ASSIGN(const Linear layer, Run(stages, Random(9, 24, 4), 2,
                                                &report, /*dead_inputs=*/true));
   for (float v : layer.weight().values()) EXPECT_TRUE(std::isfinite(v));
 }
@@ -185,31 +260,31 @@ TEST_P(StageConformanceTest, DeadInputsAreSurvived) {
 // An expert that calibration never reached keeps its weights: what the
 // statistics say nothing about is not thrown away.
 TEST_P(StageConformanceTest, LayersThatNoTokenReachedAreRounded) {
-  ASSERT_OK_AND_ASSIGN(const auto stage, Make({"bits=4", "group_size=8"}));
+  ASSERT_OK_AND_ASSIGN(const auto stages, Make({"bits=4", "group_size=8"}));
   const std::unique_ptr<Device> device = NewCpuDevice(2);
   ExecutionContext ctx(device.get());
   const Tensor w = Random(12, 24, 7);
   Linear layer("layer", w.Clone(), std::nullopt);
-  LayerStatistics statistics;
-  statistics.second_moment = SquareMatrix(24);
-  LayerReport report;
-  BlockWork work;
-  work.layers.push_back({&layer, &statistics, &report});
-  ASSERT_THAT(stage->ProcessBlock(work, ctx), IsOk());
+  auto statistics = std::make_shared<LayerStatistics>();
+  statistics->second_moment = SquareMatrix(24);
+  statistics->mean_abs.assign(24, 0.0f);
+  ASSERT_OK_AND_ASSIGN(
+      const auto reports,
+      RunStages(stages, 0, {&layer}, std::move(statistics), ctx));
   ASSERT_NE(layer.compressed(), nullptr);
   const double step = 2.0 / 15;
   EXPECT_LT(RelativeWeightError(w, layer.weight()), step * step);
-  EXPECT_LT(report.output_error, 0) << "nothing was measured";
+  EXPECT_LT(reports[0].output_error, 0) << "nothing was measured";
 }
 
 TEST_P(StageConformanceTest, BytesDoNotDependOnTheNumberOfThreads) {
   const Tensor w = Random(70, 96, 5);
   std::vector<std::string> bytes;
   for (int threads : {1, 2, 4}) {
-    ASSERT_OK_AND_ASSIGN(const auto stage, Make({"bits=3", "group_size=32",
-                                                 "shrink_search=true"}));
+    ASSERT_OK_AND_ASSIGN(const auto stages, Make({"bits=3", "group_size=32",
+                                                  "shrink_search=true"}));
     LayerReport report;
-    ASSERT_OK_AND_ASSIGN(const Linear layer, Run(*stage, w, threads, &report));
+    ASSERT_OK_AND_ASSIGN(const Linear layer, Run(stages, w, threads, &report));
     bytes.push_back(BytesOf(layer));
   }
   EXPECT_EQ(bytes[0], bytes[1]);
@@ -217,8 +292,8 @@ TEST_P(StageConformanceTest, BytesDoNotDependOnTheNumberOfThreads) {
 }
 
 TEST_P(StageConformanceTest, GroupSizeThatDoesNotDivideIsRefusedByName) {
-  ASSERT_OK_AND_ASSIGN(const auto stage, Make({"group_size=48"}));
-  EXPECT_THAT(stage->Validate({"model.layers.0.mlp.up_proj", 8, 64}),
+  ASSERT_OK_AND_ASSIGN(const auto stages, Make({"group_size=48"}));
+  EXPECT_THAT(ValidateAll(stages, {"model.layers.0.mlp.up_proj", 8, 64}),
               StatusIs(absl::StatusCode::kInvalidArgument,
                        testing::AllOf(HasSubstr("group_size"),
                                       HasSubstr("48 does not divide the 64"),
@@ -226,17 +301,13 @@ TEST_P(StageConformanceTest, GroupSizeThatDoesNotDivideIsRefusedByName) {
 }
 
 TEST_P(StageConformanceTest, CancelledContextIsObeyed) {
-  ASSERT_OK_AND_ASSIGN(const auto stage, Make({"group_size=8"}));
+  ASSERT_OK_AND_ASSIGN(const auto stages, Make({"group_size=8"}));
   const std::unique_ptr<Device> device = NewCpuDevice(1);
   ExecutionContext ctx(device.get());
+  auto statistics = RandomStatistics(8, NeedsOf(stages), false, ctx);
   ctx.RequestCancel();
   Linear layer("layer", Random(4, 8, 6), std::nullopt);
-  LayerStatistics statistics;
-  statistics.second_moment = SquareMatrix(8);
-  LayerReport report;
-  BlockWork work;
-  work.layers.push_back({&layer, &statistics, &report});
-  EXPECT_THAT(stage->ProcessBlock(work, ctx),
+  EXPECT_THAT(RunStages(stages, 0, {&layer}, std::move(statistics), ctx),
               StatusIs(absl::StatusCode::kCancelled, _));
 }
 

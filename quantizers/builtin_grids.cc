@@ -1,0 +1,27 @@
+#include "google/protobuf/stubs/logging.h"
+#include "quantizers/grid.h"
+#include "quantizers/grids/affine.h"
+
+namespace quantd {
+namespace {
+
+constexpr GridRow kGrids[] = {
+    {v1::Grid::kAffine, "affine",
+     [](const v1::Grid& grid) { return NewAffineGrid(grid.affine()); }},
+};
+
+}  // namespace
+
+absl::Span<const GridRow> BuiltinGrids() { return kGrids; }
+
+std::unique_ptr<Grid> NewGrid(const v1::Grid& options) {
+  for (const GridRow& row : kGrids) {
+    if (row.kind == options.kind_case()) return row.make(options);
+  }
+  // Completed recipes name a kind, and a test holds the table against the
+  // kinds there are.
+  GOOGLE_LOG(FATAL) << "grid of kind " << options.kind_case();
+  return nullptr;
+}
+
+}  // namespace quantd
