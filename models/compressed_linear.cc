@@ -20,6 +20,22 @@ constexpr LayoutRow kLayouts[] = {
     {kPackedIntLayout, LoadPackedInt},
 };
 
+absl::StatusOr<std::shared_ptr<const CompressedLinear>> LoadLayout(
+    TensorFinder find, absl::string_view layer, const nlohmann::json& header,
+    int64_t rows, int64_t cols) {
+  const auto layout = header.find("layout");
+  if (layout == header.end() || !layout->is_string()) {
+    return absl::InvalidArgumentError("its header names no layout");
+  }
+  const std::string& name = layout->get_ref<const std::string&>();
+  for (const LayoutRow& row : kLayouts) {
+    if (row.name == name) return row.load(find, layer, header, rows, cols);
+  }
+  return absl::UnimplementedError(
+      absl::StrCat("layout \"", name, "\" is not one of ",
+                   absl::StrJoin(KnownLayouts(), ", ")));
+}
+
 }  // namespace
 
 Tensor CompressedLinear::Multiply(const Tensor& x,
@@ -30,21 +46,17 @@ Tensor CompressedLinear::Multiply(const Tensor& x,
 absl::StatusOr<std::shared_ptr<const CompressedLinear>> LoadCompressedLinear(
     TensorFinder find, absl::string_view layer, const nlohmann::json& header,
     int64_t rows, int64_t cols) {
-  const auto layout = header.find("layout");
-  if (layout == header.end() || !layout->is_string()) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("layer ", layer, ": its header names no layout"));
+  return Annotate(LoadLayout(find, layer, header, rows, cols), "layer ", layer);
+}
+
+absl::StatusOr<std::shared_ptr<const CompressedLinear>> LoadBase(
+    TensorFinder find, absl::string_view layer, const nlohmann::json& header,
+    int64_t rows, int64_t cols) {
+  const auto base = header.find("base");
+  if (base == header.end() || !base->is_object()) {
+    return absl::InvalidArgumentError("header: base is not an object");
   }
-  const std::string& name = layout->get_ref<const std::string&>();
-  for (const LayoutRow& row : kLayouts) {
-    if (row.name == name) {
-      return Annotate(row.load(find, layer, header, rows, cols), "layer ",
-                      layer);
-    }
-  }
-  return absl::UnimplementedError(
-      absl::StrCat("layer ", layer, ": layout \"", name, "\" is not one of ",
-                   absl::StrJoin(KnownLayouts(), ", ")));
+  return LoadLayout(find, layer, *base, rows, cols);
 }
 
 std::vector<absl::string_view> KnownLayouts() {
