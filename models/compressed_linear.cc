@@ -2,7 +2,9 @@
 
 #include "absl/strings/str_join.h"
 #include "base/status_macros.h"
+#include "models/layouts/low_rank_sum.h"
 #include "models/layouts/packed_int.h"
+#include "models/layouts/sparse_overlay.h"
 #include "nlohmann/json.hpp"
 #include "tensor/ops.h"
 
@@ -18,7 +20,24 @@ struct LayoutRow {
 
 constexpr LayoutRow kLayouts[] = {
     {kPackedIntLayout, LoadPackedInt},
+    {kSparseOverlayLayout, LoadSparseOverlay},
+    {kLowRankSumLayout, LoadLowRankSum},
 };
+
+// Layouts that wrap another are loaded by recursion. A layout can occur once in
+// a layer, so no honest header is deeper than this.
+constexpr int kMaxNesting = 8;
+
+absl::Status CheckNesting(const nlohmann::json& header) {
+  const nlohmann::json* level = &header;
+  for (int depth = 0; depth < kMaxNesting; ++depth) {
+    const auto base = level->find("base");
+    if (base == level->end()) return absl::OkStatus();
+    level = &*base;
+  }
+  return absl::InvalidArgumentError(
+      absl::StrCat("more than ", kMaxNesting, " layouts inside each other"));
+}
 
 absl::StatusOr<std::shared_ptr<const CompressedLinear>> LoadLayout(
     TensorFinder find, absl::string_view layer, const nlohmann::json& header,
@@ -46,6 +65,7 @@ Tensor CompressedLinear::Multiply(const Tensor& x,
 absl::StatusOr<std::shared_ptr<const CompressedLinear>> LoadCompressedLinear(
     TensorFinder find, absl::string_view layer, const nlohmann::json& header,
     int64_t rows, int64_t cols) {
+  RETURN_IF_ERROR(Annotate(CheckNesting(header), "layer ", layer));
   return Annotate(LoadLayout(find, layer, header, rows, cols), "layer ", layer);
 }
 
