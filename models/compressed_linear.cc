@@ -2,7 +2,9 @@
 
 #include "absl/strings/str_join.h"
 #include "base/status_macros.h"
+#include "models/layouts/low_rank_sum.h"
 #include "models/layouts/packed_int.h"
+#include "models/layouts/sparse_overlay.h"
 #include "nlohmann/json.hpp"
 #include "tensor/ops.h"
 
@@ -18,7 +20,40 @@ struct LayoutRow {
 
 constexpr LayoutRow kLayouts[] = {
     {kPackedIntLayout, LoadPackedInt},
+    {kSparseOverlayLayout, LoadSparseOverlay},
+    {kLowRankSumLayout, LoadLowRankSum},
 };
+
+// Layouts that wrap another are loaded by recursion. A layout can occur once in
+// a layer, so no honest header is deeper than this.
+constexpr int kMaxNesting = 8;
+
+absl::Status CheckNesting(const nlohmann::json& header) {
+  const nlohmann::json* level = &header;
+  for (int depth = 0; depth < kMaxNesting; ++depth) {
+    const auto base = level->find("base");
+    if (base == level->end()) return absl::OkStatus();
+    level = &*base;
+  }
+  return absl::InvalidArgumentError(
+      absl::StrCat("more than ", kMaxNesting, " layouts inside each other"));
+}
+
+absl::StatusOr<std::shared_ptr<const CompressedLinear>> LoadLayout(
+    TensorFinder find, absl::string_view layer, const nlohmann::json& header,
+    int64_t rows, int64_t cols) {
+  const auto layout = header.find("layout");
+  if (layout == header.end() || !layout->is_string()) {
+    return absl::InvalidArgumentError("its header names no layout");
+  }
+  const std::string& name = layout->get_ref<const std::string&>();
+  for (const LayoutRow& row : kLayouts) {
+    if (row.name == name) return row.load(find, layer, header, rows, cols);
+  }
+  return absl::UnimplementedError(
+      absl::StrCat("layout \"", name, "\" is not one of ",
+                   absl::StrJoin(KnownLayouts(), ", ")));
+}
 
 }  // namespace
 
@@ -30,21 +65,18 @@ Tensor CompressedLinear::Multiply(const Tensor& x,
 absl::StatusOr<std::shared_ptr<const CompressedLinear>> LoadCompressedLinear(
     TensorFinder find, absl::string_view layer, const nlohmann::json& header,
     int64_t rows, int64_t cols) {
-  const auto layout = header.find("layout");
-  if (layout == header.end() || !layout->is_string()) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("layer ", layer, ": its header names no layout"));
+  RETURN_IF_ERROR(Annotate(CheckNesting(header), "layer ", layer));
+  return Annotate(LoadLayout(find, layer, header, rows, cols), "layer ", layer);
+}
+
+absl::StatusOr<std::shared_ptr<const CompressedLinear>> LoadBase(
+    TensorFinder find, absl::string_view layer, const nlohmann::json& header,
+    int64_t rows, int64_t cols) {
+  const auto base = header.find("base");
+  if (base == header.end() || !base->is_object()) {
+    return absl::InvalidArgumentError("header: base is not an object");
   }
-  const std::string& name = layout->get_ref<const std::string&>();
-  for (const LayoutRow& row : kLayouts) {
-    if (row.name == name) {
-      return Annotate(row.load(find, layer, header, rows, cols), "layer ",
-                      layer);
-    }
-  }
-  return absl::UnimplementedError(
-      absl::StrCat("layer ", layer, ": layout \"", name, "\" is not one of ",
-                   absl::StrJoin(KnownLayouts(), ", ")));
+  return LoadLayout(find, layer, *base, rows, cols);
 }
 
 std::vector<absl::string_view> KnownLayouts() {

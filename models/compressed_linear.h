@@ -37,6 +37,9 @@ class CompressedLinear {
   virtual int64_t rows() const = 0;  // output channels
   virtual int64_t cols() const = 0;  // input channels
 
+  // What a layout that wraps another wraps; null for the others.
+  virtual const CompressedLinear* base() const { return nullptr; }
+
   // All bits that Save() writes as tensors for this layer: codes, scales,
   // zeros, indices.
   virtual uint64_t stored_bits() const = 0;
@@ -65,9 +68,15 @@ using TensorFinder =
 
 // Reads layer `layer` of shape [rows, cols] with the header that Save()
 // returned. InvalidArgument names the layer and the fault (a tensor of wrong
-// size, an index out of range, a scale that is not finite); Unimplemented an
-// unknown layout.
+// size, an index out of range, a scale that is not finite, a layout inside
+// itself); Unimplemented an unknown layout.
 absl::StatusOr<std::shared_ptr<const CompressedLinear>> LoadCompressedLinear(
+    TensorFinder find, absl::string_view layer, const nlohmann::json& header,
+    int64_t rows, int64_t cols);
+
+// For layouts that wrap another: the layer whose header is in `header` under
+// "base". Errors name no layer.
+absl::StatusOr<std::shared_ptr<const CompressedLinear>> LoadBase(
     TensorFinder find, absl::string_view layer, const nlohmann::json& header,
     int64_t rows, int64_t cols);
 

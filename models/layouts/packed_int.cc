@@ -1,11 +1,10 @@
 #include "models/layouts/packed_int.h"
 
-#include <cmath>
 #include <cstring>
 #include <utility>
 
 #include "base/status_macros.h"
-#include "kernels/float_formats.h"
+#include "models/layouts/stored_parts.h"
 #include "nlohmann/json.hpp"
 
 namespace quantd {
@@ -55,15 +54,8 @@ class PackedIntLinear final : public CompressedLinear {
                         DType::kU8,
                         {meta_.rows, BytesOf(meta_.cols, meta_.bits)},
                         std::string(codes_.begin(), codes_.end())});
-    std::string scales(meta_.scales.size() * 2, '\0');
-    for (size_t i = 0; i < meta_.scales.size(); ++i) {
-      const uint16_t bits = F32ToF16(meta_.scales[i]);
-      std::memcpy(scales.data() + 2 * i, &bits, 2);
-    }
-    tensors->push_back({absl::StrCat(layer, ".scales"),
-                        DType::kF16,
-                        {meta_.rows, groups},
-                        std::move(scales)});
+    tensors->push_back(F16Tensor(absl::StrCat(layer, ".scales"),
+                                 {meta_.rows, groups}, meta_.scales));
     if (!meta_.symmetric) {
       const int64_t count = meta_.rows * groups;
       std::string zeros(static_cast<size_t>(BytesOf(count, meta_.bits)), '\0');
@@ -125,12 +117,8 @@ absl::Status CheckShape(const PackedIntWeights& w) {
     }
   }
   const int max_code = (1 << w.bits) - 1;
+  RETURN_IF_ERROR(CheckF16(w.scales, "scale"));
   for (size_t i = 0; i < groups; ++i) {
-    if (!std::isfinite(w.scales[i]) ||
-        F16ToF32(F32ToF16(w.scales[i])) != w.scales[i]) {
-      return absl::InvalidArgumentError(
-          absl::StrCat("scale ", w.scales[i], " is not a finite F16 value"));
-    }
     if (w.zeros[i] > max_code) {
       return absl::InvalidArgumentError(
           absl::StrCat("zero point ", int{w.zeros[i]}, " exceeds ", max_code));
@@ -143,41 +131,6 @@ void FillSymmetricZeros(PackedIntWeights* w) {
   if (!w->symmetric) return;
   w->zeros.assign(static_cast<size_t>(w->rows * w->groups()),
                   static_cast<uint8_t>(1 << (w->bits - 1)));
-}
-
-// The bytes of tensor "<layer>.<part>", after checking type and shape.
-absl::StatusOr<absl::string_view> PartBytes(TensorFinder find,
-                                            absl::string_view layer,
-                                            absl::string_view part, DType dtype,
-                                            const Shape& shape) {
-  ASSIGN_OR_RETURN(const StoredTensor* tensor,
-                   find(absl::StrCat(layer, ".", part)));
-  if (tensor->dtype != dtype || tensor->shape != shape) {
-    return absl::InvalidArgumentError(
-        absl::StrCat(part, " is ", DTypeName(tensor->dtype), " ",
-                     ShapeToString(tensor->shape), ", expected ",
-                     DTypeName(dtype), " ", ShapeToString(shape)));
-  }
-  return tensor->bytes;
-}
-
-absl::StatusOr<int64_t> HeaderInt(const nlohmann::json& header,
-                                  const char* key) {
-  const auto it = header.find(key);
-  if (it == header.end() || !it->is_number_integer()) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("header: ", key, " is not an integer"));
-  }
-  return it->get<int64_t>();
-}
-
-absl::StatusOr<bool> HeaderBool(const nlohmann::json& header, const char* key) {
-  const auto it = header.find(key);
-  if (it == header.end() || !it->is_boolean()) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("header: ", key, " is not true or false"));
-  }
-  return it->get<bool>();
 }
 
 }  // namespace
@@ -267,11 +220,7 @@ absl::StatusOr<std::shared_ptr<const CompressedLinear>> LoadPackedInt(
   ASSIGN_OR_RETURN(
       const absl::string_view codes,
       PartBytes(find, layer, "codes", DType::kU8, {rows, row_bytes}));
-  ASSIGN_OR_RETURN(
-      const absl::string_view scales,
-      PartBytes(find, layer, "scales", DType::kF16, {rows, groups}));
-  w.scales.resize(static_cast<size_t>(rows * groups));
-  ConvertF16ToF32(scales.data(), w.scales.data(), w.scales.size());
+  ASSIGN_OR_RETURN(w.scales, F16Part(find, layer, "scales", {rows, groups}));
   if (w.symmetric) {
     FillSymmetricZeros(&w);
   } else {
