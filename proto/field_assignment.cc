@@ -75,8 +75,8 @@ struct Candidate {
 };
 
 // Collects the candidates below `type`; `message` is null when it is absent.
-// Absent members of a oneof are skipped: naming an option of a stage must not
-// replace the stage.
+// Absent members of a oneof are skipped, because naming an option of a stage
+// must not replace the stage; but where nothing is chosen, the default kind is.
 void Enumerate(const Descriptor* type, const Message* message,
                std::vector<Step>& steps,
                std::vector<const Descriptor*>& ancestors,
@@ -109,9 +109,12 @@ void Enumerate(const Descriptor* type, const Message* message,
         message != nullptr && reflection->HasField(*message, field);
     const bool recursive = std::find(ancestors.begin(), ancestors.end(),
                                      field->message_type()) != ancestors.end();
-    if (!present && (field->containing_oneof() != nullptr || recursive)) {
-      continue;
-    }
+    const auto* oneof = field->containing_oneof();
+    const bool of_other_kind =
+        oneof != nullptr &&
+        (!RulesOf(*field).default_kind() ||
+         (message != nullptr && reflection->HasOneof(*message, oneof)));
+    if (!present && (of_other_kind || recursive)) continue;
     steps.push_back({field, kSingular});
     Enumerate(field->message_type(),
               present ? &reflection->GetMessage(*message, field) : nullptr,
