@@ -75,6 +75,10 @@ std::string JobFiles::LogPath(absl::string_view job_id,
   return absl::StrCat(logs_, "/", job_id, ".", attempt, ".log");
 }
 
+std::string JobFiles::StatisticsDirectory() const {
+  return data_directory_ + "/statistics";
+}
+
 absl::Status JobFiles::CreateWorkspace(absl::string_view job_id) const {
   return CreateDirectories(Workspace(job_id));
 }

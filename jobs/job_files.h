@@ -3,6 +3,7 @@
 //   workspaces/<job id>/          survives attempts, removed when the job ends
 //   logs/<job id>.<attempt>.log   standard output and error of a worker
 //   inputs/<artifact digest>/     an artifact as a directory of links to blobs
+//   statistics/                   of calibration, shared by jobs
 //
 // Thread-safe.
 #ifndef QUANTD_JOBS_JOB_FILES_H_
@@ -34,6 +35,7 @@ class JobFiles {
   const std::string& data_directory() const { return data_directory_; }
   std::string Workspace(absl::string_view job_id) const;
   std::string LogPath(absl::string_view job_id, uint32_t attempt) const;
+  std::string StatisticsDirectory() const;
 
   absl::Status CreateWorkspace(absl::string_view job_id) const;
   // Fine if there is none.

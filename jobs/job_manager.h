@@ -67,6 +67,8 @@ class JobManager {
     // What a job may use of memory (v1.Forecast); one that needs more is
     // refused. 0 = any amount.
     uint64_t job_memory_bytes = 0;
+    // Calibration statistics kept for other jobs; 0 = none.
+    uint64_t statistics_bytes = 0;
   };
 
   // The store, artifact store, executor, clock and observer must outlive the

@@ -122,6 +122,10 @@ absl::StatusOr<v1::Assignment> JobManager::Impl::Claim(
     *assignment.mutable_job() = *std::move(record);
     assignment.set_lease_seconds(absl::ToDoubleSeconds(options_.lease));
     assignment.set_workspace(files_.Workspace(job->id));
+    if (options_.statistics_bytes > 0) {
+      assignment.set_statistics_directory(files_.StatisticsDirectory());
+      assignment.set_statistics_bytes(options_.statistics_bytes);
+    }
     assignment.set_memory_bytes(
         admission_.MemoryLimitOf(assignment.job().spec()));
     status = PrepareInputs(*store_, *artifacts_, files_, assignment.job(),

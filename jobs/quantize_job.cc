@@ -97,6 +97,8 @@ absl::StatusOr<v1::AttemptSuccess> RunQuantizeJob(
   RETURN_IF_ERROR(CheckForecast(plan.forecast, free_disk));
   run.activation_memory_bytes = plan.activation_memory_bytes;
   run.workspace = assignment.workspace();
+  run.statistics_directory = assignment.statistics_directory();
+  run.statistics_bytes = assignment.statistics_bytes();
   run.provenance.source_name = assignment.input_name();
   run.provenance.source_digest = checkpoint->digest();
   if (run.recipe->needs().any()) {
@@ -131,6 +133,7 @@ absl::StatusOr<v1::AttemptSuccess> RunQuantizeJob(
     metrics["spilled_activation_bytes"] =
         static_cast<double>(outcome.spilled_bytes);
   }
+  metrics["reused_statistics"] = outcome.reused_statistics;
   double retries = 0;
   double output_error = 0;
   int measured = 0;

@@ -1,5 +1,7 @@
 #include <algorithm>
+#include <string>
 
+#include "absl/strings/str_cat.h"
 #include "quantizers/stage.h"
 #include "quantizers/stages/gptq.h"
 #include "quantizers/stages/rtn.h"
@@ -21,6 +23,11 @@ void StatisticsRequest::Merge(const StatisticsRequest& other) {
   mean_abs |= other.mean_abs;
   sample_rows = std::max(sample_rows, other.sample_rows);
   per_set |= other.per_set;
+}
+
+std::string StatisticsRequest::Describe() const {
+  return absl::StrCat("second_moment=", second_moment, " mean_abs=", mean_abs,
+                      " sample_rows=", sample_rows, " per_set=", per_set);
 }
 
 absl::Span<const StageRow> BuiltinStages() { return kStages; }

@@ -3,6 +3,7 @@
 #include <random>
 
 #include "absl/strings/str_cat.h"
+#include "base/sha256.h"
 
 namespace quantd {
 namespace {
@@ -39,6 +40,14 @@ absl::StatusOr<CalibrationWindows> DrawWindows(
     result.tokens.insert(result.tokens.end(), window.begin(), window.end());
   }
   return result;
+}
+
+std::string CalibrationDigest(const CalibrationWindows& windows) {
+  Sha256 digest;
+  digest.Update(absl::StrCat(windows.window_tokens, "\n"));
+  digest.Update({reinterpret_cast<const char*>(windows.tokens.data()),
+                 windows.tokens.size() * sizeof(int32_t)});
+  return digest.FinishHex();
 }
 
 }  // namespace quantd

@@ -4,6 +4,7 @@
 #define QUANTD_QUANTIZERS_CALIBRATION_H_
 
 #include <cstdint>
+#include <string>
 #include <vector>
 
 #include "absl/status/statusor.h"
@@ -22,6 +23,9 @@ struct CalibrationWindows {
                : static_cast<int64_t>(tokens.size()) / window_tokens;
   }
 };
+
+// SHA-256 of the windows' tokens and their length.
+std::string CalibrationDigest(const CalibrationWindows& windows);
 
 // `count` windows whose starts are uniform over all positions where a whole
 // window fits, with repetition; a function of the arguments alone.

@@ -45,6 +45,16 @@ class CompiledRecipe {
   // The union over all rules.
   const StatisticsRequest& needs() const { return needs_; }
 
+  // Whether statistics are those of the original network, whatever the recipe
+  // makes of it.
+  bool calibrates_on_original() const {
+    return source_.calibration_inputs() == v1::Recipe::ORIGINAL;
+  }
+  // Whether statistics are gathered again before each set of layers.
+  bool gathers_per_set() const {
+    return needs_.per_set && !calibrates_on_original();
+  }
+
  private:
   CompiledRecipe(const v1::Recipe& source, LayerRules rules)
       : source_(source), rules_(std::move(rules)) {}

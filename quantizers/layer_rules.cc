@@ -23,13 +23,15 @@ std::vector<v1::Stage> StageList(const v1::Recipe& recipe) {
 
 absl::Status AssignToStages(absl::Span<const std::string> assignments,
                             v1::Recipe* recipe) {
-  // Only the stages are open to assignment, not the recipe's name or rules.
+  // Only these are open to assignment, not the recipe's name or rules.
   v1::StageList stages_only;
   *stages_only.mutable_stages() = recipe->stages();
+  stages_only.set_calibration_inputs(recipe->calibration_inputs());
   for (const std::string& assignment : assignments) {
     RETURN_IF_ERROR(ApplyAssignment(&stages_only, assignment));
   }
   *recipe->mutable_stages() = stages_only.stages();
+  recipe->set_calibration_inputs(stages_only.calibration_inputs());
   return absl::OkStatus();
 }
 
@@ -64,6 +66,10 @@ absl::StatusOr<LayerRules> LayerRules::Compile(const v1::Recipe& recipe) {
             std::vector<std::string>(rule.set().begin(), rule.set().end()),
             &changed),
         where));
+    if (changed.calibration_inputs() != recipe.calibration_inputs()) {
+      return InvalidField(where + ".set",
+                          "calibration_inputs is the whole recipe's");
+    }
     rules.stages_.push_back(StageList(changed));
   }
   return rules;

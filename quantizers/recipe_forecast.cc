@@ -126,7 +126,7 @@ class Forecaster {
       const double rows = static_cast<double>(calibration_.windows) *
                           static_cast<double>(calibration_.window_tokens);
       work.product_flops += 2 * rows * Square(cols);
-      if (recipe_.needs().per_set) {
+      if (recipe_.gathers_per_set()) {
         Consider(moment);
       } else {
         sum.second_moments += moment.second_moments;
@@ -193,7 +193,7 @@ class Forecaster {
     // Sets before the last run a part of the block each; with the final pass
     // about half as many passes as there are sets.
     const double passes =
-        recipe_.needs().per_set
+        recipe_.gathers_per_set()
             ? 0.5 * static_cast<double>(PlanBlock(description_, 0).sets.size())
             : 2.0;
     forecast_.work.product_flops +=

@@ -13,18 +13,18 @@
 #include "base/status_macros.h"
 #include "base/version.h"
 #include "google/protobuf/util/json_util.h"
-#include "models/activation_store.h"
 #include "models/checkpoint_writer.h"
 #include "models/compressed_linear.h"
 #include "models/json_text.h"
 #include "models/network/block_plan.h"
 #include "models/network/tensor_loader.h"
 #include "nlohmann/json.hpp"
+#include "quantizers/calibration_flow.h"
 #include "quantizers/compiled_recipe.h"
 #include "quantizers/recipe.h"
 #include "quantizers/run_workspace.h"
-#include "quantizers/set_statistics.h"
 #include "quantizers/stage_pipeline.h"
+#include "quantizers/statistics_store.h"
 
 namespace quantd {
 namespace {
@@ -33,7 +33,7 @@ constexpr char kArtifactFormat[] = "quantd-artifact.v1";
 
 // Bumped when the same plan would lead to other bytes: blocks of an earlier
 // build must not be continued then.
-constexpr int kNumerics = 2;
+constexpr int kNumerics = 3;
 
 absl::StatusOr<nlohmann::json> RecipeToJson(const v1::Recipe& recipe) {
   google::protobuf::util::JsonPrintOptions options;
@@ -56,10 +56,12 @@ class Runner {
         workspace_(std::move(workspace)),
         writer_(workspace_.artifact_directory(), model_.checkpoint(),
                 model_.block_count() + 1),
-        ctx_(ctx) {}
+        ctx_(ctx),
+        flow_(model_, run.calibration,
+              {run.activation_memory_bytes, workspace_.scratch_directory()}),
+        statistics_(run.statistics_directory, run.statistics_bytes) {}
 
   absl::StatusOr<RecipeOutcome> Run() {
-    if (calibrates()) RETURN_IF_ERROR(Embed());
     for (int k = 0; k < model_.block_count(); ++k) {
       RETURN_IF_ERROR(Annotate(RunOneBlock(k), "block ", k));
     }
@@ -74,67 +76,48 @@ class Runner {
     outcome.compressed_weights = total_.weights;
     outcome.layers = total_.reports;
     outcome.resumed_blocks = resumed_blocks_;
-    if (hidden_.has_value()) outcome.spilled_bytes = hidden_->spilled_bytes();
+    outcome.spilled_bytes = flow_.spilled_bytes();
+    outcome.reused_statistics = reused_statistics_;
     return outcome;
   }
 
  private:
   bool calibrates() const { return recipe_.needs().any(); }
 
-  // Fills the store with what enters the first block.
-  absl::Status Embed() {
-    const int64_t window = run_.calibration.window_tokens;
-    const int64_t windows = run_.calibration.count();
-    ActivationOptions options;
-    options.memory_bytes = run_.activation_memory_bytes;
-    options.directory = workspace_.scratch_directory();
-    ASSIGN_OR_RETURN(hidden_, ActivationStore::Create(
-                                  windows * window,
-                                  model_.description().hidden_size, options));
-    if (hidden_->spilled_bytes() > 0) {
-      ctx_.ReportNote(
-          absl::StrCat(hidden_->spilled_bytes(), " of ",
-                       SpilledBytes(hidden_->rows(), hidden_->cols(), 0),
-                       " bytes of calibration activations lie on disk"));
-    }
-    const int64_t step = CalibrationBatchWindows(window);
-    const absl::Span<const int32_t> tokens = run_.calibration.tokens;
-    for (int64_t w = 0; w < windows; w += step) {
+  bool on_original() const { return recipe_.calibrates_on_original(); }
+
+  // Brings the calibration windows in front of block k.
+  absl::Status Advance(int k) {
+    if (flow_.position() < 0) RETURN_IF_ERROR(flow_.Start(ctx_));
+    while (flow_.position() < k) {
       RETURN_IF_ERROR(ctx_.CheckCancelled());
-      const auto batch =
-          SequenceBatch::Uniform(std::min(step, windows - w), window);
-      ASSIGN_OR_RETURN(
-          const Tensor x,
-          model_.Embed(tokens.subspan(static_cast<size_t>(w * window),
-                                      static_cast<size_t>(batch.rows())),
-                       batch, ctx_));
-      RETURN_IF_ERROR(hidden_->Write(w * window, x));
+      const int at = flow_.position();
+      ASSIGN_OR_RETURN(const std::unique_ptr<Block> block,
+                       model_.LoadBlock(at, ctx_));
+      Report("resume", at, block->name());
+      if (!on_original()) RETURN_IF_ERROR(LoadCompressed(at, *block));
+      RETURN_IF_ERROR(flow_.Pass(*block, ctx_));
     }
     return absl::OkStatus();
   }
 
   absl::Status RunOneBlock(int k) {
     RETURN_IF_ERROR(ctx_.CheckCancelled());
-    const bool passes_on = calibrates() && k + 1 < model_.block_count();
     std::optional<BlockRecord> record =
         workspace_.FindBlock(k, writer_.ShardPath(k));
-    // A finished block has to be run again only for what it passes on.
-    if (record.has_value() && !passes_on) {
-      return TakeOver(k, *std::move(record));
-    }
+    if (record.has_value()) return TakeOver(k, *std::move(record));
     if (!calibrates()) return CompressLayerByLayer(k);
     Report("load", k, "");
     ASSIGN_OR_RETURN(const std::unique_ptr<Block> block,
                      model_.LoadBlock(k, ctx_));
-    if (record.has_value()) {
-      Report("resume", k, block->name());
-      RETURN_IF_ERROR(LoadCompressed(k, *record, *block));
-      RETURN_IF_ERROR(TakeOver(k, *std::move(record)));
-    } else {
-      RETURN_IF_ERROR(Compress(k, *block));
+    RETURN_IF_ERROR(Compress(k, *block));
+    // What the block passes on, while it is in memory. On the original network
+    // it is loaded again when it is needed, which may be never.
+    if (on_original() || flow_.position() != k ||
+        k + 1 == model_.block_count()) {
+      return absl::OkStatus();
     }
-    if (!passes_on) return absl::OkStatus();
-    return RunBlock(*block, run_.calibration.window_tokens, &*hidden_, ctx_);
+    return flow_.Pass(*block, ctx_);
   }
 
   absl::Status TakeOver(int k, BlockRecord record) {
@@ -146,7 +129,8 @@ class Runner {
     return absl::OkStatus();
   }
 
-  absl::Status LoadCompressed(int k, const BlockRecord& record, Block& block) {
+  // Puts the compressed layers of finished block k on `block`.
+  absl::Status LoadCompressed(int k, Block& block) {
     ASSIGN_OR_RETURN(const auto shard,
                      SafetensorsFile::Open(writer_.ShardPath(k)));
     auto find =
@@ -159,8 +143,8 @@ class Runner {
       return &it->second;
     };
     for (Linear& layer : block.linears()) {
-      const auto header = record.headers.find(layer.name());
-      if (header == record.headers.end()) continue;
+      const auto header = total_.headers.find(layer.name());
+      if (header == total_.headers.end()) continue;
       ASSIGN_OR_RETURN(auto compressed,
                        LoadCompressedLinear(find, layer.name(), *header,
                                             layer.rows(), layer.cols()));
@@ -194,7 +178,8 @@ class Runner {
 
   absl::Status Compress(int k, Block& block) {
     const int sets = static_cast<int>(block.linear_sets().size());
-    const int step = recipe_.needs().per_set ? 1 : sets;
+    // On the original network all sets come before the first is compressed.
+    const int step = recipe_.gathers_per_set() ? 1 : sets;
     FinishedBlock finished;
     finished.copied = block.OtherTensors();
     for (int first = 0; first < sets; first += step) {
@@ -202,10 +187,11 @@ class Runner {
       Report("calibrate", k, block.name(), static_cast<double>(first) / sets);
       // Each set's statistics go as soon as it is done: they can be larger
       // than the block.
+      const bool untouched =
+          on_original() || (total_.headers.empty() && first == 0);
       ASSIGN_OR_RETURN(
           auto statistics,
-          GatherStatistics(block, *hidden_, run_.calibration.window_tokens,
-                           first, first + step - 1, recipe_.needs(), ctx_));
+          Statistics(k, block, first, first + step - 1, untouched));
       for (int set = first; set < first + step; ++set) {
         auto own = std::make_shared<const LayerStatistics>(
             std::move(statistics.at(set)));
@@ -216,6 +202,56 @@ class Runner {
     }
     for (const Linear& layer : block.linears()) Collect(layer, &finished);
     return Write(k, block.name(), std::move(finished));
+  }
+
+  // The statistics of sets first .. last of block k. While nothing in front of
+  // them is compressed (`untouched`) they are anyone's: found in the store, or
+  // left there for the next recipe.
+  absl::StatusOr<std::map<int, LayerStatistics>> Statistics(int k, Block& block,
+                                                            int first, int last,
+                                                            bool untouched) {
+    std::map<int, LayerStatistics> result;
+    const bool shared = untouched && statistics_.enabled();
+    for (int set = first; set <= last && shared; ++set) {
+      const int layer = block.linear_sets()[static_cast<size_t>(set)][0];
+      auto found = statistics_.Find(
+          KeyOf(k, set), block.linears()[static_cast<size_t>(layer)].cols());
+      if (!found.has_value()) break;
+      result[set] = *std::move(found);
+    }
+    if (static_cast<int>(result.size()) == last - first + 1) {
+      reused_statistics_ += last - first + 1;
+      return result;
+    }
+    result.clear();
+    RETURN_IF_ERROR(Advance(k));
+    ASSIGN_OR_RETURN(result,
+                     flow_.Gather(block, first, last, recipe_.needs(), ctx_));
+    for (const auto& [set, statistics] : result) {
+      if (!shared) break;
+      const absl::Status kept = statistics_.Put(KeyOf(k, set), statistics);
+      if (!kept.ok()) {
+        ctx_.ReportWarning(absl::StrCat(
+            "statistics are not kept for other recipes: ", kept.message()));
+        break;
+      }
+    }
+    return result;
+  }
+
+  StatisticsKey KeyOf(int block, int set) const {
+    StatisticsKey key;
+    key.model_digest = model_.checkpoint().digest();
+    key.calibration_digest = CalibrationDigest(run_.calibration);
+    key.arithmetic =
+        absl::StrCat(ctx_.device().name(), " ",
+                     static_cast<int>(ctx_.compute_type()), " ", kNumerics);
+    key.request = recipe_.needs();
+    // When the statistics are gathered is not what they are.
+    key.request.per_set = false;
+    key.block = block;
+    key.set = set;
+    return key;
   }
 
   // Whether a layer of the sets [first, end) goes through a stage.
@@ -365,10 +401,11 @@ class Runner {
   const RunWorkspace workspace_;
   const CheckpointWriter writer_;
   ExecutionContext& ctx_;
-  // Inputs of the current block, all calibration windows.
-  std::optional<ActivationStore> hidden_;
-  BlockRecord total_;
+  CalibrationFlow flow_;
+  const StatisticsStore statistics_;
+  BlockRecord total_;  // of all blocks so far
   int resumed_blocks_ = 0;
+  int reused_statistics_ = 0;
 };
 
 }  // namespace
@@ -390,9 +427,7 @@ absl::StatusOr<RecipeOutcome> RunRecipe(const RecipeRun& run,
       return absl::InvalidArgumentError(absl::StrCat(
           "method ", recipe.source().name(), " needs calibration text"));
     }
-    tokens_digest =
-        Sha256Hex({reinterpret_cast<const char*>(run.calibration.tokens.data()),
-                   run.calibration.tokens.size() * sizeof(int32_t)});
+    tokens_digest = CalibrationDigest(run.calibration);
   }
   const nlohmann::json plan = {
       {"format", kArtifactFormat},

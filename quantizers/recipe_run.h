@@ -10,6 +10,10 @@
 // Calibrated recipes hold one block in float32 and the activations of all
 // windows, in memory up to a limit; others hold one layer at a time.
 //
+// Statistics of the original network are shared with other recipes on the same
+// model and text (statistics_store.h); where all are found, no calibration
+// window runs through the network at all.
+//
 // A finished block is on disk before the next one starts. A later run in the
 // same workspace takes finished blocks over, recomputes only the activations
 // they produce, and makes a byte-identical artifact.
@@ -48,6 +52,10 @@ struct RecipeRun {
   std::string workspace;
   // Calibration activations beyond this many bytes lie in the workspace.
   uint64_t activation_memory_bytes = UINT64_MAX;
+  // Where statistics that other recipes can use are kept, and how many bytes of
+  // them (statistics_store.h); empty: nowhere.
+  std::string statistics_directory;
+  uint64_t statistics_bytes = 0;
 };
 
 struct RecipeOutcome {
@@ -58,6 +66,8 @@ struct RecipeOutcome {
   std::vector<LayerReport> layers;
   int resumed_blocks = 0;
   uint64_t spilled_bytes = 0;  // of the activations
+  // Sets whose statistics an earlier run had gathered.
+  int reused_statistics = 0;
 };
 
 // InvalidArgument and Unimplemented: the recipe does not fit the model, or the

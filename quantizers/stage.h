@@ -43,6 +43,9 @@ struct StatisticsRequest {
   // earlier sets already compressed; otherwise once per block.
   bool per_set = false;
 
+  // The same words for equal requests; a digest of statistics holds them.
+  std::string Describe() const;
+
   bool any() const { return second_moment || mean_abs || sample_rows > 0; }
   // What serves both.
   void Merge(const StatisticsRequest& other);

@@ -95,6 +95,14 @@ std::vector<Flag<ServerOptions>> ServeFlags() {
          }
          return absl::OkStatus();
        }},
+      {"statistics-cache", "SIZE",
+       "Calibration statistics kept for later jobs on the same model and "
+       "text, for example 4G; 0 = none",
+       "4G",
+       [](absl::string_view value, ServerOptions& options) {
+         ASSIGN_OR_RETURN(options.statistics_bytes, ParseByteSize(value));
+         return absl::OkStatus();
+       }},
       {"lease-seconds", "S",
        "A worker that is silent for so long has lost its attempt",
        SecondsText(defaults.lease),

@@ -304,6 +304,7 @@ absl::Status QuantdServer::Impl::StartJobs() {
   options.data_directory = options_.data_directory;
   options.lease = options_.lease;
   options.job_memory_bytes = options_.job_memory_bytes;
+  options.statistics_bytes = options_.statistics_bytes;
   if (options.job_memory_bytes == 0) {
     // The rest is for the server, the page cache and the machine.
     options.job_memory_bytes = MemoryLimitBytes() / 10 * 8 /

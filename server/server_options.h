@@ -26,6 +26,9 @@ struct ServerOptions {
   // Memory a job may use; 0 = 80 % of what this process can have (machine or
   // control group), divided by the slots.
   uint64_t job_memory_bytes = 0;
+  // Calibration statistics that are kept for later jobs on the same model and
+  // text; the least recently used go first. 0 = none are kept.
+  uint64_t statistics_bytes = UINT64_C(4) << 30;
   // A worker that is silent for so long has lost its attempt.
   absl::Duration lease = absl::Seconds(15);
   LogLevel log_level = LogLevel::kInfo;

@@ -305,5 +305,45 @@ TEST_F(RecipeRunTest, CompressedSourceAndRecipeWithoutWorkAreRefused) {
                                      HasSubstr("every layer")));
 }
 
+// One calibration pass serves several recipes, and changes no byte of them.
+TEST_F(RecipeRunTest, StatisticsOfTheOriginalNetworkAreShared) {
+  TempDir statistics;
+  const auto run_with = [&](const std::string& method,
+                            const std::vector<std::string>& set, bool shared,
+                            RecipeOutcome* outcome) {
+    TempDir workspace;
+    RecipeRun run = NewRun(method, set, workspace.path());
+    if (shared) {
+      run.statistics_directory = statistics.path();
+      run.statistics_bytes = 1 << 24;
+    }
+    absl::StatusOr<RecipeOutcome> result = Execute(run);
+    EXPECT_THAT(result, IsOk());
+    if (!result.ok()) return std::map<std::string, std::string>();
+    *outcome = *result;
+    return FilesIn(result->artifact_directory);
+  };
+  const std::vector<std::string> three = {"bits=3", "group_size=16",
+                                          "calibration_inputs=ORIGINAL"};
+  const std::vector<std::string> two = {"bits=2", "group_size=16",
+                                        "act_order=false",
+                                        "calibration_inputs=ORIGINAL"};
+  RecipeOutcome outcome;
+  const auto alone3 = run_with("gptq", three, false, &outcome);
+  const auto alone2 = run_with("gptq", two, false, &outcome);
+  EXPECT_EQ(outcome.reused_statistics, 0);
+  EXPECT_EQ(run_with("gptq", three, true, &outcome), alone3);
+  EXPECT_EQ(outcome.reused_statistics, 0);
+  EXPECT_EQ(run_with("gptq", two, true, &outcome), alone2);
+  EXPECT_EQ(outcome.reused_statistics, 8) << "4 sets of 2 blocks";
+  // What a layer sees behind compressed ones is another matter, but nothing is
+  // in front of the first set.
+  const std::vector<std::string> sequential = {"bits=3", "group_size=16"};
+  const auto alone = run_with("gptq", sequential, false, &outcome);
+  EXPECT_NE(alone, alone3);
+  EXPECT_EQ(run_with("gptq", sequential, true, &outcome), alone);
+  EXPECT_EQ(outcome.reused_statistics, 1);
+}
+
 }  // namespace
 }  // namespace quantd
