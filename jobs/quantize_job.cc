@@ -136,15 +136,21 @@ absl::StatusOr<v1::AttemptSuccess> RunQuantizeJob(
   metrics["reused_statistics"] = outcome.reused_statistics;
   double retries = 0;
   double output_error = 0;
+  double weight_error = 0;
   int measured = 0;
   for (const LayerReport& layer : outcome.layers) {
     retries += layer.damping_retries;
+    weight_error += layer.weight_error;
     if (layer.output_error >= 0) {
       output_error += layer.output_error;
       ++measured;
     }
   }
   metrics["damping_retries"] = retries;
+  if (!outcome.layers.empty()) {
+    metrics["mean_weight_error"] =
+        weight_error / static_cast<double>(outcome.layers.size());
+  }
   if (measured > 0) metrics["mean_output_error"] = output_error / measured;
   return success;
 }

@@ -1,0 +1,385 @@
+// methods_bench [FLAGS]: runs every row of methods.txt through the real server,
+// worker and client, and writes docs/methods.md.
+//
+//   --work DIR     server data and finished results; kept, and a later call
+//                  goes on where this one stopped (build/bench-methods)
+//   --windows N    evaluation windows of 512 tokens, the first of the text
+//   (256)
+//   --only A,B     only these rows and those measured before
+//   --output FILE  the page (docs/methods.md)
+//   --model DIR --text FILE --calibration FILE
+//                  by default the trained model of 7 million parameters and
+//                  the texts in ../shared, beside the checkout
+//
+// Exit code 0 when everything ran and every claim holds, 3 when a claim does
+// not, 1 when a row failed, 2 on wrong usage. The page is written in any case.
+#include <cstdio>
+#include <filesystem>
+#include <fstream>
+#include <set>
+#include <string>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "absl/strings/str_split.h"
+#include "base/file.h"
+#include "base/sha256.h"
+#include "base/status_macros.h"
+#include "base/version.h"
+#include "nlohmann/json.hpp"
+#include "tests/integration/process.h"
+#include "tests/methods/method_gates.h"
+#include "tests/methods/method_rows.h"
+#include "tests/methods/method_table.h"
+#include "tests/testing/project_paths.h"
+
+namespace quantd::test {
+namespace {
+
+namespace fs = std::filesystem;
+using Json = nlohmann::json;
+
+constexpr int kClaimFails = 3;
+constexpr int kCalibrationWindows = 128;
+constexpr int kWindowTokens = 512;
+
+struct Flags {
+  std::string work;
+  std::string windows = "256";
+  std::set<std::string> only;
+  std::string output;
+  std::string model;
+  std::string text;
+  std::string calibration;
+};
+
+absl::StatusOr<Flags> ParseFlags(int argc, char** argv) {
+  Flags flags;
+  flags.work = ProjectPath("build/bench-methods");
+  flags.output = ProjectPath("docs/methods.md");
+  flags.model = SharedPath("models/tiny-llama-7m");
+  flags.text = SharedPath("data/wikitext2_raw/wiki.test.raw");
+  flags.calibration = SharedPath("data/calibration/mixed.txt");
+  for (int i = 1; i < argc; i += 2) {
+    const std::string flag = argv[i];
+    if (i + 1 == argc) {
+      return absl::InvalidArgumentError(flag + " needs a value");
+    }
+    const std::string value = argv[i + 1];
+    if (flag == "--work") {
+      flags.work = value;
+    } else if (flag == "--windows") {
+      flags.windows = value;
+    } else if (flag == "--only") {
+      flags.only = absl::StrSplit(value, ',', absl::SkipEmpty());
+    } else if (flag == "--output") {
+      flags.output = value;
+    } else if (flag == "--model") {
+      flags.model = value;
+    } else if (flag == "--text") {
+      flags.text = value;
+    } else if (flag == "--calibration") {
+      flags.calibration = value;
+    } else {
+      return absl::InvalidArgumentError("no flag " + flag);
+    }
+  }
+  return flags;
+}
+
+// The last JSON object that a command printed.
+absl::StatusOr<Json> LastJson(const CommandResult& result) {
+  const std::vector<std::string> lines =
+      absl::StrSplit(result.out, '\n', absl::SkipEmpty());
+  if (result.exit_code != 0 || lines.empty()) {
+    return absl::InternalError(absl::StrCat("exit code ", result.exit_code,
+                                            ": ", result.err, result.out));
+  }
+  Json json = Json::parse(lines.back(), nullptr, false);
+  if (!json.is_object()) return absl::InternalError("not JSON: " + result.out);
+  return json;
+}
+
+double Number(const Json& json, const char* key, double absent) {
+  const auto it = json.find(key);
+  return it != json.end() && it->is_number() ? it->get<double>() : absent;
+}
+
+Json ToJson(const MethodResult& r) {
+  return {{"calibrated", r.calibrated},
+          {"stages", r.stages},
+          {"grids", r.grids},
+          {"stored_bits", r.stored_bits},
+          {"perplexity", r.perplexity},
+          {"perplexity_error", r.perplexity_error},
+          {"kl", r.kl},
+          {"kl_error", r.kl_error},
+          {"log_ratio", r.log_ratio},
+          {"top1_agreement", r.top1_agreement},
+          {"output_error", r.output_error},
+          {"weight_error", r.weight_error},
+          {"seconds", r.seconds},
+          {"peak_bytes", r.peak_bytes}};
+}
+
+MethodResult FromJson(const Json& json) {
+  MethodResult r;
+  r.calibrated = json.value("calibrated", false);
+  r.stages = json.value("stages", std::vector<std::string>());
+  r.grids = json.value("grids", std::vector<std::string>());
+  r.stored_bits = Number(json, "stored_bits", 0);
+  r.perplexity = Number(json, "perplexity", 0);
+  r.perplexity_error = Number(json, "perplexity_error", 0);
+  r.kl = Number(json, "kl", 0);
+  r.kl_error = Number(json, "kl_error", 0);
+  r.log_ratio = Number(json, "log_ratio", 0);
+  r.top1_agreement = Number(json, "top1_agreement", 0);
+  r.output_error = Number(json, "output_error", -1);
+  r.weight_error = Number(json, "weight_error", -1);
+  r.seconds = Number(json, "seconds", 0);
+  r.peak_bytes = Number(json, "peak_bytes", 0);
+  return r;
+}
+
+// "gptq" out of {"gptq": {"grid": {"affine": {...}}}}, and its grid's kind.
+void ReadStages(const Json& recipe, MethodResult* result) {
+  for (const Json& stage : recipe.value("stages", Json::array())) {
+    for (const auto& [kind, options] : stage.items()) {
+      result->stages.push_back(kind);
+      const auto grid = options.find("grid");
+      if (grid == options.end()) continue;
+      for (const auto& [name, unused] : grid->items()) {
+        result->grids.push_back(name);
+      }
+    }
+  }
+}
+
+class Bench {
+ public:
+  Bench(Flags flags, std::string server)
+      : flags_(std::move(flags)),
+        server_(std::move(server)),
+        results_path_(flags_.work + "/results.json") {
+    const absl::StatusOr<std::string> text = ReadFile(results_path_);
+    if (text.ok()) results_ = Json::parse(*text, nullptr, false);
+    if (!results_.is_object()) results_ = Json::object();
+  }
+
+  // The result of a row: of this call or of an earlier one.
+  absl::StatusOr<MethodResult> Measure(const MethodRow& row) {
+    const std::string key = KeyOf(row);
+    if (results_.contains(key)) return FromJson(results_[key]);
+    ASSIGN_OR_RETURN(const Json recipe,
+                     LastJson(RunQuantctl(
+                         server_, {"methods", "show", row.method, "--json"})));
+    MethodResult result;
+    result.calibrated = recipe.value("needs_calibration", false);
+    ReadStages(recipe, &result);
+    const std::string name = absl::StrCat("m-", key.substr(0, 20));
+    // One that an interrupted call left is finished already.
+    if (RunQuantctl(server_, {"artifacts", "show", name}).exit_code != 0) {
+      RETURN_IF_ERROR(Compress(row, result.calibrated, name));
+    }
+    RETURN_IF_ERROR(ReadCompression(name, &result));
+    RETURN_IF_ERROR(Score(name, &result));
+    results_[key] = ToJson(result);
+    RETURN_IF_ERROR(WriteFileDurably(results_path_, results_.dump(1)));
+    // Its numbers are kept; its bytes are not needed any more.
+    RunQuantctl(server_, {"artifacts", "delete", name});
+    return result;
+  }
+
+  bool Known(const MethodRow& row) const {
+    return results_.contains(KeyOf(row));
+  }
+
+  // What every row shares; filled in by the first one that is scored.
+  absl::Status FillContext(MethodContext* context) const {
+    const auto it = results_.find("context");
+    if (it == results_.end()) return absl::NotFoundError("nothing was scored");
+    context->original_perplexity = Number(*it, "original_perplexity", 0);
+    context->original_error = Number(*it, "original_error", 0);
+    context->windows = static_cast<uint64_t>(Number(*it, "windows", 0));
+    context->scored_tokens =
+        static_cast<uint64_t>(Number(*it, "scored_tokens", 0));
+    context->metric = it->value("metric", "");
+    return absl::OkStatus();
+  }
+
+ private:
+  std::string KeyOf(const MethodRow& row) const {
+    return Sha256Hex(absl::StrCat(Version(), "\n", row.method, "\n",
+                                  absl::StrJoin(row.settings, " "), "\n",
+                                  flags_.windows, "\n", flags_.model, "\n",
+                                  flags_.text, "\n", flags_.calibration));
+  }
+
+  absl::Status Compress(const MethodRow& row, bool calibrated,
+                        const std::string& name) {
+    std::vector<std::string> command = {"quantize", "m7",     "--method",
+                                        row.method, "--name", name};
+    for (const std::string& setting : row.settings) {
+      command.insert(command.end(), {"--set", setting});
+    }
+    if (calibrated) {
+      command.insert(command.end(),
+                     {"--calibration", flags_.calibration, "--windows",
+                      absl::StrCat(kCalibrationWindows), "--window-tokens",
+                      absl::StrCat(kWindowTokens)});
+    }
+    command.insert(command.end(), {"--wait", "--json"});
+    return LastJson(RunQuantctl(server_, command)).status();
+  }
+
+  absl::Status ReadCompression(const std::string& name, MethodResult* result) {
+    ASSIGN_OR_RETURN(
+        const Json artifact,
+        LastJson(RunQuantctl(server_, {"artifacts", "show", name, "--json"})));
+    ASSIGN_OR_RETURN(
+        const Json job,
+        LastJson(RunQuantctl(
+            server_, {"jobs", "show", artifact.value("job", ""), "--json"})));
+    const Json outcome = job.value("result", Json::object());
+    const Json metrics = outcome.value("metrics", Json::object());
+    result->stored_bits = Number(metrics, "bits_per_weight", 0);
+    result->output_error = Number(metrics, "mean_output_error", -1);
+    result->weight_error = Number(metrics, "mean_weight_error", -1);
+    result->seconds = Number(outcome, "wall_seconds", 0);
+    result->peak_bytes = Number(metrics, "peak_anonymous_memory_bytes", 0);
+    return absl::OkStatus();
+  }
+
+  absl::Status Score(const std::string& name, MethodResult* result) {
+    const std::string metric = absl::StrCat("divergence/gptq-", kWindowTokens);
+    ASSIGN_OR_RETURN(
+        const Json evaluation,
+        LastJson(RunQuantctl(server_, {"evaluate", name, "--metric", metric,
+                                       "--text", flags_.text, "--max-windows",
+                                       flags_.windows, "--wait", "--json"})));
+    const Json divergence = evaluation.value("divergence", Json::object());
+    const Json candidate =
+        divergence.value("candidate_perplexity", Json::object());
+    const Json original =
+        divergence.value("baseline_perplexity", Json::object());
+    const Json kl = divergence.value("kl", Json::object());
+    if (!candidate.contains("perplexity") || !kl.contains("mean")) {
+      return absl::InternalError("no divergence in " + evaluation.dump());
+    }
+    result->perplexity = Number(candidate, "perplexity", 0);
+    result->perplexity_error =
+        Number(candidate, "perplexity_error_clustered", 0);
+    result->kl = Number(kl, "mean", 0);
+    result->kl_error = Number(kl, "error_clustered", 0);
+    result->log_ratio =
+        Number(divergence.value("log_ratio", Json::object()), "mean", 0);
+    result->top1_agreement =
+        Number(divergence.value("top1_agreement", Json::object()), "mean", 0);
+    results_["context"] = {
+        {"original_perplexity", Number(original, "perplexity", 0)},
+        {"original_error", Number(original, "perplexity_error_clustered", 0)},
+        {"windows", Number(divergence, "windows", 0)},
+        {"scored_tokens", Number(divergence, "scored_tokens", 0)},
+        {"metric", divergence.value("metric", "")}};
+    return absl::OkStatus();
+  }
+
+  const Flags flags_;
+  const std::string server_;
+  const std::string results_path_;
+  Json results_;
+};
+
+std::string Machine() {
+  std::string cpu = "an unknown processor";
+  std::ifstream file("/proc/cpuinfo");
+  for (std::string line; std::getline(file, line);) {
+    if (absl::StartsWith(line, "model name")) {
+      cpu = line.substr(line.find(':') + 2);
+      break;
+    }
+  }
+  return absl::StrCat(cpu, ", ", std::thread::hardware_concurrency(),
+                      " threads");
+}
+
+absl::StatusOr<int> Run(const Flags& flags) {
+  for (const std::string& path : {flags.model, flags.text, flags.calibration}) {
+    if (!fs::exists(path)) {
+      return absl::NotFoundError(absl::StrCat(
+          path, " is absent; name others with --model, --text, --calibration"));
+    }
+  }
+  ASSIGN_OR_RETURN(const std::string rows_text,
+                   ReadFile(ProjectPath("tests/methods/methods.txt")));
+  ASSIGN_OR_RETURN(const MethodComparison comparison,
+                   ParseMethodComparison(rows_text));
+  RETURN_IF_ERROR(CreateDirectories(flags.work));
+  ASSIGN_OR_RETURN(const auto server,
+                   ServerProcess::Start(flags.work + "/data"));
+  RunQuantctl(server->address(), {"models", "add", "m7", flags.model});
+  Bench bench(flags, server->address());
+  MethodResults results;
+  bool failed = false;
+  for (const MethodRow& row : comparison.rows) {
+    const bool wanted = flags.only.empty() || flags.only.count(row.id) > 0;
+    if (!wanted && !bench.Known(row)) continue;
+    const absl::StatusOr<MethodResult> result = bench.Measure(row);
+    if (!result.ok()) {
+      failed = true;
+      std::printf("%-24s FAILED: %s\n", row.id.c_str(),
+                  std::string(result.status().message()).c_str());
+    } else {
+      results[row.id] = *result;
+      std::printf("%-24s %6.3f bits  ppl %9.3f  kl %.5f +- %.5f  %5.0f s\n",
+                  row.id.c_str(), result->stored_bits, result->perplexity,
+                  result->kl, result->kl_error, result->seconds);
+    }
+    std::fflush(stdout);
+  }
+  MethodContext context;
+  RETURN_IF_ERROR(bench.FillContext(&context));
+  context.version = std::string(Version());
+  context.model = fs::path(flags.model).filename();
+  context.calibration = absl::StrCat(
+      kCalibrationWindows, " windows of ", kWindowTokens, " tokens of ",
+      fs::path(flags.calibration).filename().string(), ", seed 0");
+  context.machine = Machine();
+  const std::vector<GateVerdict> gates = JudgeGates(comparison, results);
+  bool holds = true;
+  for (const GateVerdict& gate : gates) {
+    if (!gate.holds) {
+      std::printf("does not hold: %s (%s)\n", gate.name.c_str(),
+                  gate.numbers.c_str());
+    }
+    holds = holds && gate.holds;
+  }
+  RETURN_IF_ERROR(CreateDirectories(fs::path(flags.output).parent_path()));
+  RETURN_IF_ERROR(WriteFileDurably(
+      flags.output, MethodPage(context, comparison, results, gates)));
+  if (failed) return 1;
+  return holds ? 0 : kClaimFails;
+}
+
+}  // namespace
+}  // namespace quantd::test
+
+int main(int argc, char** argv) {
+  const auto flags = quantd::test::ParseFlags(argc, argv);
+  if (!flags.ok()) {
+    std::fprintf(stderr, "methods_bench: %s\n",
+                 std::string(flags.status().message()).c_str());
+    return 2;
+  }
+  const absl::StatusOr<int> code = quantd::test::Run(*flags);
+  if (!code.ok()) {
+    std::fprintf(stderr, "methods_bench: %s\n",
+                 std::string(code.status().message()).c_str());
+    return 1;
+  }
+  return *code;
+}
