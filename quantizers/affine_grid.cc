@@ -46,6 +46,75 @@ double ErrorOfGrid(absl::Span<const Real> weights,
   return error;
 }
 
+template <typename Real>
+GroupGrid ShrunkGrid(absl::Span<const Real> weights,
+                     absl::Span<const Real> importance, double min, double max,
+                     const AffineGridOptions& options) {
+  GroupGrid best = GridOfRange(min, max, options);
+  double best_error = ErrorOfGrid(weights, importance, best, options);
+  for (int i = 1; i < options.shrink_steps; ++i) {
+    const double p = 1.0 - i / 100.0;
+    const GroupGrid grid = GridOfRange(p * min, p * max, options);
+    const double error = ErrorOfGrid(weights, importance, grid, options);
+    if (error < best_error) {
+      best_error = error;
+      best = grid;
+    }
+  }
+  return best;
+}
+
+// Adam (Kingma and Ba, arXiv:1412.6980) on scale / first scale, because its
+// steps have the size of the rate whatever the size of the weights. The slope
+// is taken at the scale that would be stored.
+template <typename Real>
+GroupGrid DescendedGrid(absl::Span<const Real> weights,
+                        absl::Span<const Real> importance, GroupGrid first,
+                        const AffineGridOptions& options) {
+  constexpr double kBeta1 = 0.9;
+  constexpr double kBeta2 = 0.999;
+  constexpr double kEpsilon = 1e-8;
+  constexpr double kSmallestShare = 1e-3;
+  ScaleError at = ErrorOfScale(weights, importance, first, options.max_code());
+  const double first_error = at.error;
+  if (first_error == 0) return first;
+  GroupGrid best = first;
+  double best_error = first_error;
+  GroupGrid grid = first;
+  const double first_scale = static_cast<double>(first.scale);
+  double share = 1;
+  double mean = 0;
+  double square = 0;
+  for (int step = 1; step <= options.descent_steps; ++step) {
+    // In units of the first error, so that epsilon means the same everywhere.
+    const double slope = at.slope * first_scale / first_error;
+    mean = kBeta1 * mean + (1 - kBeta1) * slope;
+    square = kBeta2 * square + (1 - kBeta2) * slope * slope;
+    const double corrected = mean / (1 - std::pow(kBeta1, step));
+    const double size = std::sqrt(square / (1 - std::pow(kBeta2, step)));
+    share = std::max(kSmallestShare, share - options.descent_rate * corrected /
+                                                 (size + kEpsilon));
+    grid.scale = StorableScale(share * first_scale);
+    at = ErrorOfScale(weights, importance, grid, options.max_code());
+    if (at.error < best_error) {
+      best_error = at.error;
+      best = grid;
+    }
+  }
+  return best;
+}
+
+RangeFit RangeFitFrom(v1::AffineGrid::RangeFit fit) {
+  switch (fit) {
+    case v1::AffineGrid::SHRINK_SEARCH:
+      return RangeFit::kShrinkSearch;
+    case v1::AffineGrid::SCALE_DESCENT:
+      return RangeFit::kScaleDescent;
+    default:
+      return RangeFit::kMinMax;
+  }
+}
+
 }  // namespace
 
 AffineGridOptions GridOptionsFrom(const v1::AffineGrid& grid) {
@@ -53,9 +122,11 @@ AffineGridOptions GridOptionsFrom(const v1::AffineGrid& grid) {
   options.bits = static_cast<int>(grid.bits());
   options.symmetric = grid.symmetric();
   options.group_size = grid.group_size();
-  options.shrink_search = grid.shrink_search();
+  options.range_fit = RangeFitFrom(grid.range_fit());
   options.shrink_norm = grid.shrink_norm();
   options.shrink_steps = static_cast<int>(grid.shrink_steps());
+  options.descent_steps = static_cast<int>(grid.descent_steps());
+  options.descent_rate = grid.descent_rate();
   return options;
 }
 
@@ -78,21 +149,42 @@ GroupGrid FitGroupGrid(absl::Span<const Real> weights,
     min = -1;
     max = 1;
   }
-  GroupGrid best = GridOfRange(min, max, options);
-  if (!options.shrink_search) return best;
-  double best_error = ErrorOfGrid(weights, importance, best, options);
-  for (int i = 1; i < options.shrink_steps; ++i) {
-    const double p = 1.0 - i / 100.0;
-    const GroupGrid grid = GridOfRange(p * min, p * max, options);
-    const double error = ErrorOfGrid(weights, importance, grid, options);
-    if (error < best_error) {
-      best_error = error;
-      best = grid;
-    }
+  switch (options.range_fit) {
+    case RangeFit::kMinMax:
+      break;
+    case RangeFit::kShrinkSearch:
+      return ShrunkGrid(weights, importance, min, max, options);
+    case RangeFit::kScaleDescent:
+      return DescendedGrid(weights, importance, GridOfRange(min, max, options),
+                           options);
   }
-  return best;
+  return GridOfRange(min, max, options);
 }
 
+template <typename Real>
+ScaleError ErrorOfScale(absl::Span<const Real> weights,
+                        absl::Span<const Real> importance,
+                        const GroupGrid& grid, int max_code) {
+  ScaleError result;
+  for (size_t i = 0; i < weights.size(); ++i) {
+    const double count =
+        importance.empty() ? 1.0 : static_cast<double>(importance[i]);
+    if (count == 0) continue;
+    const int code = EncodeWeight(weights[i], grid, max_code);
+    const double difference =
+        static_cast<double>(DecodeWeight<Real>(code, grid) - weights[i]);
+    result.error += count * difference * difference;
+    result.slope += 2 * count * difference * (code - grid.zero);
+  }
+  return result;
+}
+
+template ScaleError ErrorOfScale<float>(absl::Span<const float>,
+                                        absl::Span<const float>,
+                                        const GroupGrid&, int);
+template ScaleError ErrorOfScale<double>(absl::Span<const double>,
+                                         absl::Span<const double>,
+                                         const GroupGrid&, int);
 template GroupGrid FitGroupGrid<float>(absl::Span<const float>,
                                        absl::Span<const float>,
                                        const AffineGridOptions&);

@@ -4,10 +4,15 @@
 //
 // Asymmetric: zero is always inside the range, scale = (max - min) / (2^b - 1),
 // zero = round(-min / scale). Symmetric: max = max|w|, min = -max, zero =
-// 2^(b-1). Rounding is half to even. An all-zero group uses [-1, 1]. The
-// optional shrink search scales both ends by p = 1 - i / 100 and keeps the p
-// with the least sum |q(w) - w|^norm. Source: GPTQ (arXiv:2210.17323),
-// reference grid.
+// 2^(b-1). Rounding is half to even. An all-zero group uses [-1, 1]. Source:
+// GPTQ (arXiv:2210.17323), reference grid.
+//
+// The range may be fitted to the weights (RangeFit). Shrink search scales both
+// ends by p = 1 - i / 100 and keeps the p with the least sum |q(w) - w|^norm.
+// Scale descent follows the gradient of sum (q(w) - w)^2 by the scale, which is
+//   2 sum (q(w) - w) * (code - zero)
+// wherever no weight changes its code, with Adam on scale / first scale, and
+// keeps the best. Source: EasyQuant (Tang et al., arXiv:2403.02775).
 //
 // The scale is rounded to binary16 before anything is computed with it,
 // because that is how it is stored; error compensation then sees the grid that
@@ -25,19 +30,35 @@
 
 namespace quantd {
 
+enum class RangeFit { kMinMax, kShrinkSearch, kScaleDescent };
+
 struct AffineGridOptions {
   int bits = 4;
   bool symmetric = false;
   int64_t group_size = -1;  // -1: one group per output channel
-  bool shrink_search = false;
+  RangeFit range_fit = RangeFit::kMinMax;
   double shrink_norm = 2.4;
   int shrink_steps = 80;
+  int descent_steps = 100;
+  double descent_rate = 0.01;  // of the first scale, per step
 
   // Input channels per group in a layer of `cols` input channels.
   int64_t GroupSizeFor(int64_t cols) const {
     return group_size < 0 ? cols : group_size;
   }
   int max_code() const { return (1 << bits) - 1; }
+  // How often a fit looks at each weight.
+  int fit_rounds() const {
+    switch (range_fit) {
+      case RangeFit::kMinMax:
+        return 0;
+      case RangeFit::kShrinkSearch:
+        return shrink_steps;
+      case RangeFit::kScaleDescent:
+        return descent_steps + 1;
+    }
+    return 0;
+  }
 };
 
 // REQUIRES: defaults were filled in and validated (proto/field_rules.h).
@@ -49,8 +70,8 @@ struct GroupGrid {
   int zero = 0;
 };
 
-// `importance` weighs the errors of the shrink search and leaves weights out of
-// the range where it is 0; empty: all weights alike.
+// `importance` weighs the errors of the fit and leaves weights out of the range
+// where it is 0; empty: all weights alike.
 template <typename Real>
 GroupGrid FitGroupGrid(absl::Span<const Real> weights,
                        absl::Span<const Real> importance,
@@ -76,6 +97,17 @@ template <typename Real>
 inline Real DecodeWeight(int code, const GroupGrid& grid) {
   return static_cast<Real>(grid.scale) * static_cast<Real>(code - grid.zero);
 }
+
+// sum importance * (q(w) - w)^2 and its derivative by the scale.
+struct ScaleError {
+  double error = 0;
+  double slope = 0;
+};
+
+template <typename Real>
+ScaleError ErrorOfScale(absl::Span<const Real> weights,
+                        absl::Span<const Real> importance,
+                        const GroupGrid& grid, int max_code);
 
 }  // namespace quantd
 

@@ -3,7 +3,10 @@
 
 #include "absl/strings/str_cat.h"
 #include "quantizers/stage.h"
+#include "quantizers/stages/coordinate_descent.h"
 #include "quantizers/stages/gptq.h"
+#include "quantizers/stages/low_rank.h"
+#include "quantizers/stages/outliers.h"
 #include "quantizers/stages/rtn.h"
 
 namespace quantd {
@@ -14,6 +17,14 @@ constexpr StageRow kStages[] = {
      [](const v1::Stage& stage) { return NewRtnStage(stage.rtn()); }},
     {v1::Stage::kGptq, "gptq", StageRole::kSolver,
      [](const v1::Stage& stage) { return NewGptqStage(stage.gptq()); }},
+    {v1::Stage::kCoordinateDescent, "coordinate_descent", StageRole::kSolver,
+     [](const v1::Stage& stage) {
+       return NewCoordinateDescentStage(stage.coordinate_descent());
+     }},
+    {v1::Stage::kOutliers, "outliers", StageRole::kOutliers,
+     [](const v1::Stage& stage) { return NewOutliersStage(stage.outliers()); }},
+    {v1::Stage::kLowRank, "low_rank", StageRole::kCompensate,
+     [](const v1::Stage& stage) { return NewLowRankStage(stage.low_rank()); }},
 };
 
 }  // namespace

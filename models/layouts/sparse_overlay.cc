@@ -189,6 +189,8 @@ absl::StatusOr<std::shared_ptr<const CompressedLinear>> NewSparseOverlay(
 
 uint64_t SparseOverlayBytes(int64_t rows, int64_t cols, int64_t entries) {
   if (entries == 0) return 0;
+  // All entries of a single row are whole columns.
+  if (rows == 1) return WholeColumnBytes(rows, cols, entries);
   return static_cast<uint64_t>(rows + 1) * sizeof(int32_t) +
          static_cast<uint64_t>(entries) * (DTypeSize(ColumnType(cols)) + 2);
 }

@@ -89,10 +89,8 @@ class AffineGrid final : public Grid {
                        options_.GroupSizeFor(layer.cols), options_.symmetric);
     // A byte a code, and the packed layer that is made of them.
     cost.working_bytes = cost.stored_bytes + weights;
-    // Every candidate of the shrink search looks at each weight once more.
     cost.rounded_weights =
-        static_cast<double>(weights) *
-        (options_.shrink_search ? 1.0 + options_.shrink_steps : 1.0);
+        static_cast<double>(weights) * (1.0 + options_.fit_rounds());
     return cost;
   }
 

@@ -88,8 +88,11 @@ class GridColumnQuantizer final : public ColumnQuantizer<Real> {
   const int64_t group_size_;
 };
 
-// Sweep positions to original columns: by decreasing diagonal, ties in column
-// order so that the result does not depend on the sort.
+// Rows per piece; fixed, so the partition does not depend on the threads.
+constexpr int64_t kPieceRows = 16;
+
+}  // namespace
+
 std::vector<int64_t> SweepOrder(const SquareMatrix& h, bool act_order) {
   std::vector<int64_t> order(static_cast<size_t>(h.n));
   std::iota(order.begin(), order.end(), 0);
@@ -104,11 +107,6 @@ std::vector<int64_t> SweepOrder(const SquareMatrix& h, bool act_order) {
   }
   return order;
 }
-
-// Rows per piece; fixed, so the partition does not depend on the threads.
-constexpr int64_t kPieceRows = 16;
-
-}  // namespace
 
 template <typename Real>
 absl::StatusOr<GptqFactor<Real>> FactorForGptq(const SquareMatrix& h,

@@ -24,6 +24,10 @@ struct GptqOptions {
   int64_t column_block = 128;
 };
 
+// Sweep positions to input channels: as they are, or by decreasing diagonal of
+// H, ties in channel order.
+std::vector<int64_t> SweepOrder(const SquareMatrix& h, bool act_order);
+
 // What layers with the same inputs share.
 template <typename Real>
 struct GptqFactor {

@@ -113,8 +113,8 @@ TEST_F(SparseOverlayTest, WholeColumnsAreStoredOnce) {
 }
 
 TEST_F(SparseOverlayTest, ColumnsOfWideLayersTakeFourBytes) {
-  EXPECT_EQ(SparseOverlayBytes(1, 65536, 10), 8u + 10 * 4);
-  EXPECT_EQ(SparseOverlayBytes(1, 65537, 10), 8u + 10 * 6);
+  EXPECT_EQ(SparseOverlayBytes(3, 65536, 10), 16u + 10 * 4);
+  EXPECT_EQ(SparseOverlayBytes(3, 65537, 10), 16u + 10 * 6);
   EXPECT_EQ(SparseOverlayBytes(1, 65537, 0), 0u);
   PackedIntWeights w;
   w.rows = 2;

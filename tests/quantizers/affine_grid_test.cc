@@ -109,7 +109,7 @@ TEST(AffineGridTest, ShrinkSearchNeverIncreasesTheErrorItMinimises) {
     std::vector<float> w = RandomWeights(64, seed);
     w[0] = 4;  // an outlier makes shrinking pay
     const GroupGrid plain = FitGroupGrid<float>(w, options);
-    options.shrink_search = true;
+    options.range_fit = RangeFit::kShrinkSearch;
     const GroupGrid shrunk = FitGroupGrid<float>(w, options);
     const double before = ErrorOf(w, plain, options, options.shrink_norm);
     const double after = ErrorOf(w, shrunk, options, options.shrink_norm);
@@ -124,11 +124,97 @@ TEST(AffineGridTest, FloatAndDoubleAgree) {
   const std::vector<float> w = RandomWeights(64, 5);
   const std::vector<double> d(w.begin(), w.end());
   AffineGridOptions options;
-  options.shrink_search = true;
+  options.range_fit = RangeFit::kShrinkSearch;
   const GroupGrid a = FitGroupGrid<float>(w, options);
   const GroupGrid b = FitGroupGrid<double>(d, options);
   EXPECT_EQ(a.scale, b.scale);
   EXPECT_EQ(a.zero, b.zero);
+}
+
+TEST(AffineGridTest, SlopeOfTheScaleMatchesFiniteDifferences) {
+  std::mt19937_64 engine(6);
+  int checked = 0;
+  for (int trial = 0; trial < 40; ++trial) {
+    const std::vector<float> f = RandomWeights(48, engine());
+    const std::vector<double> w(f.begin(), f.end());
+    std::vector<double> importance;
+    for (size_t i = 0; i < w.size() && trial % 2 == 1; ++i) {
+      importance.push_back(static_cast<double>(i % 4));
+    }
+    const int bits = 2 + trial % 3;
+    const int max_code = (1 << bits) - 1;
+    GroupGrid grid;
+    grid.zero = 1 << (bits - 1);
+    grid.scale = static_cast<float>(0.1 + 0.01 * trial);
+    const auto at = [&](double step) {
+      GroupGrid moved = grid;
+      moved.scale = static_cast<float>(grid.scale * (1 + step));
+      return std::pair(ErrorOfScale<double>(w, importance, moved, max_code),
+                       static_cast<double>(moved.scale));
+    };
+    const auto [low, low_scale] = at(-1e-4);
+    const auto [high, high_scale] = at(1e-4);
+    // Away from jumps: no weight changes its code in between.
+    bool jump = false;
+    for (double v : w) {
+      GroupGrid a = grid;
+      GroupGrid b = grid;
+      a.scale = static_cast<float>(low_scale);
+      b.scale = static_cast<float>(high_scale);
+      jump =
+          jump || EncodeWeight(v, a, max_code) != EncodeWeight(v, b, max_code);
+    }
+    if (jump) continue;
+    ++checked;
+    const double slope =
+        ErrorOfScale<double>(w, importance, grid, max_code).slope;
+    const double difference =
+        (high.error - low.error) / (high_scale - low_scale);
+    EXPECT_NEAR(slope, difference, 1e-4 * std::max(std::abs(slope), 1.0));
+  }
+  EXPECT_GT(checked, 10);
+}
+
+TEST(AffineGridTest, ScaleDescentNeverEndsAboveItsStart) {
+  for (uint64_t seed = 0; seed < 30; ++seed) {
+    AffineGridOptions options;
+    options.bits = 2 + static_cast<int>(seed % 3);
+    options.symmetric = seed % 2 == 0;
+    std::vector<float> w = RandomWeights(128, seed);
+    w[3] *= 2;
+    std::vector<float> importance(w.size(), 1.0f);
+    importance[7] = 0;
+    w[7] = 1000;  // an outlier that is kept elsewhere
+    const GroupGrid first = FitGroupGrid<float>(w, importance, options);
+    options.range_fit = RangeFit::kScaleDescent;
+    const GroupGrid fitted = FitGroupGrid<float>(w, importance, options);
+    const auto error = [&](const GroupGrid& grid) {
+      return ErrorOfScale<float>(w, importance, grid, options.max_code()).error;
+    };
+    EXPECT_LT(error(fitted), error(first)) << seed;
+    EXPECT_EQ(fitted.zero, first.zero);
+    EXPECT_EQ(F16ToF32(F32ToF16(fitted.scale)), fitted.scale);
+    // A fine search over scales finds little more.
+    GroupGrid grid = first;
+    double best = error(first);
+    for (int i = 100; i <= 1100; ++i) {
+      grid.scale = first.scale * static_cast<float>(i) / 1000;
+      best = std::min(best, error(grid));
+    }
+    EXPECT_LT(error(fitted), 1.15 * best) << seed;
+  }
+}
+
+TEST(AffineGridTest, ScaleDescentDoesNotDependOnTheSizeOfTheWeights) {
+  AffineGridOptions options;
+  options.bits = 3;
+  options.symmetric = true;
+  options.range_fit = RangeFit::kScaleDescent;
+  std::vector<float> w = RandomWeights(64, 9);
+  w[0] = 3;
+  const GroupGrid grid = FitGroupGrid<float>(w, options);
+  for (float& v : w) v /= 256;
+  EXPECT_EQ(FitGroupGrid<float>(w, options).scale, grid.scale / 256);
 }
 
 }  // namespace

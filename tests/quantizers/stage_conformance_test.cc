@@ -168,12 +168,19 @@ TEST_P(StageConformanceTest, ErrorShrinksWithBitsAndStaysBounded) {
     const double step = 2.0 / ((1 << bits) - 1);
     EXPECT_LT(error, 4 * step * step) << bits;
     previous = error;
+    double added = 0;
+    for (const auto& stage : stages) {
+      added += static_cast<double>(stage->Cost({"layer", 24, 64}).added_bytes);
+    }
     EXPECT_NEAR(layer.compressed()->bits_per_weight(),
-                bits + (16.0 + bits) / 32, 0.02);
+                bits + (16.0 + bits) / 32 + 8 * added / (24 * 64), 0.02);
   }
 }
 
 TEST_P(StageConformanceTest, RepresentableWeightsAreExact) {
+  if (GetParam().role == StageRole::kOutliers) {
+    GTEST_SKIP() << "a range without its ends is another range";
+  }
   // Every group spans codes 0 .. 15 at step 1/8 with zero point 8.
   Tensor w = Tensor::Uninitialized({6, 32});
   for (int64_t r = 0; r < 6; ++r) {
@@ -282,7 +289,7 @@ TEST_P(StageConformanceTest, BytesDoNotDependOnTheNumberOfThreads) {
   std::vector<std::string> bytes;
   for (int threads : {1, 2, 4}) {
     ASSERT_OK_AND_ASSIGN(const auto stages, Make({"bits=3", "group_size=32",
-                                                  "shrink_search=true"}));
+                                                  "range_fit=SHRINK_SEARCH"}));
     LayerReport report;
     ASSERT_OK_AND_ASSIGN(const Linear layer, Run(stages, w, threads, &report));
     bytes.push_back(BytesOf(layer));
