@@ -3,8 +3,7 @@
 #include <algorithm>
 #include <cstring>
 #include <filesystem>
-#include <map>
-#include <memory>
+#include <functional>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -67,49 +66,6 @@ std::string ObstacleOf(const ModelDescription& model) {
   return "";
 }
 
-// How a block's layers meet the residual stream.
-struct BlockRoles {
-  std::map<std::string, const NormDescription*> readers;  // norm before them
-  std::vector<std::string> writers;
-};
-
-BlockRoles RolesOf(const ModelDescription& model, int block) {
-  const std::string prefix = absl::StrCat(model.block_prefix, ".", block, ".");
-  const BlockDescription& d = model.block;
-  BlockRoles roles;
-  const auto reads = [&](const std::string& before,
-                         const LinearDescription& linear,
-                         const NormDescription& norm) {
-    if (linear.present()) roles.readers[before + linear.name] = &norm;
-  };
-  const auto writes = [&](const std::string& before,
-                          const LinearDescription& linear) {
-    if (linear.present()) roles.writers.push_back(before + linear.name);
-  };
-  const AttentionDescription& attention = d.attention;
-  for (const LinearDescription* linear :
-       {&attention.query, &attention.key, &attention.value, &attention.fused}) {
-    reads(prefix, *linear, d.mixer_norm);
-  }
-  writes(prefix, attention.output);
-  const FeedForwardDescription& part = d.feed_forward;
-  const int copies = std::max(part.experts, 1);
-  for (int e = 0; e < copies; ++e) {
-    const std::string before =
-        part.experts > 0 ? absl::StrCat(prefix, part.experts_name, ".", e, ".")
-                         : prefix;
-    for (const LinearDescription* linear :
-         {&part.gate, &part.up, &part.gate_up}) {
-      reads(before, *linear, d.feed_forward_norm);
-    }
-    writes(before, part.down);
-  }
-  if (part.experts > 0) {
-    roles.readers[prefix + part.router] = &d.feed_forward_norm;
-  }
-  return roles;
-}
-
 // F32 bytes of a tensor. Checkpoints are little-endian, as is this machine.
 std::string BytesOf(const Tensor& x) {
   std::string bytes(static_cast<size_t>(x.size()) * sizeof(float), '\0');
@@ -129,45 +85,42 @@ class Rotator {
 
   absl::StatusOr<std::vector<TensorStream>> Block(int k) {
     const BlockPlan plan = PlanBlock(model_, k);
-    const BlockRoles roles = RolesOf(model_, k);
     const std::string prefix = plan.name + ".";
-    const BlockDescription& d = model_.block;
+    const NormDescription& first_norm = model_.block.mixer_norm;
+    const NormDescription& second_norm = model_.block.feed_forward_norm;
+    ASSIGN_OR_RETURN(const Gains first, ReadGains(first_norm, prefix));
+    ASSIGN_OR_RETURN(const Gains second, ReadGains(second_norm, prefix));
     std::vector<TensorStream> tensors;
-    for (const LinearPlan& linear : plan.linears) {
-      const auto reader = roles.readers.find(linear.name);
-      const Shape shape = {linear.rows, linear.cols};
-      const std::string bias = linear.name + ".bias";
-      if (reader != roles.readers.end()) {
-        ASSIGN_OR_RETURN(std::vector<float> gains,
-                         Gains(*reader->second, prefix));
+    const auto copy = [&](const std::string& name) -> absl::Status {
+      ASSIGN_OR_RETURN(TensorStream stream, Copy(name));
+      tensors.push_back(std::move(stream));
+      return absl::OkStatus();
+    };
+    for (size_t set = 0; set < plan.sets.size(); ++set) {
+      for (int index : plan.sets[set]) {
+        const LinearPlan& linear = plan.linears[static_cast<size_t>(index)];
+        const Shape shape = {linear.rows, linear.cols};
+        if (linear.writes_residual) {
+          tensors.push_back(Writer(linear.name + ".weight", shape));
+          if (linear.bias) tensors.push_back(WriterBias(linear));
+          continue;
+        }
         tensors.push_back(
-            Reader(linear.name + ".weight", shape, std::move(gains)));
-        if (linear.bias) {
-          ASSIGN_OR_RETURN(TensorStream copy, Copy(bias));
-          tensors.push_back(std::move(copy));
-        }
-      } else {
-        tensors.push_back(Writer(linear.name + ".weight", shape));
-        if (linear.bias) {
-          tensors.push_back(
-              Made(bias, {linear.rows}, [this, bias, rows = linear.rows]() {
-                return WriterBias(bias, rows);
-              }));
-        }
+            Reader(linear.name + ".weight", shape, set == 0 ? first : second));
+        if (linear.bias) RETURN_IF_ERROR(copy(linear.name + ".bias"));
       }
     }
+    const FeedForwardDescription& part = model_.block.feed_forward;
     for (const TensorPlan& tensor : plan.tensors) {
-      if (tensor.name == prefix + d.mixer_norm.name + ".weight") {
-        tensors.push_back(UnitNorm(d.mixer_norm, tensor));
-      } else if (tensor.name == prefix + d.feed_forward_norm.name + ".weight") {
-        tensors.push_back(UnitNorm(d.feed_forward_norm, tensor));
-      } else if (IsRouter(tensor.name, roles)) {
-        ASSIGN_OR_RETURN(std::vector<float> gains,
-                         Gains(d.feed_forward_norm, prefix));
-        tensors.push_back(Reader(tensor.name, tensor.shape, std::move(gains)));
+      if (tensor.name == prefix + first_norm.name + ".weight") {
+        tensors.push_back(UnitNorm(first_norm, tensor));
+      } else if (tensor.name == prefix + second_norm.name + ".weight") {
+        tensors.push_back(UnitNorm(second_norm, tensor));
+      } else if (part.experts > 0 &&
+                 tensor.name == prefix + part.router + ".weight") {
+        tensors.push_back(Reader(tensor.name, tensor.shape, second));
       } else {
-        ASSIGN_OR_RETURN(TensorStream copy, Copy(tensor.name));
-        tensors.push_back(std::move(copy));
+        RETURN_IF_ERROR(copy(tensor.name));
       }
     }
     return tensors;
@@ -186,7 +139,7 @@ class Rotator {
     }
     if (!tied) {
       const std::string output = model_.head.output + ".weight";
-      ASSIGN_OR_RETURN(std::vector<float> gains, Gains(norm, ""));
+      ASSIGN_OR_RETURN(Gains gains, ReadGains(norm, ""));
       ASSIGN_OR_RETURN(stream,
                        RowStream(output, model_.head.tied ? embedding : output,
                                  std::move(gains)));
@@ -200,24 +153,19 @@ class Rotator {
   }
 
   absl::StatusOr<bool> FinalGainIsOne() const {
-    ASSIGN_OR_RETURN(const std::vector<float> gains,
-                     Gains(model_.head.norm, ""));
+    ASSIGN_OR_RETURN(const Gains gains, ReadGains(model_.head.norm, ""));
     return std::all_of(gains.begin(), gains.end(),
                        [](float gain) { return gain == 1.0f; });
   }
 
  private:
+  // Of a norm, one per channel.
+  using Gains = std::vector<float>;
   using Maker = std::function<absl::StatusOr<Tensor>()>;
 
-  static bool IsRouter(const std::string& tensor, const BlockRoles& roles) {
-    const size_t end = tensor.rfind(".weight");
-    return end != std::string::npos &&
-           roles.readers.count(tensor.substr(0, end)) > 0;
-  }
-
-  absl::StatusOr<std::vector<float>> Gains(const NormDescription& norm,
-                                           const std::string& prefix) const {
-    std::vector<float> gains(static_cast<size_t>(model_.hidden_size), 1.0f);
+  absl::StatusOr<Gains> ReadGains(const NormDescription& norm,
+                                  const std::string& prefix) const {
+    Gains gains(static_cast<size_t>(model_.hidden_size), 1.0f);
     if (norm.weight) {
       ASSIGN_OR_RETURN(const Tensor stored,
                        LoadTensor(source_, prefix + norm.name + ".weight",
@@ -240,7 +188,7 @@ class Rotator {
   }
 
   TensorStream Reader(const std::string& name, const Shape& shape,
-                      std::vector<float> gains) const {
+                      Gains gains) const {
     return Made(name, shape,
                 [this, name, shape,
                  gains = std::move(gains)]() -> absl::StatusOr<Tensor> {
@@ -257,10 +205,13 @@ class Rotator {
     });
   }
 
-  absl::StatusOr<Tensor> WriterBias(const std::string& name,
-                                    int64_t rows) const {
-    ASSIGN_OR_RETURN(const Tensor bias, LoadTensor(source_, name, {rows}));
-    return rotation_.RotateRows(bias, {}, ctx_);
+  TensorStream WriterBias(const LinearPlan& linear) const {
+    const std::string name = linear.name + ".bias";
+    const Shape shape = {linear.rows};
+    return Made(name, shape, [this, name, shape]() -> absl::StatusOr<Tensor> {
+      ASSIGN_OR_RETURN(const Tensor bias, LoadTensor(source_, name, shape));
+      return rotation_.RotateRows(bias, {}, ctx_);
+    });
   }
 
   TensorStream UnitNorm(const NormDescription& norm,
@@ -277,7 +228,7 @@ class Rotator {
   // A vocabulary-sized matrix, turned a few rows at a time.
   absl::StatusOr<TensorStream> RowStream(std::string name,
                                          const std::string& stored_name,
-                                         std::vector<float> gains) const {
+                                         Gains gains) const {
     const Shape shape = {model_.vocabulary_size, model_.hidden_size};
     ASSIGN_OR_RETURN(const StoredTensor* stored,
                      source_.Find(StoredName(source_, stored_name)));
@@ -423,11 +374,6 @@ uint64_t RotationWorkingBytes(const ModelDescription& model,
   }
   // The layer, the layer turned, and its bytes.
   return 3 * FloatBytes(largest) + Rotation::SizeBytes(model.hidden_size, kind);
-}
-
-std::vector<std::string> ResidualWriters(const ModelDescription& model,
-                                         int block) {
-  return RolesOf(model, block).writers;
 }
 
 }  // namespace quantd

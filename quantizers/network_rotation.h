@@ -22,7 +22,6 @@
 
 #include <cstdint>
 #include <string>
-#include <vector>
 
 #include "absl/status/status.h"
 #include "kernels/execution_context.h"
@@ -61,10 +60,6 @@ uint64_t RotatedCheckpointBytes(const ModelDescription& model);
 
 // The most that writing it holds at once.
 uint64_t RotationWorkingBytes(const ModelDescription& model, RotationKind kind);
-
-// The layers of a block that write to the residual stream, by name.
-std::vector<std::string> ResidualWriters(const ModelDescription& model,
-                                         int block);
 
 }  // namespace quantd
 
