@@ -17,25 +17,44 @@ constexpr char kSignPart[] = "rotation_signs";
 
 enum class Direction { kForward, kBack };
 
+// One row times R or R^T, in place.
+class RowRotator {
+ public:
+  RowRotator(const InputRotation& rotation, Direction direction)
+      : rotation_(rotation),
+        direction_(direction),
+        hadamard_(*HadamardTransform::Make(rotation.block_size)) {}
+
+  void Apply(double* row) const {
+    const int64_t size = rotation_.size();
+    const int64_t block = rotation_.block_size;
+    if (direction_ == Direction::kForward) Flip(row);
+    for (int64_t c = 0; c < size; c += block) {
+      direction_ == Direction::kForward ? hadamard_.Apply(row + c)
+                                        : hadamard_.ApplyTransposed(row + c);
+    }
+    if (direction_ == Direction::kBack) Flip(row);
+  }
+
+ private:
+  void Flip(double* row) const {
+    for (size_t c = 0; c < rotation_.flips.size(); ++c) {
+      if (rotation_.flips[c] != 0) row[c] = -row[c];
+    }
+  }
+
+  const InputRotation& rotation_;
+  const Direction direction_;
+  const HadamardTransform hadamard_;
+};
+
 Tensor RotateRows(const Tensor& x, const InputRotation& rotation,
                   Direction direction, ExecutionContext& ctx) {
-  const HadamardTransform hadamard =
-      *HadamardTransform::Make(rotation.block_size);
-  const auto flip = [&](std::vector<double>& row) {
-    for (size_t c = 0; c < row.size(); ++c) {
-      if (rotation.flips[c] != 0) row[c] = -row[c];
-    }
-  };
+  const RowRotator rotator(rotation, direction);
   Tensor y = Tensor::Uninitialized(x.shape());
   ctx.device().pool().ParallelFor(x.rows(), [&](int64_t r) {
     std::vector<double> row(x.row(r), x.row(r) + x.cols());
-    if (direction == Direction::kForward) flip(row);
-    for (int64_t c = 0; c < x.cols(); c += rotation.block_size) {
-      direction == Direction::kForward
-          ? hadamard.Apply(row.data() + c)
-          : hadamard.ApplyTransposed(row.data() + c);
-    }
-    if (direction == Direction::kBack) flip(row);
+    rotator.Apply(row.data());
     for (size_t c = 0; c < row.size(); ++c) {
       y.row(r)[c] = static_cast<float>(row[c]);
     }
@@ -120,6 +139,21 @@ Tensor Rotate(const Tensor& x, const InputRotation& rotation,
 Tensor RotateBack(const Tensor& x, const InputRotation& rotation,
                   ExecutionContext& ctx) {
   return RotateRows(x, rotation, Direction::kBack, ctx);
+}
+
+void RotateMoment(const InputRotation& rotation, double* h,
+                  ExecutionContext& ctx) {
+  const RowRotator rotator(rotation, Direction::kForward);
+  const int64_t n = rotation.size();
+  // H R, then (H R)^T R = R^T H R, H being symmetric.
+  for (int pass = 0; pass < 2; ++pass) {
+    ctx.device().pool().ParallelFor(
+        n, [&](int64_t r) { rotator.Apply(h + r * n); });
+    if (pass == 1) break;
+    for (int64_t r = 0; r < n; ++r) {
+      for (int64_t c = 0; c < r; ++c) std::swap(h[r * n + c], h[c * n + r]);
+    }
+  }
 }
 
 absl::StatusOr<std::shared_ptr<const CompressedLinear>> NewInputRotation(

@@ -52,6 +52,11 @@ Tensor Rotate(const Tensor& x, const InputRotation& rotation,
 Tensor RotateBack(const Tensor& x, const InputRotation& rotation,
                   ExecutionContext& ctx);
 
+// R^T H R of a float64 matrix [size, size], in place: the second moment of
+// rotated inputs.
+void RotateMoment(const InputRotation& rotation, double* h,
+                  ExecutionContext& ctx);
+
 // InvalidArgument when CheckInputRotation() says so, the size is not
 // base->cols(), or the layout occurs in the base already.
 absl::StatusOr<std::shared_ptr<const CompressedLinear>> NewInputRotation(
