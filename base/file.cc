@@ -130,6 +130,18 @@ absl::Status WriteFileDurably(const std::string& path,
 
 absl::Status WritePiecesDurably(const std::string& path,
                                 absl::Span<const absl::string_view> pieces) {
+  size_t i = 0;
+  return WriteStreamDurably(
+      path, [&]() -> absl::StatusOr<std::optional<absl::string_view>> {
+        if (i == pieces.size()) return std::nullopt;
+        return pieces[i++];
+      });
+}
+
+absl::Status WriteStreamDurably(
+    const std::string& path,
+    absl::FunctionRef<absl::StatusOr<std::optional<absl::string_view>>()>
+        next) {
   // Unique per process and call, so concurrent writers of one path never
   // share a temporary file; the last rename wins whole.
   static std::atomic<uint64_t> counter{0};
@@ -140,8 +152,11 @@ absl::Status WritePiecesDurably(const std::string& path,
   if (fd < 0) return ErrnoToStatus(errno, "create", temporary);
   absl::Cleanup remove = [&] { ::unlink(temporary.c_str()); };
   absl::Status written;
-  for (size_t i = 0; i < pieces.size() && written.ok(); ++i) {
-    written = WriteAll(fd, pieces[i], temporary);
+  while (written.ok()) {
+    const absl::StatusOr<std::optional<absl::string_view>> piece = next();
+    written = piece.status();
+    if (!piece.ok() || !piece->has_value()) break;
+    written = WriteAll(fd, **piece, temporary);
   }
   if (written.ok() && ::fsync(fd) != 0) {
     written = ErrnoToStatus(errno, "fsync", temporary);

@@ -10,6 +10,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "absl/functional/function_ref.h"
@@ -41,6 +42,13 @@ absl::Status WriteFileDurably(const std::string& path,
 // The same with the concatenation of `pieces`, which is never copied.
 absl::Status WritePiecesDurably(const std::string& path,
                                 absl::Span<const absl::string_view> pieces);
+
+// The same with a content that is made while it is written: `next` gives
+// piece after piece, valid until the next call, and nothing at the end. Its
+// error ends the write.
+absl::Status WriteStreamDurably(
+    const std::string& path,
+    absl::FunctionRef<absl::StatusOr<std::optional<absl::string_view>>()> next);
 
 // fsync of a file or a directory that already exists.
 absl::Status SyncPath(const std::string& path);

@@ -52,10 +52,10 @@ uint64_t LargestBlockShard(const v1::Artifact& artifact) {
 absl::StatusOr<std::optional<v1::Forecast>> JobAdmission::Admit(
     const v1::JobSpec& spec) {
   if (job_memory_bytes_ > 0 && spec.memory_bytes() > job_memory_bytes_) {
-    return absl::ResourceExhaustedError(absl::StrCat(
-        "spec.memory_bytes: ", ByteSizeText(spec.memory_bytes()),
-        " are more than the ", ByteSizeText(job_memory_bytes_),
-        " that this server gives a job (--job-memory)"));
+    return absl::ResourceExhaustedError(
+        absl::StrCat("spec.memory_bytes: ", ByteSizeText(spec.memory_bytes()),
+                     " are more than the ", ByteSizeText(job_memory_bytes_),
+                     " that this server gives a job (--job-memory)"));
   }
   std::optional<v1::Forecast> forecast;
   if (spec.has_quantize()) {
@@ -84,9 +84,8 @@ absl::StatusOr<std::optional<v1::Forecast>> JobAdmission::ForecastQuantize(
                            {TextBytes(quantize.calibration().dataset())},
                            MemoryLimitOf(spec));
   };
-  ASSIGN_OR_RETURN(
-      JobPlan result,
-      Annotate(plan(), "spec.quantize.recipe on ", quantize.model()));
+  ASSIGN_OR_RETURN(JobPlan result, Annotate(plan(), "spec.quantize.recipe on ",
+                                            quantize.model()));
   return std::move(result.forecast);
 }
 
@@ -143,7 +142,8 @@ JobAdmission::FootprintPtr JobAdmission::FootprintOfArtifact(
   const v1::ArtifactFile* config = FindFile(artifact, "config.json");
   if (config == nullptr) return nullptr;
   const auto description = [&]() -> absl::StatusOr<ModelDescription> {
-    ASSIGN_OR_RETURN(const std::string path, artifacts_.PathOf(config->digest()));
+    ASSIGN_OR_RETURN(const std::string path,
+                     artifacts_.PathOf(config->digest()));
     ASSIGN_OR_RETURN(const std::string text, ReadFile(path, kMaxConfigBytes));
     JsonLimits limits;
     limits.max_bytes = kMaxConfigBytes;
@@ -175,6 +175,9 @@ JobAdmission::FootprintPtr JobAdmission::FootprintOfOutput(
   const auto recipe = CompiledRecipe::Compile(quantize.recipe());
   if (!recipe.ok()) return nullptr;
   ModelFootprint footprint = *source;
+  if (const CheckpointTransform* t = recipe->checkpoint_transform()) {
+    footprint = t->Footprint(*source);
+  }
   footprint.compressed_bytes =
       CompressedBlockBytes(*recipe, footprint.description);
   return std::make_shared<const ModelFootprint>(std::move(footprint));

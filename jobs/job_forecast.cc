@@ -51,7 +51,8 @@ constexpr double kMovedBytes = 400e6;
 int ThreadsOf(const v1::JobSpec& spec) {
   return spec.threads() > 0
              ? static_cast<int>(spec.threads())
-             : std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
+             : std::max(1,
+                        static_cast<int>(std::thread::hardware_concurrency()));
 }
 
 double SecondsOf(const RunWork& work, int threads) {
@@ -73,9 +74,9 @@ JobPlan Finish(RunForecast run, const ModelFootprint& footprint,
                const v1::JobSpec& spec, const TextSize& text,
                uint64_t memory_limit_bytes) {
   const int threads = ThreadsOf(spec);
-  run.parts.push_back({"the process and its threads",
-                       kProcessBytes + static_cast<uint64_t>(threads) *
-                                           kThreadBytes});
+  run.parts.push_back(
+      {"the process and its threads",
+       kProcessBytes + static_cast<uint64_t>(threads) * kThreadBytes});
   const uint64_t limit =
       memory_limit_bytes == 0 ? UINT64_MAX : memory_limit_bytes;
   const Placement placement = Place(run, limit);
@@ -91,8 +92,8 @@ JobPlan Finish(RunForecast run, const ModelFootprint& footprint,
     run.parts = {{"the process, text and tokenizer", preparing}};
     forecast.set_peak_memory_bytes(preparing);
   } else if (placement.activation_memory_bytes > 0) {
-    run.parts.push_back({"activations of all windows",
-                         placement.activation_memory_bytes});
+    run.parts.push_back(
+        {"activations of all windows", placement.activation_memory_bytes});
   }
   if (placement.spilled_bytes > 0) {
     run.parts.push_back({"a batch of spilled activations", run.batch_bytes});
@@ -102,7 +103,8 @@ JobPlan Finish(RunForecast run, const ModelFootprint& footprint,
   forecast.set_memory_limit_bytes(memory_limit_bytes);
   forecast.set_spilled_bytes(placement.spilled_bytes);
   forecast.set_output_bytes(run.output_bytes);
-  forecast.set_disk_bytes(run.output_bytes + placement.spilled_bytes);
+  forecast.set_disk_bytes(run.output_bytes + run.scratch_bytes +
+                          placement.spilled_bytes);
   forecast.set_seconds(SecondsOf(run.work, threads) +
                        // Written and read once per block.
                        2.0 * footprint.description.blocks *
@@ -127,8 +129,8 @@ std::optional<ScoringOrder> OrderOf(v1::ScoringOrder order) {
   return std::nullopt;
 }
 
-GenerationShape ShapeOf(const v1::Generation& generation,
-                        const TextSize& text, const ModelDescription& model) {
+GenerationShape ShapeOf(const v1::Generation& generation, const TextSize& text,
+                        const ModelDescription& model) {
   // How long each prompt is cannot be known; a batch of short ones is taken
   // for the whole text, up to a window of usual length.
   constexpr int64_t kUsualPrompt = 512;
@@ -172,10 +174,10 @@ absl::StatusOr<JobPlan> PlanEvaluateJob(const ModelFootprint& footprint,
   const v1::EvaluateSpec& evaluate = spec.evaluate();
   const ModelDescription& model = footprint.description;
   if (evaluate.has_generation()) {
-    JobPlan plan = Finish(
-        ForecastGeneration(footprint, ShapeOf(evaluate.generation(), text,
-                                              model)),
-        footprint, spec, text, memory_limit_bytes);
+    JobPlan plan =
+        Finish(ForecastGeneration(footprint,
+                                  ShapeOf(evaluate.generation(), text, model)),
+               footprint, spec, text, memory_limit_bytes);
     plan.forecast.set_scoring_order(v1::BATCH_MAJOR);
     return plan;
   }
@@ -191,8 +193,7 @@ absl::StatusOr<JobPlan> PlanEvaluateJob(const ModelFootprint& footprint,
     const WindowShape window = evaluator->Shape();
     ScoringShape shape;
     shape.window_tokens = window.tokens;
-    shape.windows =
-        std::max<int64_t>(1, TokensOf(text, model) / window.tokens);
+    shape.windows = std::max<int64_t>(1, TokensOf(text, model) / window.tokens);
     if (window.max_windows > 0 &&
         (text.bytes == 0 || window.max_windows < shape.windows)) {
       shape.windows = window.max_windows;
@@ -205,8 +206,7 @@ absl::StatusOr<JobPlan> PlanEvaluateJob(const ModelFootprint& footprint,
     }
   }
   const uint64_t process =
-      kProcessBytes +
-      static_cast<uint64_t>(ThreadsOf(spec)) * kThreadBytes;
+      kProcessBytes + static_cast<uint64_t>(ThreadsOf(spec)) * kThreadBytes;
   const uint64_t for_scoring =
       memory_limit_bytes == 0
           ? UINT64_MAX
@@ -256,6 +256,9 @@ absl::Status CheckForecast(const v1::Forecast& forecast,
     return absl::ResourceExhaustedError(absl::StrCat(
         "the job needs ", ByteSizeText(forecast.disk_bytes()), " of disk (",
         ByteSizeText(forecast.output_bytes()), " for its output, ",
+        ByteSizeText(forecast.disk_bytes() - forecast.output_bytes() -
+                     forecast.spilled_bytes()),
+        " for a transformed checkpoint, ",
         ByteSizeText(forecast.spilled_bytes()),
         " for activations that do not fit its memory of ", ByteSizeText(limit),
         ") and ", ByteSizeText(free_disk_bytes),

@@ -61,6 +61,9 @@ struct AttentionSequence {
   const float* k = nullptr;  // [keys, kv_heads * head_dim]
   const float* v = nullptr;  // as k
   float* out = nullptr;      // as q
+  // The attention each key receives: per head the sum of its probabilities
+  // over all queries. Null: not wanted.
+  double* received = nullptr;  // [heads, keys], overwritten
 };
 
 // Multi-head attention, every sequence on its own:

@@ -38,8 +38,20 @@ absl::Status CheckpointWriter::WriteShard(
   return status;
 }
 
+absl::Status CheckpointWriter::WriteShard(
+    int index, absl::Span<const TensorStream> tensors) const {
+  return WriteTensorStreams(ShardPath(index), tensors, {{"format", "pt"}});
+}
+
 absl::Status CheckpointWriter::Finish(
     const nlohmann::json& quantization_config) const {
+  nlohmann::json config = source_.config();
+  config["quantization_config"] = quantization_config;
+  return FinishWithConfig(config);
+}
+
+absl::Status CheckpointWriter::FinishWithConfig(
+    const nlohmann::json& config) const {
   nlohmann::json weight_map = nlohmann::json::object();
   uint64_t total = 0;
   for (int i = 0; i < shards_; ++i) {
@@ -55,8 +67,6 @@ absl::Status CheckpointWriter::Finish(
       absl::StrCat(directory_, "/model.safetensors.index.json"),
       index.dump(2) + "\n"));
 
-  nlohmann::json config = source_.config();
-  config["quantization_config"] = quantization_config;
   RETURN_IF_ERROR(WriteFileDurably(absl::StrCat(directory_, "/config.json"),
                                    config.dump(2) + "\n"));
   for (const std::string& file : source_.CompanionFiles()) {

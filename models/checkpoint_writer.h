@@ -35,10 +35,16 @@ class CheckpointWriter {
   absl::Status WriteShard(int index, const std::vector<TensorToWrite>& tensors,
                           absl::Span<const std::string> copied) const;
 
+  // The same with tensors made while they are written.
+  absl::Status WriteShard(int index,
+                          absl::Span<const TensorStream> tensors) const;
+
   // When all shards are there: model.safetensors.index.json from their
   // headers, config.json of the source with `quantization_config` set, and
   // copies of the source's tokenizer files.
   absl::Status Finish(const nlohmann::json& quantization_config) const;
+  // The same with `config` as config.json.
+  absl::Status FinishWithConfig(const nlohmann::json& config) const;
 
  private:
   const std::string directory_;

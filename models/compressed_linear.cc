@@ -2,6 +2,8 @@
 
 #include "absl/strings/str_join.h"
 #include "base/status_macros.h"
+#include "models/layouts/input_rotation.h"
+#include "models/layouts/input_scale.h"
 #include "models/layouts/low_rank_sum.h"
 #include "models/layouts/packed_int.h"
 #include "models/layouts/sparse_overlay.h"
@@ -22,6 +24,8 @@ constexpr LayoutRow kLayouts[] = {
     {kPackedIntLayout, LoadPackedInt},
     {kSparseOverlayLayout, LoadSparseOverlay},
     {kLowRankSumLayout, LoadLowRankSum},
+    {kInputScaleLayout, LoadInputScale},
+    {kInputRotationLayout, LoadInputRotation},
 };
 
 // Layouts that wrap another are loaded by recursion. A layout can occur once in

@@ -21,6 +21,9 @@ struct LinearShape {
   std::string name;
   int64_t rows = 0;
   int64_t cols = 0;
+  // Its output is added to the residual stream ({o}, {down}); others read what
+  // a norm made of the stream.
+  bool writes_residual = false;
 };
 
 class Linear {
@@ -29,11 +32,17 @@ class Linear {
       : name_(std::move(name)),
         weight_(std::move(weight)),
         bias_(std::move(bias)) {}
+  // REQUIRES: `weight` has the shape.
+  Linear(const LinearShape& shape, Tensor weight, std::optional<Tensor> bias)
+      : Linear(shape.name, std::move(weight), std::move(bias)) {
+    writes_residual_ = shape.writes_residual;
+  }
 
   // The tensor name without ".weight": "model.layers.3.mlp.down_proj".
   const std::string& name() const { return name_; }
   int64_t rows() const { return weight_.dim(0); }
   int64_t cols() const { return weight_.dim(1); }
+  bool writes_residual() const { return writes_residual_; }
 
   // The float32 weight in use: the original, or what the compressed form
   // decodes to.
@@ -59,6 +68,7 @@ class Linear {
 
  private:
   std::string name_;
+  bool writes_residual_ = false;
   Tensor weight_;
   std::optional<Tensor> bias_;
   std::shared_ptr<const CompressedLinear> compressed_;

@@ -43,6 +43,15 @@ class LinearTap {
   // (Block::linear_sets()). Return false to stop the block here: Forward()
   // then returns an empty tensor.
   virtual bool OnInput(int set, const Tensor& input) = 0;
+
+  // Whether OnAttention() is to be called, which costs a little.
+  virtual bool wants_attention() const { return false; }
+
+  // `received` [n]: the attention that each token of the batch gets, summed
+  // over queries and heads. Called before the input of the layer behind
+  // attention; only by blocks whose mixer is attention, and not in passes with
+  // a state.
+  virtual void OnAttention(const Tensor& /*received*/) {}
 };
 
 // What a block keeps of the sequences it has seen, so that they can be

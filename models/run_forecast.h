@@ -33,6 +33,8 @@ struct RunForecast {
   uint64_t activation_bytes = 0;
   uint64_t batch_bytes = 0;
   uint64_t output_bytes = 0;
+  // On disk while it runs, beside output and activations.
+  uint64_t scratch_bytes = 0;
   RunWork work;
 };
 

@@ -223,7 +223,8 @@ absl::StatusOr<uint64_t> HeaderLength(absl::string_view image,
   return length;
 }
 
-// What WriteSafetensors() cannot write because no reader would take it.
+// What cannot be written because no reader would take it. Bytes are not looked
+// at.
 absl::Status CheckWritable(absl::Span<const StoredTensor> tensors,
                            const std::map<std::string, std::string>& metadata) {
   std::map<absl::string_view, const StoredTensor*> names;
@@ -239,16 +240,10 @@ absl::Status CheckWritable(absl::Span<const StoredTensor> tensors,
     }
     if (tensor.shape.size() > kMaxRank ||
         std::any_of(tensor.shape.begin(), tensor.shape.end(),
-                    [](int64_t extent) { return extent < 0; })) {
+                    [](int64_t extent) { return extent < 0; }) ||
+        !ByteCount(tensor.shape, DTypeSize(tensor.dtype))) {
       return absl::InvalidArgumentError(
           absl::StrCat(quoted, ": bad shape ", ShapeToString(tensor.shape)));
-    }
-    const std::optional<uint64_t> bytes =
-        ByteCount(tensor.shape, DTypeSize(tensor.dtype));
-    if (!bytes || *bytes != tensor.bytes.size()) {
-      return absl::InvalidArgumentError(absl::StrCat(
-          quoted, ": ", tensor.bytes.size(), " bytes do not fill ",
-          DTypeName(tensor.dtype), " ", ShapeToString(tensor.shape)));
     }
   }
   for (const auto& [key, value] : metadata) {
@@ -258,6 +253,36 @@ absl::Status CheckWritable(absl::Span<const StoredTensor> tensors,
     }
   }
   return absl::OkStatus();
+}
+
+// Everything before the tensor data.
+absl::StatusOr<std::string> HeaderFor(
+    absl::Span<const StoredTensor> tensors,
+    const std::map<std::string, std::string>& metadata) {
+  RETURN_IF_ERROR(CheckWritable(tensors, metadata));
+  // ordered_json keeps the tensors in the order in which their bytes follow.
+  nlohmann::ordered_json header = nlohmann::ordered_json::object();
+  if (!metadata.empty()) header[kMetadataKey] = metadata;
+  uint64_t offset = 0;
+  for (const StoredTensor& tensor : tensors) {
+    const uint64_t end =
+        offset + *ByteCount(tensor.shape, DTypeSize(tensor.dtype));
+    header[tensor.name] = {
+        {"dtype", std::string(DTypeName(tensor.dtype))},
+        {"shape", tensor.shape},
+        {"data_offsets", {offset, end}},
+    };
+    offset = end;
+  }
+  std::string text = header.dump();
+  // Spaces behind the object are legal and align the data section.
+  while ((kLengthBytes + text.size()) % kDataAlignment != 0) text += ' ';
+  if (text.size() > kMaxHeaderBytes) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("header of ", text.size(), " bytes is over the limit of ",
+                     kMaxHeaderBytes));
+  }
+  return StoreLittleEndian64(text.size()) + text;
 }
 
 }  // namespace
@@ -335,32 +360,57 @@ absl::Status WriteSafetensors(
 absl::Status WriteStoredTensors(
     const std::string& path, absl::Span<const StoredTensor> tensors,
     const std::map<std::string, std::string>& metadata) {
-  RETURN_IF_ERROR(Annotate(CheckWritable(tensors, metadata), path));
-  // ordered_json keeps the tensors in the order in which their bytes follow.
-  nlohmann::ordered_json header = nlohmann::ordered_json::object();
-  if (!metadata.empty()) header[kMetadataKey] = metadata;
-  uint64_t offset = 0;
+  ASSIGN_OR_RETURN(const std::string header,
+                   Annotate(HeaderFor(tensors, metadata), path));
+  std::vector<absl::string_view> pieces = {header};
   for (const StoredTensor& tensor : tensors) {
-    const uint64_t end = offset + tensor.bytes.size();
-    header[tensor.name] = {
-        {"dtype", std::string(DTypeName(tensor.dtype))},
-        {"shape", tensor.shape},
-        {"data_offsets", {offset, end}},
-    };
-    offset = end;
+    const uint64_t bytes = *ByteCount(tensor.shape, DTypeSize(tensor.dtype));
+    if (bytes != tensor.bytes.size()) {
+      return absl::InvalidArgumentError(absl::StrCat(
+          path, ": ", Quoted(tensor.name), ": ", tensor.bytes.size(),
+          " bytes do not fill ", DTypeName(tensor.dtype), " ",
+          ShapeToString(tensor.shape)));
+    }
+    pieces.push_back(tensor.bytes);
   }
-  std::string text = header.dump();
-  // Spaces behind the object are legal and align the data section.
-  while ((kLengthBytes + text.size()) % kDataAlignment != 0) text += ' ';
-  if (text.size() > kMaxHeaderBytes) {
-    return absl::InvalidArgumentError(
-        absl::StrCat(path, ": header of ", text.size(),
-                     " bytes is over the limit of ", kMaxHeaderBytes));
-  }
-  const std::string length = StoreLittleEndian64(text.size());
-  std::vector<absl::string_view> pieces = {length, text};
-  for (const StoredTensor& tensor : tensors) pieces.push_back(tensor.bytes);
   return WritePiecesDurably(path, pieces);
+}
+
+absl::Status WriteTensorStreams(
+    const std::string& path, absl::Span<const TensorStream> tensors,
+    const std::map<std::string, std::string>& metadata) {
+  std::vector<StoredTensor> entries;
+  for (const TensorStream& tensor : tensors) {
+    entries.push_back({tensor.name, tensor.dtype, tensor.shape, {}});
+  }
+  ASSIGN_OR_RETURN(std::string piece,
+                   Annotate(HeaderFor(entries, metadata), path));
+  bool header_written = false;
+  size_t index = 0;
+  uint64_t offset = 0;
+  return WriteStreamDurably(
+      path, [&]() -> absl::StatusOr<std::optional<absl::string_view>> {
+        if (!header_written) {
+          header_written = true;
+          return absl::string_view(piece);
+        }
+        for (; index < tensors.size(); ++index, offset = 0) {
+          const TensorStream& tensor = tensors[index];
+          const uint64_t bytes =
+              *ByteCount(tensor.shape, DTypeSize(tensor.dtype));
+          if (offset == bytes) continue;
+          ASSIGN_OR_RETURN(
+              piece, Annotate(tensor.next(offset), "tensor ", tensor.name));
+          if (piece.empty() || piece.size() > bytes - offset) {
+            return absl::InternalError(absl::StrCat(
+                path, ": ", piece.size(), " bytes at ", offset, " of tensor ",
+                tensor.name, ", which has ", bytes));
+          }
+          offset += piece.size();
+          return absl::string_view(piece);
+        }
+        return std::nullopt;
+      });
 }
 
 }  // namespace quantd

@@ -12,6 +12,7 @@
 #define QUANTD_MODELS_SAFETENSORS_H_
 
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
 #include <string>
@@ -87,6 +88,22 @@ absl::Status WriteSafetensors(
 // they are not copied.
 absl::Status WriteStoredTensors(
     const std::string& path, absl::Span<const StoredTensor> tensors,
+    const std::map<std::string, std::string>& metadata);
+
+// A tensor whose bytes are made while they are written.
+struct TensorStream {
+  std::string name;
+  DType dtype = DType::kF32;
+  Shape shape;
+  // The bytes from `offset` on, at least one, not beyond the tensor's end.
+  // Called with consecutive offsets until the tensor is full.
+  std::function<absl::StatusOr<std::string>(uint64_t offset)> next;
+};
+
+// The same, holding one piece at a time. An error of a stream is returned with
+// the tensor's name.
+absl::Status WriteTensorStreams(
+    const std::string& path, absl::Span<const TensorStream> tensors,
     const std::map<std::string, std::string>& metadata);
 
 }  // namespace quantd

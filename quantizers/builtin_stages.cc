@@ -7,7 +7,12 @@
 #include "quantizers/stages/gptq.h"
 #include "quantizers/stages/low_rank.h"
 #include "quantizers/stages/outliers.h"
+#include "quantizers/stages/activation_scaling.h"
+#include "quantizers/stages/clip.h"
+#include "quantizers/stages/gptq.h"
+#include "quantizers/stages/rotate.h"
 #include "quantizers/stages/rtn.h"
+#include "quantizers/stages/token_importance.h"
 
 namespace quantd {
 namespace {
@@ -25,6 +30,18 @@ constexpr StageRow kStages[] = {
      [](const v1::Stage& stage) { return NewOutliersStage(stage.outliers()); }},
     {v1::Stage::kLowRank, "low_rank", StageRole::kCompensate,
      [](const v1::Stage& stage) { return NewLowRankStage(stage.low_rank()); }},
+    {v1::Stage::kRotate, "rotate", StageRole::kTransform,
+     [](const v1::Stage& stage) { return NewRotateStage(stage.rotate()); }},
+    {v1::Stage::kActivationScaling, "activation_scaling", StageRole::kTransform,
+     [](const v1::Stage& stage) {
+       return NewActivationScalingStage(stage.activation_scaling());
+     }},
+    {v1::Stage::kClip, "clip", StageRole::kTransform,
+     [](const v1::Stage& stage) { return NewClipStage(stage.clip()); }},
+    {v1::Stage::kTokenImportance, "token_importance", StageRole::kStatistics,
+     [](const v1::Stage& stage) {
+       return NewTokenImportanceStage(stage.token_importance());
+     }},
 };
 
 }  // namespace
@@ -34,11 +51,17 @@ void StatisticsRequest::Merge(const StatisticsRequest& other) {
   mean_abs |= other.mean_abs;
   sample_rows = std::max(sample_rows, other.sample_rows);
   per_set |= other.per_set;
+  if (!other.token_weighting.uniform()) token_weighting = other.token_weighting;
+  window_copies = std::max(window_copies, other.window_copies);
 }
 
 std::string StatisticsRequest::Describe() const {
-  return absl::StrCat("second_moment=", second_moment, " mean_abs=", mean_abs,
-                      " sample_rows=", sample_rows, " per_set=", per_set);
+  return absl::StrCat(
+      "second_moment=", second_moment, " mean_abs=", mean_abs,
+      " sample_rows=", sample_rows, " per_set=", per_set,
+      " tokens=", static_cast<int>(token_weighting.kind), " ",
+      token_weighting.least, " ", static_cast<int>(token_weighting.per_reader),
+      " ", token_weighting.first_share, " window_copies=", window_copies);
 }
 
 absl::Span<const StageRow> BuiltinStages() { return kStages; }

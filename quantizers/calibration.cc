@@ -50,4 +50,24 @@ std::string CalibrationDigest(const CalibrationWindows& windows) {
   return digest.FinishHex();
 }
 
+CalibrationWindows RolledCopies(const CalibrationWindows& windows,
+                                int64_t copies) {
+  if (copies == 1) return windows;
+  CalibrationWindows result;
+  result.window_tokens = windows.window_tokens;
+  result.tokens.reserve(windows.tokens.size() * static_cast<size_t>(copies));
+  const int64_t shift = windows.window_tokens / copies;
+  for (int64_t w = 0; w < windows.count(); ++w) {
+    const auto begin = windows.tokens.begin() + w * windows.window_tokens;
+    const auto end = begin + windows.window_tokens;
+    for (int64_t i = 0; i < copies; ++i) {
+      // The last tokens come to the front.
+      const auto first = end - i * shift;
+      result.tokens.insert(result.tokens.end(), first, end);
+      result.tokens.insert(result.tokens.end(), begin, first);
+    }
+  }
+  return result;
+}
+
 }  // namespace quantd

@@ -34,6 +34,12 @@ absl::StatusOr<CalibrationWindows> DrawWindows(
     absl::Span<const int32_t> text_tokens, int64_t count, int64_t window_tokens,
     uint64_t seed);
 
+// Every window `copies` times, copy i rolled by i / copies of its length, so
+// that each part of it is once at the beginning (Sung et al., RSQ,
+// arXiv:2503.01820, section 3.4). REQUIRES: copies >= 1.
+CalibrationWindows RolledCopies(const CalibrationWindows& windows,
+                                int64_t copies);
+
 }  // namespace quantd
 
 #endif  // QUANTD_QUANTIZERS_CALIBRATION_H_

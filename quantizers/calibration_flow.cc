@@ -5,6 +5,7 @@
 #include "absl/strings/str_cat.h"
 #include "base/status_macros.h"
 #include "quantizers/set_statistics.h"
+#include "quantizers/token_weights.h"
 
 namespace quantd {
 
@@ -37,11 +38,18 @@ absl::Status CalibrationFlow::Start(ExecutionContext& ctx) {
   return absl::OkStatus();
 }
 
+absl::StatusOr<std::vector<float>> CalibrationFlow::WeighTokens(
+    Block& block, const TokenWeighting& weighting,
+    ExecutionContext& ctx) const {
+  return ComputeTokenWeights(block, *hidden_, windows_.window_tokens, weighting,
+                             ctx);
+}
+
 absl::StatusOr<std::map<int, LayerStatistics>> CalibrationFlow::Gather(
     Block& block, int first_set, int last_set, const StatisticsRequest& request,
-    ExecutionContext& ctx) const {
+    absl::Span<const float> token_weights, ExecutionContext& ctx) const {
   return GatherStatistics(block, *hidden_, windows_.window_tokens, first_set,
-                          last_set, request, ctx);
+                          last_set, request, token_weights, ctx);
 }
 
 absl::Status CalibrationFlow::Pass(Block& block, ExecutionContext& ctx) {

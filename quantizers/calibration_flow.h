@@ -13,9 +13,11 @@
 #include <cstdint>
 #include <map>
 #include <optional>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/types/span.h"
 #include "kernels/execution_context.h"
 #include "models/activation_store.h"
 #include "models/model.h"
@@ -38,11 +40,18 @@ class CalibrationFlow {
   // Embeds all windows. ResourceExhausted: no room for what is spilled.
   absl::Status Start(ExecutionContext& ctx);
 
-  // What `request` asks for of sets first_set .. last_set of `block`, which is
-  // the block at position().
+  // The weight of every token in the second moments of `block`, which is the
+  // block at position() (token_weights.h).
+  absl::StatusOr<std::vector<float>> WeighTokens(
+      Block& block, const TokenWeighting& weighting,
+      ExecutionContext& ctx) const;
+
+  // What `request` asks for of sets first_set .. last_set of the block at
+  // position(). `token_weights` as WeighTokens() made them.
   absl::StatusOr<std::map<int, LayerStatistics>> Gather(
       Block& block, int first_set, int last_set,
-      const StatisticsRequest& request, ExecutionContext& ctx) const;
+      const StatisticsRequest& request, absl::Span<const float> token_weights,
+      ExecutionContext& ctx) const;
 
   // Runs the block at position() and moves behind it.
   absl::Status Pass(Block& block, ExecutionContext& ctx);

@@ -2,8 +2,10 @@
 
 #include <utility>
 
+#include "absl/strings/str_cat.h"
 #include "base/status_macros.h"
 #include "models/model.h"
+#include "proto/field_rules.h"
 
 namespace quantd {
 
@@ -18,12 +20,47 @@ absl::StatusOr<CompiledRecipe> CompiledRecipe::Compile(
       result.needs_.Merge(stage->Needs());
       stages.push_back(std::move(stage));
     }
+    ConnectStages(stages);
     result.stages_.push_back(std::move(stages));
   }
+  RETURN_IF_ERROR(result.CheckWholeNetworkStages());
   return result;
 }
 
+absl::Status CompiledRecipe::CheckWholeNetworkStages() const {
+  const std::vector<v1::Stage>& own = rules_.StagesOf(-1);
+  int transforms = 0;
+  for (size_t i = 0; i < own.size(); ++i) {
+    const Stage& stage = *stages_[0][i];
+    const bool transform = stage.checkpoint_transform() != nullptr;
+    if (transform && ++transforms > 1) {
+      return InvalidField(absl::StrCat("recipe.stages[", i, "].", stage.name()),
+                          "a second stage that transforms the checkpoint");
+    }
+    const StatisticsRequest needs = stage.Needs();
+    if (!transform && needs.token_weighting.uniform() &&
+        needs.window_copies == 1) {
+      continue;
+    }
+    for (int rule = 0; rule + 1 < static_cast<int>(stages_.size()); ++rule) {
+      const std::vector<v1::Stage>& changed = rules_.StagesOf(rule);
+      if (!changed.empty() &&
+          changed[i].SerializeAsString() != own[i].SerializeAsString()) {
+        return InvalidField(
+            absl::StrCat("recipe.layer_rules[", rule, "].set"),
+            absl::StrCat("stage ", stage.name(),
+                         " concerns the whole network and cannot differ "
+                         "between layers"));
+      }
+    }
+  }
+  return absl::OkStatus();
+}
+
 absl::Status CompiledRecipe::CheckFits(const ModelDescription& model) const {
+  for (const std::unique_ptr<Stage>& stage : stages_[0]) {
+    RETURN_IF_ERROR(stage->ValidateModel(model));
+  }
   bool compresses = false;
   for (const LinearShape& shape : ModelLinears(model)) {
     for (const std::unique_ptr<Stage>& stage : StagesOf(shape.name)) {
@@ -36,6 +73,25 @@ absl::Status CompiledRecipe::CheckFits(const ModelDescription& model) const {
         "the recipe leaves every layer in floating point");
   }
   return absl::OkStatus();
+}
+
+const CheckpointTransform* CompiledRecipe::checkpoint_transform() const {
+  for (const std::unique_ptr<Stage>& stage : stages_[0]) {
+    if (stage->checkpoint_transform() != nullptr) {
+      return stage->checkpoint_transform();
+    }
+  }
+  return nullptr;
+}
+
+void ConnectStages(const CompiledRecipe::Stages& stages) {
+  const Grid* grid = nullptr;
+  for (const std::unique_ptr<Stage>& stage : stages) {
+    if (stage->grid() != nullptr) grid = stage->grid();
+  }
+  for (const std::unique_ptr<Stage>& stage : stages) {
+    if (stage->grid() == nullptr) stage->set_solver_grid(grid);
+  }
 }
 
 const CompiledRecipe::Stages& CompiledRecipe::StagesOf(

@@ -26,7 +26,8 @@ namespace quantd {
 class CompiledRecipe {
  public:
   // REQUIRES: completed by CompleteRecipe(). Errors of LayerRules::Compile()
-  // and NewStage().
+  // and NewStage(); also when a layer rule changes an option that concerns the
+  // whole network, or two stages transform the checkpoint.
   static absl::StatusOr<CompiledRecipe> Compile(const v1::Recipe& recipe);
 
   // Whether every stage can process every layer it will meet. InvalidArgument
@@ -41,6 +42,9 @@ class CompiledRecipe {
   // The stages `layer` goes through; empty: it stays in floating point. Equal
   // addresses for layers under the same rule.
   const Stages& StagesOf(absl::string_view layer) const;
+
+  // What is to be made of the checkpoint first; null: nothing.
+  const CheckpointTransform* checkpoint_transform() const;
 
   // The union over all rules.
   const StatisticsRequest& needs() const { return needs_; }
@@ -59,12 +63,17 @@ class CompiledRecipe {
   CompiledRecipe(const v1::Recipe& source, LayerRules rules)
       : source_(source), rules_(std::move(rules)) {}
 
+  absl::Status CheckWholeNetworkStages() const;
+
   v1::Recipe source_;
   LayerRules rules_;
   // [0] is the recipe's own list, [i + 1] that of rule i.
   std::vector<Stages> stages_;
   StatisticsRequest needs_;
 };
+
+// Gives the solver's grid to the stages before it. Compile() does so itself.
+void ConnectStages(const CompiledRecipe::Stages& stages);
 
 }  // namespace quantd
 

@@ -58,4 +58,13 @@ double RelativeOutputError(const Tensor& original, const Tensor& compressed,
   return norm > 0 ? error / norm : error;
 }
 
+double OutputEnergy(const Tensor& m, const Tensor& h, ExecutionContext& ctx) {
+  double energy = 0;
+  for (int64_t begin = 0; begin < m.rows(); begin += kPieceRows) {
+    energy += QuadraticForm(
+        m.Rows(begin, std::min(kPieceRows, m.rows() - begin)), h, ctx);
+  }
+  return energy;
+}
+
 }  // namespace quantd

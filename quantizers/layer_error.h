@@ -17,6 +17,9 @@ double RelativeWeightError(const Tensor& original, const Tensor& compressed);
 double RelativeOutputError(const Tensor& original, const Tensor& compressed,
                            const Tensor& h, ExecutionContext& ctx);
 
+// tr(M H M^T), M [rows, cols].
+double OutputEnergy(const Tensor& m, const Tensor& h, ExecutionContext& ctx);
+
 }  // namespace quantd
 
 #endif  // QUANTD_QUANTIZERS_LAYER_ERROR_H_

@@ -32,7 +32,9 @@ StageCost CostOf(const CompiledRecipe::Stages& stages,
     // The last stage to compress decides what is stored.
     if (cost.stored_bytes > 0) total.stored_bytes = cost.stored_bytes;
     total.added_bytes += cost.added_bytes;
-    total.working_bytes = std::max(total.working_bytes, cost.working_bytes);
+    total.working_bytes =
+        std::max(total.working_bytes, total.held_bytes + cost.working_bytes);
+    total.held_bytes += cost.held_bytes;
     total.product_flops += cost.product_flops;
     total.rounded_weights += cost.rounded_weights;
     total.factor_flops_per_set += cost.factor_flops_per_set;
@@ -217,7 +219,24 @@ class Forecaster {
 RunForecast ForecastRecipe(const CompiledRecipe& recipe,
                            const ModelFootprint& footprint,
                            const CalibrationShape& calibration) {
-  return Forecaster(recipe, footprint, calibration).Run();
+  CalibrationShape rolled = calibration;
+  rolled.windows *= recipe.needs().window_copies;
+  const CheckpointTransform* const transform = recipe.checkpoint_transform();
+  if (transform == nullptr) {
+    return Forecaster(recipe, footprint, rolled).Run();
+  }
+  const ModelFootprint transformed = transform->Footprint(footprint);
+  RunForecast forecast = Forecaster(recipe, transformed, rolled).Run();
+  const ModelDescription& model = footprint.description;
+  forecast.scratch_bytes = transform->CheckpointBytes(model);
+  forecast.work.moved_bytes += 2 * static_cast<double>(forecast.scratch_bytes);
+  // Writing it comes before everything else.
+  const uint64_t working = transform->WorkingBytes(model);
+  if (working > SumOf(forecast.parts)) {
+    forecast.parts = {
+        {"one layer while the checkpoint is transformed", working}};
+  }
+  return forecast;
 }
 
 uint64_t CompressedBlockBytes(const CompiledRecipe& recipe,

@@ -49,15 +49,18 @@ absl::StatusOr<nlohmann::json> RecipeToJson(const v1::Recipe& recipe) {
 // The whole run: one object per RunRecipe() call.
 class Runner {
  public:
-  Runner(const RecipeRun& run, RunWorkspace workspace, ExecutionContext& ctx)
+  // `model` is that of the run, or what a stage made of it.
+  Runner(const RecipeRun& run, const Model& model,
+         const CalibrationWindows& calibration, RunWorkspace workspace,
+         ExecutionContext& ctx)
       : run_(run),
-        model_(*run.model),
+        model_(model),
         recipe_(*run.recipe),
         workspace_(std::move(workspace)),
         writer_(workspace_.artifact_directory(), model_.checkpoint(),
                 model_.block_count() + 1),
         ctx_(ctx),
-        flow_(model_, run.calibration,
+        flow_(model_, calibration,
               {run.activation_memory_bytes, workspace_.scratch_directory()}),
         statistics_(run.statistics_directory, run.statistics_bytes) {}
 
@@ -182,6 +185,9 @@ class Runner {
     const int step = recipe_.gathers_per_set() ? 1 : sets;
     FinishedBlock finished;
     finished.copied = block.OtherTensors();
+    token_weights_.reset();
+    // Later the block is no longer in float weights.
+    if (step < sets) RETURN_IF_ERROR(WeighTokens(k, block));
     for (int first = 0; first < sets; first += step) {
       if (!CompressesAny(block, first, first + step)) continue;
       Report("calibrate", k, block.name(), static_cast<double>(first) / sets);
@@ -225,8 +231,9 @@ class Runner {
     }
     result.clear();
     RETURN_IF_ERROR(Advance(k));
-    ASSIGN_OR_RETURN(result,
-                     flow_.Gather(block, first, last, recipe_.needs(), ctx_));
+    if (!token_weights_.has_value()) RETURN_IF_ERROR(WeighTokens(k, block));
+    ASSIGN_OR_RETURN(result, flow_.Gather(block, first, last, recipe_.needs(),
+                                          *token_weights_, ctx_));
     for (const auto& [set, statistics] : result) {
       if (!shared) break;
       const absl::Status kept = statistics_.Put(KeyOf(k, set), statistics);
@@ -239,9 +246,25 @@ class Runner {
     return result;
   }
 
+  // How calibration tokens count in block k.
+  absl::Status WeighTokens(int k, Block& block) {
+    const TokenWeighting& weighting = recipe_.needs().token_weighting;
+    if (weighting.uniform()) {
+      token_weights_.emplace();
+      return absl::OkStatus();
+    }
+    RETURN_IF_ERROR(Advance(k));
+    ASSIGN_OR_RETURN(token_weights_, flow_.WeighTokens(block, weighting, ctx_));
+    return absl::OkStatus();
+  }
+
   StatisticsKey KeyOf(int block, int set) const {
     StatisticsKey key;
-    key.model_digest = model_.checkpoint().digest();
+    // A transformed checkpoint's own digest says nothing of its weights.
+    key.model_digest = run_.model->checkpoint().digest();
+    if (const auto* transform = recipe_.checkpoint_transform()) {
+      absl::StrAppend(&key.model_digest, " ", transform->Describe());
+    }
     key.calibration_digest = CalibrationDigest(run_.calibration);
     key.arithmetic =
         absl::StrCat(ctx_.device().name(), " ",
@@ -403,6 +426,8 @@ class Runner {
   ExecutionContext& ctx_;
   CalibrationFlow flow_;
   const StatisticsStore statistics_;
+  // Of the block at work, as soon as they are known.
+  std::optional<std::vector<float>> token_weights_;
   BlockRecord total_;  // of all blocks so far
   int resumed_blocks_ = 0;
   int reused_statistics_ = 0;
@@ -441,7 +466,22 @@ absl::StatusOr<RecipeOutcome> RunRecipe(const RecipeRun& run,
       {"window_tokens", run.calibration.window_tokens}};
   ASSIGN_OR_RETURN(RunWorkspace workspace,
                    RunWorkspace::Open(run.workspace, plan));
-  return Runner(run, std::move(workspace), ctx).Run();
+  const CalibrationWindows calibration =
+      RolledCopies(run.calibration, recipe.needs().window_copies);
+  const CheckpointTransform* const transform = recipe.checkpoint_transform();
+  if (transform == nullptr) {
+    return Runner(run, *run.model, calibration, std::move(workspace), ctx)
+        .Run();
+  }
+  const std::string& directory = workspace.transformed_directory();
+  if (!workspace.transformed()) {
+    RETURN_IF_ERROR(
+        transform->Write(checkpoint, run.model->description(), directory, ctx));
+    RETURN_IF_ERROR(workspace.MarkTransformed());
+  }
+  ASSIGN_OR_RETURN(auto transformed, Checkpoint::Open(directory));
+  ASSIGN_OR_RETURN(const auto model, Model::Open(std::move(transformed)));
+  return Runner(run, *model, calibration, std::move(workspace), ctx).Run();
 }
 
 }  // namespace quantd

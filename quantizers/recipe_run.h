@@ -5,6 +5,9 @@
 //                                     another plan is emptied
 //   <workspace>/blocks/00003.json     layer headers and reports of block 3,
 //                                     written after its shard
+//   <workspace>/transformed/...       the checkpoint that a stage made of the
+//                                     source, when one does; ".complete" beside
+//                                     it when it is finished
 //   <workspace>/artifact/...          the Hugging Face style directory
 //
 // Calibrated recipes hold one block in float32 and the activations of all

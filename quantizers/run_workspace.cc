@@ -80,8 +80,11 @@ absl::StatusOr<RunWorkspace> RunWorkspace::Open(const std::string& directory,
   const absl::StatusOr<std::string> found = ReadFile(plan_path);
   if (!found.ok() || *found != plan_text) {
     std::error_code error;
-    std::filesystem::remove_all(workspace.blocks_, error);
-    if (!error) std::filesystem::remove_all(workspace.artifact_, error);
+    for (const std::string& path :
+         {workspace.blocks_, workspace.artifact_, workspace.transformed_,
+          workspace.TransformedMarker()}) {
+      if (!error) std::filesystem::remove_all(path, error);
+    }
     if (error) return ErrnoToStatus(error.value(), "remove", directory);
     // The old plan must not vouch for the new blocks, nor the new plan for
     // old ones: removal is complete before the plan is written.
@@ -89,7 +92,20 @@ absl::StatusOr<RunWorkspace> RunWorkspace::Open(const std::string& directory,
   }
   RETURN_IF_ERROR(CreateDirectories(workspace.blocks_));
   RETURN_IF_ERROR(CreateDirectories(workspace.artifact_));
+  RETURN_IF_ERROR(CreateDirectories(workspace.transformed_));
   return workspace;
+}
+
+std::string RunWorkspace::TransformedMarker() const {
+  return transformed_ + ".complete";
+}
+
+bool RunWorkspace::transformed() const {
+  return std::filesystem::exists(TransformedMarker());
+}
+
+absl::Status RunWorkspace::MarkTransformed() const {
+  return WriteFileDurably(TransformedMarker(), "");
 }
 
 std::string RunWorkspace::RecordPath(int block) const {

@@ -37,6 +37,11 @@ class RunWorkspace {
                                            const nlohmann::json& plan);
 
   const std::string& artifact_directory() const { return artifact_; }
+  // The checkpoint that a stage made of the source (checkpoint_transform.h),
+  // and whether it was finished.
+  const std::string& transformed_directory() const { return transformed_; }
+  bool transformed() const;
+  absl::Status MarkTransformed() const;
   // For files that only this attempt needs.
   const std::string& scratch_directory() const { return blocks_; }
 
@@ -49,12 +54,16 @@ class RunWorkspace {
 
  private:
   explicit RunWorkspace(const std::string& directory)
-      : blocks_(directory + "/blocks"), artifact_(directory + "/artifact") {}
+      : blocks_(directory + "/blocks"),
+        artifact_(directory + "/artifact"),
+        transformed_(directory + "/transformed") {}
 
   std::string RecordPath(int block) const;
+  std::string TransformedMarker() const;
 
   std::string blocks_;
   std::string artifact_;
+  std::string transformed_;
 };
 
 }  // namespace quantd

@@ -10,6 +10,19 @@
 namespace quantd {
 namespace {
 
+// Row r of x times the square root of weight r.
+Tensor ScaledRows(const Tensor& x, absl::Span<const float> weights,
+                  ExecutionContext& ctx) {
+  Tensor y = Tensor::Uninitialized(x.shape());
+  ctx.device().pool().ParallelFor(x.rows(), [&](int64_t r) {
+    const float scale = std::sqrt(weights[static_cast<size_t>(r)]);
+    const float* source = x.row(r);
+    float* target = y.row(r);
+    for (int64_t c = 0; c < x.cols(); ++c) target[c] = scale * source[c];
+  });
+  return y;
+}
+
 // Gathers what was asked for of one set's inputs.
 class SetGatherer {
  public:
@@ -22,9 +35,16 @@ class SetGatherer {
     }
   }
 
-  void Add(const Tensor& input, int64_t sequences, ExecutionContext& ctx) {
+  // `weights` of the batch's tokens, or empty.
+  void Add(const Tensor& input, int64_t sequences,
+           absl::Span<const float> weights, ExecutionContext& ctx) {
     tokens_ += input.rows();
-    if (request_.second_moment) moment_.Add(input, sequences, ctx);
+    if (request_.second_moment) {
+      const bool weighted = !weights.empty() &&
+                            weights.size() == static_cast<size_t>(input.rows());
+      moment_.Add(weighted ? ScaledRows(input, weights, ctx) : input, sequences,
+                  ctx);
+    }
     if (request_.mean_abs) AddAbsolutes(input);
     const int64_t room =
         std::min(request_.sample_rows - sample_rows_, input.rows());
@@ -78,13 +98,19 @@ class StatisticsTap final : public LinearTap {
     }
   }
 
-  void set_sequences(int64_t sequences) { sequences_ = sequences; }
+  // What the next pass runs over.
+  void set_batch(int64_t sequences, absl::Span<const float> weights) {
+    sequences_ = sequences;
+    weights_ = weights;
+  }
 
   bool OnInput(int set, const Tensor& input) override {
     // An expert that no token of the batch chose is passed over, so the set
     // after the last one may come first.
     if (set > last_set_) return false;
-    if (set >= first_set_) sets_.at(set).Add(input, sequences_, ctx_);
+    if (set >= first_set_) {
+      sets_.at(set).Add(input, sequences_, weights_, ctx_);
+    }
     return set < last_set_;
   }
 
@@ -101,6 +127,7 @@ class StatisticsTap final : public LinearTap {
   const int last_set_;
   ExecutionContext& ctx_;
   int64_t sequences_ = 0;
+  absl::Span<const float> weights_;
   std::map<int, SetGatherer> sets_;
 };
 
@@ -109,13 +136,17 @@ class StatisticsTap final : public LinearTap {
 absl::StatusOr<std::map<int, LayerStatistics>> GatherStatistics(
     Block& block, const ActivationStore& hidden, int64_t window_tokens,
     int first_set, int last_set, const StatisticsRequest& request,
-    ExecutionContext& ctx) {
+    absl::Span<const float> token_weights, ExecutionContext& ctx) {
   StatisticsTap tap(block, first_set, last_set, request, &ctx);
   const int64_t windows = hidden.rows() / window_tokens;
   const int64_t step = CalibrationBatchWindows(window_tokens);
   for (int64_t w = 0; w < windows; w += step) {
     const int64_t count = std::min(step, windows - w);
-    tap.set_sequences(count);
+    tap.set_batch(count, token_weights.empty()
+                             ? token_weights
+                             : token_weights.subspan(
+                                   static_cast<size_t>(w * window_tokens),
+                                   static_cast<size_t>(count * window_tokens)));
     ASSIGN_OR_RETURN(const Tensor x,
                      hidden.Read(w * window_tokens, count * window_tokens));
     RETURN_IF_ERROR(block

@@ -9,6 +9,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/types/span.h"
 #include "kernels/execution_context.h"
 #include "models/activation_store.h"
 #include "models/model.h"
@@ -26,11 +27,13 @@ inline int64_t CalibrationBatchWindows(int64_t window_tokens) {
 
 // `hidden` [windows * window_tokens, hidden]: inputs of the block. Returns what
 // `request` asks for of sets first_set .. last_set; the block runs no further
-// than the input of last_set.
+// than the input of last_set. `token_weights` has the weight of every row of
+// `hidden` in second moments (token_weights.h), or is empty: all count one.
+// Inputs of which only some rows reach a layer (experts) count one.
 absl::StatusOr<std::map<int, LayerStatistics>> GatherStatistics(
     Block& block, const ActivationStore& hidden, int64_t window_tokens,
     int first_set, int last_set, const StatisticsRequest& request,
-    ExecutionContext& ctx);
+    absl::Span<const float> token_weights, ExecutionContext& ctx);
 
 // Replaces every window of `hidden` by what the block makes of it.
 absl::Status RunBlock(Block& block, int64_t window_tokens,

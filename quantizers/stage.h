@@ -24,13 +24,36 @@
 #include "kernels/execution_context.h"
 #include "models/compressed_linear.h"
 #include "models/linear.h"
+#include "models/model_description.h"
 #include "quantd/v1/recipe.pb.h"
+#include "quantizers/checkpoint_transform.h"
 #include "quantizers/grid.h"
 #include "quantizers/outliers.h"
 #include "quantizers/second_moment.h"
 #include "tensor/tensor.h"
 
 namespace quantd {
+
+// How much every calibration token counts in second moments. The importance r
+// of a token is brought to [least, 1] within its window, and to mean 1; a token
+// then enters as sqrt(r) x (Sung et al., RSQ, arXiv:2503.01820, section 3.3).
+struct TokenWeighting {
+  enum class Kind {
+    kUniform,    // every token counts 1
+    kAttention,  // attention the token receives in the block, in float weights
+    kInputNorm,  // Euclidean norm of the token's input to the block
+    kFirst,      // 1 for the first `first_share` of a window, 0 for the others
+  };
+  // What attention is divided by, because under a causal mask a token has as
+  // many readers as there are tokens from it on.
+  enum class PerReader { kNo, kRoot, kFull };
+  Kind kind = Kind::kUniform;
+  double least = 0.005;
+  PerReader per_reader = PerReader::kNo;
+  double first_share = 0.125;
+
+  bool uniform() const { return kind == Kind::kUniform; }
+};
 
 // What calibration must gather for each layer before ProcessBlock().
 struct StatisticsRequest {
@@ -42,12 +65,17 @@ struct StatisticsRequest {
   // Gather again before each set of layers that read the same input, with the
   // earlier sets already compressed; otherwise once per block.
   bool per_set = false;
+  // How tokens count in second_moment.
+  TokenWeighting token_weighting;
+  // Every window is taken so many times, rolled by equal parts of its length.
+  int64_t window_copies = 1;
 
   // The same words for equal requests; a digest of statistics holds them.
   std::string Describe() const;
 
   bool any() const { return second_moment || mean_abs || sample_rows > 0; }
-  // What serves both.
+  // What serves both. Of two token weightings that are not uniform the other
+  // one's counts.
   void Merge(const StatisticsRequest& other);
 };
 
@@ -86,6 +114,7 @@ using InputTransform =
 // One layer handed from stage to stage.
 struct LayerWork {
   std::string name;
+  bool writes_residual = false;  // models/linear.h
   // The target [rows, cols] of everything that follows. A transform stage
   // replaces it by the weight in another basis, and the statistics with it.
   Tensor weight;
@@ -121,6 +150,9 @@ struct StageCost {
   uint64_t added_bytes = 0;
   // Memory at most, beside the layer's float32 weight and its statistics.
   uint64_t working_bytes = 0;
+  // What it leaves in memory for the stages after it: a weight and statistics
+  // in another basis.
+  uint64_t held_bytes = 0;
   // Work: float32 products; float64 factorisations, once for all layers of a
   // set; weights rounded to a grid.
   double product_flops = 0;
@@ -140,7 +172,26 @@ class Stage {
   // the first offending field and the reason.
   virtual absl::Status Validate(const LinearShape& layer) const = 0;
 
+  // Whether the stage can work on such a network at all; asked before
+  // Validate(), with the same errors.
+  virtual absl::Status ValidateModel(const ModelDescription& /*model*/) const {
+    return absl::OkStatus();
+  }
+
   virtual StatisticsRequest Needs() const = 0;
+
+  // What the stage makes of the whole checkpoint before any block is worked
+  // on. Null: nothing.
+  virtual const CheckpointTransform* checkpoint_transform() const {
+    return nullptr;
+  }
+
+  // A solver's grid. Null: it has none, or is no solver.
+  virtual const Grid* grid() const { return nullptr; }
+
+  // Given to stages that come before a solver with a grid, so that they can
+  // try what it will make of the weights. `grid` outlives the use.
+  virtual void set_solver_grid(const Grid* /*grid*/) {}
 
   // REQUIRES: Validate(layer) was OK.
   virtual StageCost Cost(const LinearShape& layer) const = 0;

@@ -33,6 +33,7 @@ absl::StatusOr<std::vector<LayerReport>> RunStages(
     reports[i].layer = layers[i]->name();
     LayerWork item;
     item.name = layers[i]->name();
+    item.writes_residual = layers[i]->writes_residual();
     item.weight = layers[i]->weight();
     item.statistics = statistics;
     item.report = &reports[i];

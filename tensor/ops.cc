@@ -78,21 +78,15 @@ Tensor Rotary(const Tensor& x, const RotaryLayout& layout,
   return y;
 }
 
-Tensor Attention(const Tensor& q, const Tensor& k, const Tensor& v,
-                 const AttentionOptions& options, const SequenceBatch& batch,
-                 ExecutionContext& ctx) {
-  std::vector<KeyValueView> views;
-  for (const SequenceBatch::Sequence& sequence : batch.sequences()) {
-    views.push_back({k.row(sequence.begin), v.row(sequence.begin)});
-  }
-  return CachedAttention(q, views, k.cols() / options.head_dim, options, batch,
-                         ctx);
-}
+namespace {
 
-Tensor CachedAttention(const Tensor& q, absl::Span<const KeyValueView> cache,
-                       int64_t kv_heads, const AttentionOptions& options,
-                       const SequenceBatch& batch, ExecutionContext& ctx) {
-  Tensor y = Tensor::Uninitialized(q.shape());
+// One sequence of an attention call a sequence of the batch; `received` has
+// one [heads, keys] for each, or is empty.
+void RunAttention(const Tensor& q, absl::Span<const KeyValueView> cache,
+                  int64_t kv_heads, const AttentionOptions& options,
+                  const SequenceBatch& batch,
+                  absl::Span<std::vector<double>> received, Tensor* y,
+                  ExecutionContext& ctx) {
   std::vector<AttentionSequence> sequences;
   for (size_t i = 0; i < batch.sequences().size(); ++i) {
     const SequenceBatch::Sequence& s = batch.sequences()[i];
@@ -102,7 +96,8 @@ Tensor CachedAttention(const Tensor& q, absl::Span<const KeyValueView> cache,
     sequence.q = q.row(s.begin);
     sequence.k = cache[i].keys;
     sequence.v = cache[i].values;
-    sequence.out = y.row(s.begin);
+    sequence.out = y->row(s.begin);
+    if (!received.empty()) sequence.received = received[i].data();
     sequences.push_back(sequence);
   }
   AttentionArgs args;
@@ -118,6 +113,45 @@ Tensor CachedAttention(const Tensor& q, absl::Span<const KeyValueView> cache,
   args.key_bias = DataOrNull(options.key_bias);
   args.key_bias_ld = options.key_bias.cols();
   ctx.device().Attention(args);
+}
+
+}  // namespace
+
+Tensor Attention(const Tensor& q, const Tensor& k, const Tensor& v,
+                 const AttentionOptions& options, const SequenceBatch& batch,
+                 ExecutionContext& ctx, Tensor* received) {
+  const int64_t heads = q.cols() / options.head_dim;
+  std::vector<KeyValueView> views;
+  std::vector<std::vector<double>> sums;
+  for (const SequenceBatch::Sequence& sequence : batch.sequences()) {
+    views.push_back({k.row(sequence.begin), v.row(sequence.begin)});
+    if (received != nullptr) {
+      sums.emplace_back(static_cast<size_t>(heads * sequence.tokens));
+    }
+  }
+  Tensor y = Tensor::Uninitialized(q.shape());
+  RunAttention(q, views, k.cols() / options.head_dim, options, batch,
+               absl::MakeSpan(sums), &y, ctx);
+  if (received == nullptr) return y;
+  *received = Tensor::Uninitialized({q.rows()});
+  for (size_t i = 0; i < sums.size(); ++i) {
+    const SequenceBatch::Sequence& s = batch.sequences()[i];
+    for (int64_t t = 0; t < s.tokens; ++t) {
+      double total = 0;
+      for (int64_t h = 0; h < heads; ++h) {
+        total += sums[i][static_cast<size_t>(h * s.tokens + t)];
+      }
+      received->data()[s.begin + t] = static_cast<float>(total);
+    }
+  }
+  return y;
+}
+
+Tensor CachedAttention(const Tensor& q, absl::Span<const KeyValueView> cache,
+                       int64_t kv_heads, const AttentionOptions& options,
+                       const SequenceBatch& batch, ExecutionContext& ctx) {
+  Tensor y = Tensor::Uninitialized(q.shape());
+  RunAttention(q, cache, kv_heads, options, batch, {}, &y, ctx);
   return y;
 }
 

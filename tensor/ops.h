@@ -65,10 +65,11 @@ struct KeyValueView {
 };
 
 // q [rows, heads * head_dim], k and v [rows, kv_heads * head_dim]; sequences
-// without a past.
+// without a past. `received`, if not null, becomes [rows]: the probabilities
+// that each token's key gets, summed over queries and heads.
 Tensor Attention(const Tensor& q, const Tensor& k, const Tensor& v,
                  const AttentionOptions& options, const SequenceBatch& batch,
-                 ExecutionContext& ctx);
+                 ExecutionContext& ctx, Tensor* received = nullptr);
 
 // The same with the keys and values of every sequence held by a cache, those
 // of the batch's rows included.

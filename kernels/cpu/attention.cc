@@ -51,6 +51,10 @@ void OneHead(const AttentionArgs& args, const AttentionSequence& sequence,
   const int64_t kv_ld = args.kv_heads * d;
   const int64_t kv_head = head / (args.heads / args.kv_heads);
   const int64_t past = sequence.keys - sequence.queries;
+  double* const received = sequence.received == nullptr
+                               ? nullptr
+                               : sequence.received + head * sequence.keys;
+  if (received != nullptr) std::fill_n(received, sequence.keys, 0.0);
   for (int64_t begin = 0; begin < sequence.queries; begin += kQueryBlock) {
     const int64_t rows = std::min(kQueryBlock, sequence.queries - begin);
     // Both ends of the range grow with the position.
@@ -75,6 +79,11 @@ void OneHead(const AttentionArgs& args, const AttentionSequence& sequence,
       ScoresToProbabilities(args, head, first, keys,
                             VisibleKeys(args, sequence.keys, past + begin + r),
                             scores.data() + r * keys);
+      if (received == nullptr) continue;
+      for (int64_t c = 0; c < keys; ++c) {
+        received[first + c] +=
+            double{scores[static_cast<size_t>(r * keys + c)]};
+      }
     }
     GemmArgs pv;
     pv.m = rows;

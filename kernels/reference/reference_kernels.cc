@@ -140,6 +140,11 @@ void AttendOne(const AttentionArgs& args, const AttentionSequence& sequence,
     }
     out[i] = static_cast<float>(total / sum);
   }
+  if (sequence.received == nullptr) return;
+  double* const received = sequence.received + head * sequence.keys;
+  for (int64_t u = begin; u < end; ++u) {
+    received[u] += p[static_cast<size_t>(u)] / sum;
+  }
 }
 
 double Sigmoid(double x) { return 1.0 / (1.0 + std::exp(-x)); }
@@ -176,6 +181,10 @@ double Apply(Activation activation, double x) {
 void Attention(const AttentionArgs& args) {
   std::vector<double> scratch;
   for (int64_t s = 0; s < args.sequence_count; ++s) {
+    const AttentionSequence& sequence = args.sequences[s];
+    if (sequence.received != nullptr) {
+      std::fill_n(sequence.received, args.heads * sequence.keys, 0.0);
+    }
     for (int64_t head = 0; head < args.heads; ++head) {
       for (int64_t t = 0; t < args.sequences[s].queries; ++t) {
         AttendOne(args, args.sequences[s], head, t, scratch);

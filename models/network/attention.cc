@@ -207,8 +207,10 @@ absl::StatusOr<Tensor> Attention::Forward(const Tensor& x, BlockPass& pass) {
     mixed = ops::CachedAttention(p.queries, views, description_.kv_heads,
                                  options, pass.batch, ctx);
   } else {
-    mixed =
-        ops::Attention(p.queries, p.keys, p.values, options, pass.batch, ctx);
+    Tensor received;
+    mixed = ops::Attention(p.queries, p.keys, p.values, options, pass.batch,
+                           ctx, pass.wants_attention() ? &received : nullptr);
+    if (pass.wants_attention()) pass.ShowAttention(received);
   }
   if (!pass.GoesOn(kOutputSet, mixed)) return Tensor();
   const Linear& output = linears_[description_.fused.present() ? 1 : 3];

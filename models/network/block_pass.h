@@ -27,6 +27,11 @@ class BlockPass {
   }
   bool stopped() const { return stopped_; }
 
+  bool wants_attention() const {
+    return tap_ != nullptr && tap_->wants_attention();
+  }
+  void ShowAttention(const Tensor& received) { tap_->OnAttention(received); }
+
   const SequenceBatch& batch;
   BlockState* const state;
   ExecutionContext& ctx;

@@ -43,6 +43,14 @@ class BlockPlanner {
  private:
   void BeginSet() { plan_.sets.emplace_back(); }
 
+  // A set of its own for the layer that ends a part.
+  void AddWriter(const LinearDescription& linear, const std::string& prefix,
+                 int64_t rows, int64_t cols) {
+    BeginSet();
+    Add(linear, prefix, rows, cols);
+    if (linear.present()) plan_.linears.back().writes_residual = true;
+  }
+
   // Into the set begun last.
   void Add(const LinearDescription& linear, const std::string& prefix,
            int64_t rows, int64_t cols) {
@@ -87,8 +95,7 @@ class BlockPlanner {
     Add(attention.fused, prefix_, queries + 2 * keys, hidden);
     PlanQueryKeyNorm(attention, attention.query_norm, attention.heads);
     PlanQueryKeyNorm(attention, attention.key_norm, attention.kv_heads);
-    BeginSet();
-    Add(attention.output, prefix_, hidden, queries);
+    AddWriter(attention.output, prefix_, hidden, queries);
   }
 
   void PlanStateSpace(const StateSpaceDescription& state_space) {
@@ -110,8 +117,7 @@ class BlockPlanner {
     plan_.tensors.push_back(
         {prefix_ + state_space.a_log, {channels, state_space.states}});
     plan_.tensors.push_back({prefix_ + state_space.skip, {channels}});
-    BeginSet();
-    Add(state_space.out, prefix_, hidden, channels);
+    AddWriter(state_space.out, prefix_, hidden, channels);
   }
 
   void PlanFeedForward(const BlockDescription& block) {
@@ -127,8 +133,7 @@ class BlockPlanner {
         BeginSet();
         Add(part.gate, expert, inner, hidden);
         Add(part.up, expert, inner, hidden);
-        BeginSet();
-        Add(part.down, expert, hidden, inner);
+        AddWriter(part.down, expert, hidden, inner);
       }
       return;
     }
@@ -142,8 +147,7 @@ class BlockPlanner {
     AddTo(first, part.gate, prefix_, inner, hidden);
     AddTo(first, part.up, prefix_, inner, hidden);
     AddTo(first, part.gate_up, prefix_, 2 * inner, hidden);
-    BeginSet();
-    Add(part.down, prefix_, hidden, inner);
+    AddWriter(part.down, prefix_, hidden, inner);
   }
 
   const ModelDescription& model_;

@@ -69,11 +69,11 @@ absl::StatusOr<Linear> LoadLinear(const Checkpoint& checkpoint,
     if (plan.transposed) {
       ASSIGN_OR_RETURN(const Tensor stored,
                        checkpoint.LoadFloat(name, {plan.cols, plan.rows}));
-      return Linear(plan.name, Transposed(stored), std::move(bias));
+      return Linear(plan, Transposed(stored), std::move(bias));
     }
     ASSIGN_OR_RETURN(Tensor weight,
                      checkpoint.LoadFloat(name, {plan.rows, plan.cols}));
-    return Linear(plan.name, std::move(weight), std::move(bias));
+    return Linear(plan, std::move(weight), std::move(bias));
   }
   std::vector<const StoredTensor*> read;
   ASSIGN_OR_RETURN(
@@ -87,7 +87,7 @@ absl::StatusOr<Linear> LoadLinear(const Checkpoint& checkpoint,
           plan.name, *header, plan.rows, plan.cols));
   for (const StoredTensor* tensor : read) checkpoint.Release(*tensor);
   // The placeholder only carries the shape until SetCompressed().
-  Linear linear(plan.name, Tensor::Uninitialized({plan.rows, plan.cols}),
+  Linear linear(plan, Tensor::Uninitialized({plan.rows, plan.cols}),
                 std::move(bias));
   linear.SetCompressed(std::move(compressed), ctx);
   return linear;

@@ -225,6 +225,8 @@ class GptqStage final : public Stage {
     return grid_->Validate("gptq.grid", layer);
   }
 
+  const Grid* grid() const override { return grid_.get(); }
+
   StatisticsRequest Needs() const override {
     StatisticsRequest request;
     request.second_moment = true;

@@ -20,6 +20,8 @@ class RtnStage final : public Stage {
     return grid_->Validate("rtn.grid", layer);
   }
 
+  const Grid* grid() const override { return grid_.get(); }
+
   StatisticsRequest Needs() const override { return {}; }
 
   StageCost Cost(const LinearShape& layer) const override {

@@ -170,6 +170,7 @@ TEST_P(NetworkKernelsTest, AttentionMatchesReferenceAcrossQueryBlocks) {
       // Two sequences of different length.
       std::vector<AttentionSequence> sequences(2);
       std::vector<std::vector<float>> q, k, v, got, want;
+      std::vector<std::vector<double>> got_received, want_received;
       for (int s = 0; s < 2; ++s) {
         const int64_t queries = tokens + s;
         const int64_t keys = c.past + queries;
@@ -179,6 +180,8 @@ TEST_P(NetworkKernelsTest, AttentionMatchesReferenceAcrossQueryBlocks) {
         v.push_back(Random(keys * kv_heads * dim, seed + 3));
         got.emplace_back(q.back().size());
         want.emplace_back(q.back().size());
+        got_received.emplace_back(static_cast<size_t>(heads * keys), NAN);
+        want_received.emplace_back(static_cast<size_t>(heads * keys), NAN);
         sequences[static_cast<size_t>(s)].queries = queries;
         sequences[static_cast<size_t>(s)].keys = keys;
       }
@@ -196,18 +199,30 @@ TEST_P(NetworkKernelsTest, AttentionMatchesReferenceAcrossQueryBlocks) {
       args.softcap = c.softcap;
       args.key_bias = c.bias ? bias.data() : nullptr;
       args.key_bias_ld = bias_ld;
-      auto run = [&](Device& device, std::vector<std::vector<float>>& out) {
+      auto run = [&](Device& device, std::vector<std::vector<float>>& out,
+                     std::vector<std::vector<double>>& received) {
         for (size_t s = 0; s < 2; ++s) {
           sequences[s].q = q[s].data();
           sequences[s].k = k[s].data();
           sequences[s].v = v[s].data();
           sequences[s].out = out[s].data();
+          sequences[s].received = received[s].data();
         }
         device.Attention(args);
       };
-      run(*cpu_, got);
-      run(*reference_, want);
+      run(*cpu_, got, got_received);
+      run(*reference_, want, want_received);
       SCOPED_TRACE(c.name);
+      for (size_t s = 0; s < 2; ++s) {
+        double total = 0;
+        for (size_t i = 0; i < got_received[s].size(); ++i) {
+          ASSERT_NEAR(got_received[s][i], want_received[s][i], 1e-4);
+          total += want_received[s][i];
+        }
+        // Every query of every head gives one.
+        EXPECT_NEAR(total, static_cast<double>(heads * sequences[s].queries),
+                    1e-9);
+      }
       ExpectNear(got[0], want[0], 5e-6);
       ExpectNear(got[1], want[1], 5e-6);
     }

@@ -76,6 +76,7 @@ class StageConformanceTest : public testing::TestWithParam<StageRow> {
     if (role < StageRole::kSolver) {
       RETURN_IF_ERROR(add(v1::Stage::kRtn, assignments));
     }
+    ConnectStages(stages);
     return stages;
   }
 

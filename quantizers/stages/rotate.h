@@ -1,0 +1,23 @@
+// Rotations of the whole network (network_rotation.h) and, layer by layer, of
+// the inputs of the layers that write to the residual stream: a transform stage
+// whose result decodes to the network's own basis (models/layouts/
+// input_rotation.h).
+//
+// What the reference code does to values and the input of {o} in two steps, a
+// rotation within heads fused into {v} and one across heads at inference, is
+// one rotation of {o}'s input here.
+#ifndef QUANTD_QUANTIZERS_STAGES_ROTATE_H_
+#define QUANTD_QUANTIZERS_STAGES_ROTATE_H_
+
+#include <memory>
+
+#include "quantd/v1/recipe.pb.h"
+#include "quantizers/stage.h"
+
+namespace quantd {
+
+std::unique_ptr<Stage> NewRotateStage(const v1::RotateStage& options);
+
+}  // namespace quantd
+
+#endif  // QUANTD_QUANTIZERS_STAGES_ROTATE_H_
