@@ -4,7 +4,9 @@
 #include "base/status_macros.h"
 #include "models/layouts/low_rank_sum.h"
 #include "models/layouts/packed_int.h"
+#include "models/layouts/row_codebook.h"
 #include "models/layouts/sparse_overlay.h"
+#include "models/layouts/vector_codebook.h"
 #include "nlohmann/json.hpp"
 #include "tensor/ops.h"
 
@@ -22,6 +24,8 @@ constexpr LayoutRow kLayouts[] = {
     {kPackedIntLayout, LoadPackedInt},
     {kSparseOverlayLayout, LoadSparseOverlay},
     {kLowRankSumLayout, LoadLowRankSum},
+    {kRowCodebookLayout, LoadRowCodebook},
+    {kVectorCodebookLayout, LoadVectorCodebook},
 };
 
 // Layouts that wrap another are loaded by recursion. A layout can occur once in
