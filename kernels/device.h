@@ -161,6 +161,21 @@ struct PackedIntArgs {
   float* out = nullptr;               // [rows, cols]
 };
 
+// For every vector the centroid at the smallest squared distance
+//   sum_t weights[i, t] (vectors[i, t] - centroids[t, j])^2,
+// summed in float32 in the order of t; of equals the lowest index. Centroids
+// lie transposed, so that neighbouring ones fill a register. A distance that
+// is NaN never wins.
+struct NearestCentroidArgs {
+  int64_t count = 0;
+  int64_t dimension = 0;
+  int64_t centroid_count = 0;        // >= 1
+  const float* vectors = nullptr;    // [count, dimension]
+  const float* weights = nullptr;    // [count, dimension], or null: all ones
+  const float* centroids = nullptr;  // [dimension, centroid_count]
+  int32_t* nearest = nullptr;        // [count]
+};
+
 class Device {
  public:
   virtual ~Device() = default;
@@ -226,6 +241,10 @@ class Device {
 
   // Decodes packed integer codes to float32.
   virtual void DecodePackedInt(const PackedIntArgs& args) = 0;
+
+  // Runs on the calling thread and may be called inside a loop of pool(): a
+  // search is part of larger work that its caller cuts.
+  virtual void FindNearestCentroids(const NearestCentroidArgs& args) const = 0;
 };
 
 // Plain loops, one thread.

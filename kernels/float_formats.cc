@@ -1,5 +1,6 @@
 #include "kernels/float_formats.h"
 
+#include <algorithm>
 #include <bit>
 #include <cstring>
 
@@ -38,6 +39,12 @@ uint16_t F32ToF16(float value) {
   const uint32_t odd = (magnitude >> 13) & 1;
   const uint32_t rounded = magnitude + 0xFFF + odd - (uint32_t{112} << 23);
   return sign | static_cast<uint16_t>(rounded >> 13);
+}
+
+float NearestF16(double value) {
+  constexpr double kLargest = 65504.0;
+  return F16ToF32(
+      F32ToF16(static_cast<float>(std::clamp(value, -kLargest, kLargest))));
 }
 
 float BF16ToF32(uint16_t bits) {

@@ -14,6 +14,8 @@ namespace quantd {
 
 float F16ToF32(uint16_t bits);
 uint16_t F32ToF16(float value);
+// The nearest finite F16 value: what lies beyond the range goes to its ends.
+float NearestF16(double value);
 float BF16ToF32(uint16_t bits);
 uint16_t F32ToBF16(float value);
 

@@ -6,7 +6,9 @@
 #include "models/layouts/input_scale.h"
 #include "models/layouts/low_rank_sum.h"
 #include "models/layouts/packed_int.h"
+#include "models/layouts/row_codebook.h"
 #include "models/layouts/sparse_overlay.h"
+#include "models/layouts/vector_codebook.h"
 #include "nlohmann/json.hpp"
 #include "tensor/ops.h"
 
@@ -26,6 +28,8 @@ constexpr LayoutRow kLayouts[] = {
     {kLowRankSumLayout, LoadLowRankSum},
     {kInputScaleLayout, LoadInputScale},
     {kInputRotationLayout, LoadInputRotation},
+    {kRowCodebookLayout, LoadRowCodebook},
+    {kVectorCodebookLayout, LoadVectorCodebook},
 };
 
 // Layouts that wrap another are loaded by recursion. A layout can occur once in

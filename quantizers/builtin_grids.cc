@@ -1,6 +1,8 @@
 #include "google/protobuf/stubs/logging.h"
 #include "quantizers/grid.h"
 #include "quantizers/grids/affine.h"
+#include "quantizers/grids/codebook.h"
+#include "quantizers/grids/vector_codebook.h"
 
 namespace quantd {
 namespace {
@@ -8,6 +10,12 @@ namespace {
 constexpr GridRow kGrids[] = {
     {v1::Grid::kAffine, "affine",
      [](const v1::Grid& grid) { return NewAffineGrid(grid.affine()); }},
+    {v1::Grid::kCodebook, "codebook",
+     [](const v1::Grid& grid) { return NewCodebookGrid(grid.codebook()); }},
+    {v1::Grid::kVectorCodebook, "vector_codebook",
+     [](const v1::Grid& grid) {
+       return NewVectorCodebookGrid(grid.vector_codebook());
+     }},
 };
 
 }  // namespace

@@ -10,8 +10,9 @@
 namespace quantd {
 namespace {
 
-// Rows per piece: fixed, so the partition does not depend on the threads.
-constexpr int64_t kPieceRows = 32;
+// Rows per piece at least: fixed, so the partition does not depend on the
+// threads.
+constexpr int64_t kMinPieceRows = 32;
 
 // weights[:, end:] -= errors [rows, block] * upper[block, end:].
 void ApplyToRest(const WorkingWeights<float>& weights,
@@ -58,7 +59,10 @@ absl::StatusOr<double> SweepColumns(const WorkingWeights<Real>& weights,
                                     ExecutionContext& ctx) {
   const int64_t rows = weights.rows;
   const int64_t cols = weights.cols;
-  const int64_t pieces = (rows + kPieceRows - 1) / kPieceRows;
+  const int64_t alignment = options.row_alignment;
+  const int64_t piece_rows =
+      (kMinPieceRows + alignment - 1) / alignment * alignment;
+  const int64_t pieces = (rows + piece_rows - 1) / piece_rows;
   std::vector<double> losses(static_cast<size_t>(pieces), 0.0);
   std::vector<Real> errors;
 
@@ -72,18 +76,19 @@ absl::StatusOr<double> SweepColumns(const WorkingWeights<Real>& weights,
     const int64_t block = end - begin;
     errors.assign(static_cast<size_t>(rows * block), Real{0});
     ctx.device().pool().ParallelFor(pieces, [&](int64_t piece) {
-      const int64_t row_begin = piece * kPieceRows;
-      const int64_t row_end = std::min(row_begin + kPieceRows, rows);
-      Real quantized[kPieceRows];
+      const int64_t row_begin = piece * piece_rows;
+      const int64_t row_end = std::min(row_begin + piece_rows, rows);
+      std::vector<Real> quantized(static_cast<size_t>(piece_rows));
       for (int64_t j = begin; j < end; ++j) {
-        quantizer.QuantizeColumn(j, row_begin, row_end, weights, quantized);
+        quantizer.QuantizeColumn(j, row_begin, row_end, weights,
+                                 quantized.data());
         const Real* u_row = upper.data() + j * cols;
         const Real inverse_diagonal = Real{1} / u_row[j];
         for (int64_t r = row_begin; r < row_end; ++r) {
           Real* w = weights.row(r);
-          const Real error =
-              (w[j] - quantized[r - row_begin]) * inverse_diagonal;
-          w[j] = quantized[r - row_begin];
+          const Real value = quantized[static_cast<size_t>(r - row_begin)];
+          const Real error = (w[j] - value) * inverse_diagonal;
+          w[j] = value;
           for (int64_t c = j + 1; c < end; ++c) w[c] -= error * u_row[c];
           errors[static_cast<size_t>(r * block + j - begin)] = -error;
           losses[static_cast<size_t>(piece)] +=

@@ -55,6 +55,8 @@ struct ColumnSweepOptions {
   // block is lengthened to the end of a group that starts in it (NeedsUpTo),
   // so that no grid is fitted to stale weights.
   int64_t column_block = 128;
+  // Pieces of the rows begin at multiples of it.
+  int64_t row_alignment = 1;
 };
 
 // `upper` [cols, cols] is the factor U of the inverse (second_moment.h). On

@@ -22,4 +22,11 @@ absl::Status ValidateGridFor(const AffineGridOptions& grid,
   return absl::OkStatus();
 }
 
+absl::Status RefusePlan(absl::string_view grid, const GridPlan& plan) {
+  if (plan.group_size == 0 && plan.group_bits.empty()) return absl::OkStatus();
+  return absl::InvalidArgumentError(absl::StrCat(
+      "grid ", grid,
+      " has no groups of input channels whose size or bits could be chosen"));
+}
+
 }  // namespace quantd

@@ -1,4 +1,4 @@
-// Whether an affine grid fits a layer.
+// Whether a grid fits a layer and what was decided for it.
 #ifndef QUANTD_QUANTIZERS_GRID_VALIDATION_H_
 #define QUANTD_QUANTIZERS_GRID_VALIDATION_H_
 
@@ -14,6 +14,10 @@ namespace quantd {
 absl::Status ValidateGridFor(const AffineGridOptions& grid,
                              absl::string_view prefix,
                              const LinearShape& layer);
+
+// For kinds that cannot follow an allocate stage: InvalidArgument naming the
+// kind when `plan` decides anything.
+absl::Status RefusePlan(absl::string_view grid, const GridPlan& plan);
 
 }  // namespace quantd
 

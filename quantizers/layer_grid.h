@@ -6,6 +6,7 @@
 //   grid->Prepare(view);                    // once
 //   grid->FitGroup({row, group, values, columns, {}});  // before its columns
 //   grid->Quantize(patch);                  // as often as the solver likes
+//   again = grid->Refine(view);             // true: quantize all once more
 //   compressed = std::move(*grid).Finish({});
 //
 // The last Quantize() of a weight decides its code. FitGroup() and Quantize()
@@ -23,6 +24,7 @@
 #include "absl/status/statusor.h"
 #include "absl/types/span.h"
 #include "models/compressed_linear.h"
+#include "quantizers/second_moment.h"
 
 namespace quantd {
 
@@ -38,6 +40,8 @@ struct LayerView {
   // U_jj of the damped inverse's factor (second_moment.h); empty when the
   // solver makes none.
   absl::Span<const Real> factor_diagonal;
+  // The whole of it; null when there is none.
+  const SquareMatrix* second_moment = nullptr;
   // Weights of single elements, [rows, cols], or null: all count alike.
   const float* importance = nullptr;
 };
@@ -84,12 +88,25 @@ class LayerGrid {
   // Input channels that share fitted parameters; divides the layer's.
   virtual int64_t group_size() const = 0;
 
+  // Patches begin at a multiple of so many rows and end at one or at the last
+  // row: codes may stand for several output channels.
+  virtual int64_t row_alignment() const { return 1; }
+
   // Fits the parameters of a row in a group to its values.
   virtual void FitGroup(const GroupValues<Real>& group) = 0;
 
   // The nearest values of the grid. REQUIRES: the group was fitted for the
   // rows.
   virtual void Quantize(const Patch<Real>& patch) = 0;
+
+  // For solvers that quantize a layer in one go: improves what the layer
+  // shares by what the solver made of it. True when the solver is to quantize
+  // every weight again and then ask again. `layer` is as in Prepare().
+  // REQUIRES: every weight was quantized.
+  virtual absl::StatusOr<bool> Refine(const LayerView<Real>& /*layer*/,
+                                      ExecutionContext& /*ctx*/) {
+    return false;
+  }
 
   // The layer in the codes of the last Quantize() of each weight.
   // `group_index[c]` is the group of input channel c; empty: groups are

@@ -10,14 +10,6 @@
 namespace quantd {
 namespace {
 
-// What an outlier is stored as. Values beyond the range of binary16 stay at
-// its ends.
-float Storable(double value) {
-  constexpr double kLargest = 65504.0;
-  return F16ToF32(
-      F32ToF16(static_cast<float>(std::clamp(value, -kLargest, kLargest))));
-}
-
 template <typename Real>
 class OutlierGrid final : public LayerGrid<Real> {
  public:
@@ -28,25 +20,22 @@ class OutlierGrid final : public LayerGrid<Real> {
 
   absl::Status Prepare(const LayerView<Real>& layer,
                        ExecutionContext& ctx) override {
+    const std::vector<float> importance = ImportanceOfOthers(layer);
     LayerView<Real> view = layer;
-    // Left out: what an outlier is worth says nothing about the others.
-    std::vector<float> importance(static_cast<size_t>(layer.rows * layer.cols),
-                                  1.0f);
-    if (layer.importance != nullptr) {
-      importance.assign(layer.importance,
-                        layer.importance + layer.rows * layer.cols);
-    }
-    for (int64_t r = 0; r < layer.rows; ++r) {
-      for (int32_t i = Start(r); i < Start(r + 1); ++i) {
-        importance[static_cast<size_t>(
-            r * layer.cols + mask_.columns[static_cast<size_t>(i)])] = 0;
-      }
-    }
     view.importance = importance.data();
     return base_->Prepare(view, ctx);
   }
 
   int64_t group_size() const override { return base_->group_size(); }
+  int64_t row_alignment() const override { return base_->row_alignment(); }
+
+  absl::StatusOr<bool> Refine(const LayerView<Real>& layer,
+                              ExecutionContext& ctx) override {
+    const std::vector<float> importance = ImportanceOfOthers(layer);
+    LayerView<Real> view = layer;
+    view.importance = importance.data();
+    return base_->Refine(view, ctx);
+  }
 
   void FitGroup(const GroupValues<Real>& group) override {
     if (Start(group.row) == Start(group.row + 1)) {
@@ -72,7 +61,7 @@ class OutlierGrid final : public LayerGrid<Real> {
       for (auto it = std::lower_bound(begin, end, patch.column);
            it != end && *it < patch.column + patch.columns; ++it) {
         const int64_t c = *it - patch.column;
-        const float kept = Storable(
+        const float kept = NearestF16(
             static_cast<double>(patch.values[local * patch.value_stride + c]));
         values_[static_cast<size_t>(it - mask_.columns.begin())] = kept;
         if (patch.quantized != nullptr) {
@@ -91,6 +80,24 @@ class OutlierGrid final : public LayerGrid<Real> {
   }
 
  private:
+  // [rows, cols], zero at the outliers: what one is worth says nothing about
+  // the others.
+  std::vector<float> ImportanceOfOthers(const LayerView<Real>& layer) const {
+    std::vector<float> importance(static_cast<size_t>(layer.rows * layer.cols),
+                                  1.0f);
+    if (layer.importance != nullptr) {
+      importance.assign(layer.importance,
+                        layer.importance + layer.rows * layer.cols);
+    }
+    for (int64_t r = 0; r < layer.rows; ++r) {
+      for (int32_t i = Start(r); i < Start(r + 1); ++i) {
+        importance[static_cast<size_t>(
+            r * layer.cols + mask_.columns[static_cast<size_t>(i)])] = 0;
+      }
+    }
+    return importance;
+  }
+
   int32_t Start(int64_t row) const {
     return mask_.row_starts[static_cast<size_t>(row)];
   }

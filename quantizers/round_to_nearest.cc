@@ -71,24 +71,36 @@ absl::Status RoundToNearest(const Grid& grid, LayerWork& item,
   if (item.statistics != nullptr) {
     diagonal = Diagonal(item.statistics->second_moment);
     view.moment_diagonal = diagonal;
+    if (!diagonal.empty()) {
+      view.second_moment = &item.statistics->second_moment;
+    }
   }
   if (item.importance.has_value()) view.importance = item.importance->data();
   RETURN_IF_ERROR(layer->Prepare(view, ctx));
   FitAllGroups(rows, cols, weight.data(), view.importance, *layer, ctx);
   const int64_t size = layer->group_size();
-  ctx.device().pool().ParallelFor(Pieces(rows), [&](int64_t piece) {
-    Patch<float> patch;
-    patch.row_begin = piece * kPieceRows;
-    patch.row_end = std::min(patch.row_begin + kPieceRows, rows);
-    patch.columns = size;
-    patch.value_stride = cols;
-    for (int64_t g = 0; g * size < cols; ++g) {
-      patch.group = g;
-      patch.column = g * size;
-      patch.values = weight.row(patch.row_begin) + patch.column;
-      layer->Quantize(patch);
-    }
-  });
+  const int64_t alignment = layer->row_alignment();
+  const int64_t piece_rows =
+      (kPieceRows + alignment - 1) / alignment * alignment;
+  const int64_t pieces = (rows + piece_rows - 1) / piece_rows;
+  bool again = true;
+  while (again) {
+    RETURN_IF_ERROR(ctx.CheckCancelled());
+    ctx.device().pool().ParallelFor(pieces, [&](int64_t piece) {
+      Patch<float> patch;
+      patch.row_begin = piece * piece_rows;
+      patch.row_end = std::min(patch.row_begin + piece_rows, rows);
+      patch.columns = size;
+      patch.value_stride = cols;
+      for (int64_t g = 0; g * size < cols; ++g) {
+        patch.group = g;
+        patch.column = g * size;
+        patch.values = weight.row(patch.row_begin) + patch.column;
+        layer->Quantize(patch);
+      }
+    });
+    ASSIGN_OR_RETURN(again, layer->Refine(view, ctx));
+  }
   ASSIGN_OR_RETURN(item.compressed, layer->Finish({}));
   return absl::OkStatus();
 }

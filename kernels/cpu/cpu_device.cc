@@ -4,6 +4,7 @@
 
 #include "kernels/cpu/attention.h"
 #include "kernels/cpu/gemm.h"
+#include "kernels/cpu/nearest_centroid.h"
 #include "kernels/cpu/row_kernels.h"
 #include "kernels/cpu/state_space.h"
 #include "kernels/device.h"
@@ -177,6 +178,10 @@ class CpuDevice final : public Device {
                 part.out += begin * args.cols;
                 reference::DecodePackedInt(part);
               });
+  }
+
+  void FindNearestCentroids(const NearestCentroidArgs& args) const override {
+    cpu::FindNearestCentroids(args);
   }
 
  private:

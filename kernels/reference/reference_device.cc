@@ -61,6 +61,10 @@ class ReferenceDevice final : public Device {
     reference::DecodePackedInt(args);
   }
 
+  void FindNearestCentroids(const NearestCentroidArgs& args) const override {
+    reference::FindNearestCentroids(args);
+  }
+
  private:
   ThreadPool pool_{1};
 };

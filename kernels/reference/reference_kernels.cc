@@ -296,4 +296,26 @@ void DecodePackedInt(const PackedIntArgs& args) {
   }
 }
 
+void FindNearestCentroids(const NearestCentroidArgs& args) {
+  for (int64_t i = 0; i < args.count; ++i) {
+    const float* x = args.vectors + i * args.dimension;
+    float best = std::numeric_limits<float>::infinity();
+    int32_t best_index = 0;
+    for (int64_t j = 0; j < args.centroid_count; ++j) {
+      float distance = 0;
+      for (int64_t t = 0; t < args.dimension; ++t) {
+        const float d = x[t] - args.centroids[t * args.centroid_count + j];
+        distance += args.weights == nullptr
+                        ? d * d
+                        : args.weights[i * args.dimension + t] * (d * d);
+      }
+      if (distance < best) {
+        best = distance;
+        best_index = static_cast<int32_t>(j);
+      }
+    }
+    args.nearest[i] = best_index;
+  }
+}
+
 }  // namespace quantd::reference

@@ -28,6 +28,8 @@ void NegativeLogLikelihood(const float* logits, const int32_t* targets,
                            int64_t rows, int64_t cols, double* nll);
 void DecodePackedInt(const PackedIntArgs& args);
 
+void FindNearestCentroids(const NearestCentroidArgs& args);
+
 }  // namespace quantd::reference
 
 #endif  // QUANTD_KERNELS_REFERENCE_REFERENCE_KERNELS_H_

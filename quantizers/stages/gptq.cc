@@ -173,6 +173,7 @@ absl::StatusOr<GptqResult> QuantizeGptq(
                                       &grid);
   ColumnSweepOptions sweep;
   sweep.column_block = options.column_block;
+  sweep.row_alignment = grid.row_alignment();
   GptqResult result;
   ASSIGN_OR_RETURN(
       result.loss,
@@ -310,12 +311,18 @@ class GptqStage final : public Stage {
     view.weights = weight.data();
     view.moment_diagonal = moment;
     view.factor_diagonal = conditional;
+    view.second_moment = &item.statistics->second_moment;
     if (item.importance.has_value()) view.importance = item.importance->data();
     RETURN_IF_ERROR(grid->Prepare(view, ctx));
-    ASSIGN_OR_RETURN(
-        GptqResult result,
-        QuantizeGptq<float>(weight.rows(), weight.cols(), weight.data(),
-                            view.importance, factor, options_, *grid, ctx));
+    GptqResult result;
+    bool again = true;
+    while (again) {
+      ASSIGN_OR_RETURN(
+          result,
+          QuantizeGptq<float>(weight.rows(), weight.cols(), weight.data(),
+                              view.importance, factor, options_, *grid, ctx));
+      ASSIGN_OR_RETURN(again, grid->Refine(view, ctx));
+    }
     ASSIGN_OR_RETURN(item.compressed,
                      grid->Finish(std::move(result.group_index)));
     LayerReport& report = *item.report;

@@ -230,6 +230,57 @@ TEST_P(DeviceTest, PackedIntDecodesEveryWidth) {
   }
 }
 
+TEST_P(DeviceTest, NearestCentroidIsTheFirstOfTheSmallestDistances) {
+  for (int64_t k : {1, 3, 16, 37, 256}) {
+    for (int64_t dimension : {1, 2, 5, 8}) {
+      for (bool weighted : {false, true}) {
+        const int64_t count = 41;
+        // Multiples of 1/4 make every sum exact and many distances equal.
+        auto vectors = Random(count * dimension, 21);
+        auto centroids = Random(dimension * k, 22);
+        for (auto* values : {&vectors, &centroids}) {
+          for (float& v : *values) v = std::nearbyint(4 * v) / 4;
+        }
+        std::vector<float> weights;
+        for (int64_t i = 0; weighted && i < count * dimension; ++i) {
+          weights.push_back(static_cast<float>(i % 3));
+        }
+        NearestCentroidArgs args;
+        args.count = count;
+        args.dimension = dimension;
+        args.centroid_count = k;
+        args.vectors = vectors.data();
+        args.weights = weighted ? weights.data() : nullptr;
+        args.centroids = centroids.data();
+        std::vector<int32_t> got(count), want(count);
+        args.nearest = got.data();
+        cpu_->FindNearestCentroids(args);
+        args.nearest = want.data();
+        reference_->FindNearestCentroids(args);
+        ASSERT_EQ(got, want) << k << " " << dimension << " " << weighted;
+        for (int64_t i = 0; i < count; ++i) {
+          double best = std::numeric_limits<double>::infinity();
+          int32_t first = -1;
+          for (int64_t j = 0; j < k; ++j) {
+            double distance = 0;
+            for (int64_t t = 0; t < dimension; ++t) {
+              const double d = double{vectors[i * dimension + t]} -
+                               double{centroids[t * k + j]};
+              distance +=
+                  (weighted ? double{weights[i * dimension + t]} : 1.0) * d * d;
+            }
+            if (distance < best) {
+              best = distance;
+              first = static_cast<int32_t>(j);
+            }
+          }
+          ASSERT_EQ(got[static_cast<size_t>(i)], first);
+        }
+      }
+    }
+  }
+}
+
 INSTANTIATE_TEST_SUITE_P(Threads, DeviceTest, testing::Values(1, 2, 4));
 
 TEST(DeviceTest, ResultsDoNotDependOnTheNumberOfThreads) {

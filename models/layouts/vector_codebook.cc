@@ -1,0 +1,539 @@
+#include "models/layouts/vector_codebook.h"
+
+#include <algorithm>
+#include <cmath>
+#include <string>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "base/status_macros.h"
+#include "kernels/float_formats.h"
+#include "models/layouts/stored_parts.h"
+#include "nlohmann/json.hpp"
+
+namespace quantd {
+namespace {
+
+constexpr int64_t kMaxGroups = 256;
+constexpr int64_t kMaxCodebooks = 8;
+constexpr int64_t kMaxVectorSide = 64;
+constexpr int kMaxIndexBits = 16;
+
+int64_t CeilDiv(int64_t a, int64_t b) { return (a + b - 1) / b; }
+int64_t StreamBytes(int64_t count, int bits) {
+  return CeilDiv(count * bits, 8);
+}
+
+// Bits that tell `groups` groups apart.
+int GroupBits(size_t groups) {
+  int bits = 0;
+  while ((size_t{1} << bits) < groups) ++bits;
+  return bits;
+}
+
+// Codes of up to 16 bits reach into three bytes.
+void PutCode(uint32_t code, int64_t index, int bits, uint8_t* stream) {
+  const int64_t bit = index * bits;
+  uint32_t word = code << (bit % 8);
+  for (int64_t byte = bit / 8; word != 0; ++byte, word >>= 8) {
+    stream[byte] |= static_cast<uint8_t>(word);
+  }
+}
+
+uint32_t GetCode(const uint8_t* stream, int64_t index, int bits) {
+  const int64_t bit = index * bits;
+  const int64_t last = (bit + bits - 1) / 8;
+  uint32_t word = 0;
+  for (int64_t byte = last; byte >= bit / 8; --byte) {
+    word = word << 8 | stream[byte];
+  }
+  return word >> (bit % 8) & ((1u << bits) - 1);
+}
+
+// The stored form of a codebook.
+struct PackedCodebook {
+  int index_bits = 0;
+  int centroid_bits = 0;
+  float scale = 1.0f;
+  std::vector<float> entries;
+  std::vector<uint8_t> codes;  // [blocks down, StreamBytes(across, index_bits)]
+};
+
+struct PackedGroup {
+  int64_t vector_rows = 1;
+  int64_t vector_cols = 1;
+  std::vector<int64_t> columns;  // ascending
+  std::vector<PackedCodebook> codebooks;
+
+  int64_t across() const {
+    return CeilDiv(static_cast<int64_t>(columns.size()), vector_cols);
+  }
+  int64_t dimension() const { return vector_rows * vector_cols; }
+};
+
+std::string PartName(absl::string_view kind, size_t group, size_t codebook) {
+  return absl::StrCat(kind, ".", group, ".", codebook);
+}
+
+class VectorCodebookLinear final : public CompressedLinear {
+ public:
+  VectorCodebookLinear(int64_t rows, int64_t cols,
+                       std::vector<PackedGroup> groups,
+                       std::vector<float> row_scales)
+      : rows_(rows),
+        cols_(cols),
+        groups_(std::move(groups)),
+        row_scales_(std::move(row_scales)) {}
+
+  absl::string_view layout() const override { return kVectorCodebookLayout; }
+  int64_t rows() const override { return rows_; }
+  int64_t cols() const override { return cols_; }
+
+  uint64_t stored_bits() const override {
+    std::vector<CodebookGroupShape> shapes;
+    for (const PackedGroup& group : groups_) {
+      CodebookGroupShape shape;
+      shape.columns = static_cast<int64_t>(group.columns.size());
+      shape.vector_rows = group.vector_rows;
+      shape.vector_cols = group.vector_cols;
+      for (const PackedCodebook& book : group.codebooks) {
+        shape.index_bits.push_back(book.index_bits);
+        shape.centroid_bits.push_back(book.centroid_bits);
+      }
+      shapes.push_back(std::move(shape));
+    }
+    return 8 * VectorCodebookBytes(rows_, cols_, shapes, !row_scales_.empty());
+  }
+
+  Tensor Decode(ExecutionContext& ctx) const override {
+    Tensor out = Tensor::Uninitialized({rows_, cols_});
+    for (const PackedGroup& group : groups_) {
+      ctx.device().pool().ParallelFor(
+          CeilDiv(rows_, group.vector_rows),
+          [&](int64_t down) { DecodeBlocks(group, down, &out); });
+    }
+    return out;
+  }
+
+  nlohmann::json Save(absl::string_view layer,
+                      std::vector<TensorToWrite>* tensors) const override {
+    nlohmann::json groups = nlohmann::json::array();
+    for (size_t g = 0; g < groups_.size(); ++g) {
+      const PackedGroup& group = groups_[g];
+      nlohmann::json index_bits = nlohmann::json::array();
+      nlohmann::json centroid_bits = nlohmann::json::array();
+      for (size_t s = 0; s < group.codebooks.size(); ++s) {
+        const PackedCodebook& book = group.codebooks[s];
+        index_bits.push_back(book.index_bits);
+        centroid_bits.push_back(book.centroid_bits);
+        tensors->push_back({absl::StrCat(layer, ".", PartName("codes", g, s)),
+                            DType::kU8,
+                            {CeilDiv(rows_, group.vector_rows),
+                             StreamBytes(group.across(), book.index_bits)},
+                            std::string(book.codes.begin(), book.codes.end())});
+        SaveEntries(layer, g, s, tensors);
+      }
+      groups.push_back({{"columns", group.columns.size()},
+                        {"vector_rows", group.vector_rows},
+                        {"vector_cols", group.vector_cols},
+                        {"index_bits", std::move(index_bits)},
+                        {"centroid_bits", std::move(centroid_bits)}});
+    }
+    if (groups_.size() > 1) {
+      const int bits = GroupBits(groups_.size());
+      const int64_t size = StreamBytes(cols_, bits);
+      std::string stream(static_cast<size_t>(size), '\0');
+      for (size_t g = 0; g < groups_.size(); ++g) {
+        for (int64_t c : groups_[g].columns) {
+          PutCode(static_cast<uint32_t>(g), c, bits,
+                  reinterpret_cast<uint8_t*>(stream.data()));
+        }
+      }
+      tensors->push_back({absl::StrCat(layer, ".column_groups"),
+                          DType::kU8,
+                          {size},
+                          std::move(stream)});
+    }
+    if (!row_scales_.empty()) {
+      tensors->push_back(
+          F16Tensor(absl::StrCat(layer, ".row_scales"), {rows_}, row_scales_));
+    }
+    return {{"layout", std::string(kVectorCodebookLayout)},
+            {"row_scales", !row_scales_.empty()},
+            {"groups", std::move(groups)}};
+  }
+
+ private:
+  // Rows [down * vector_rows, ...) of the group's channels.
+  void DecodeBlocks(const PackedGroup& group, int64_t down, Tensor* out) const {
+    const int64_t row_begin = down * group.vector_rows;
+    const int64_t row_end = std::min(row_begin + group.vector_rows, rows_);
+    const int64_t columns = static_cast<int64_t>(group.columns.size());
+    std::vector<float> block(static_cast<size_t>(group.dimension()));
+    for (int64_t across = 0; across < group.across(); ++across) {
+      std::fill(block.begin(), block.end(), 0.0f);
+      for (const PackedCodebook& book : group.codebooks) {
+        const uint8_t* stream =
+            book.codes.data() +
+            down * StreamBytes(group.across(), book.index_bits);
+        const float* entry =
+            book.entries.data() +
+            GetCode(stream, across, book.index_bits) * group.dimension();
+        for (size_t t = 0; t < block.size(); ++t) block[t] += entry[t];
+      }
+      const int64_t begin = across * group.vector_cols;
+      const int64_t end = std::min(begin + group.vector_cols, columns);
+      for (int64_t r = row_begin; r < row_end; ++r) {
+        const float* values =
+            block.data() + (r - row_begin) * group.vector_cols;
+        const float scale =
+            row_scales_.empty() ? 1.0f : row_scales_[static_cast<size_t>(r)];
+        for (int64_t j = begin; j < end; ++j) {
+          out->row(r)[group.columns[static_cast<size_t>(j)]] =
+              scale * values[j - begin];
+        }
+      }
+    }
+  }
+
+  void SaveEntries(absl::string_view layer, size_t g, size_t s,
+                   std::vector<TensorToWrite>* tensors) const {
+    const PackedCodebook& book = groups_[g].codebooks[s];
+    const Shape shape = {int64_t{1} << book.index_bits, groups_[g].dimension()};
+    const std::string name =
+        absl::StrCat(layer, ".", PartName("codebook", g, s));
+    if (book.centroid_bits == 16) {
+      tensors->push_back(F16Tensor(name, shape, book.entries));
+      return;
+    }
+    std::string bytes(book.entries.size(), '\0');
+    for (size_t i = 0; i < bytes.size(); ++i) {
+      bytes[i] = static_cast<char>(std::lround(book.entries[i] / book.scale));
+    }
+    tensors->push_back({name, DType::kI8, shape, std::move(bytes)});
+    tensors->push_back(
+        F16Tensor(absl::StrCat(layer, ".", PartName("codebook_scale", g, s)),
+                  {1}, absl::MakeConstSpan(&book.scale, 1)));
+  }
+
+  const int64_t rows_;
+  const int64_t cols_;
+  const std::vector<PackedGroup> groups_;
+  const std::vector<float> row_scales_;  // [rows] or empty
+};
+
+// --- The checks that memory and disk share ---------------------------------
+
+absl::Status CheckRange(absl::string_view what, int64_t value, int64_t low,
+                        int64_t high) {
+  if (value < low || value > high) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(what, " ", value, " is not in ", low, "..", high));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status CheckCodebookBits(int64_t index_bits, int64_t centroid_bits) {
+  RETURN_IF_ERROR(CheckRange("index_bits", index_bits, 1, kMaxIndexBits));
+  if (centroid_bits != 8 && centroid_bits != 16) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("centroid_bits ", centroid_bits, " is neither 8 nor 16"));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status CheckGroupShape(int64_t vector_rows, int64_t vector_cols,
+                             size_t codebooks) {
+  RETURN_IF_ERROR(CheckRange("vector_rows", vector_rows, 1, kMaxVectorSide));
+  RETURN_IF_ERROR(CheckRange("vector_cols", vector_cols, 1, kMaxVectorSide));
+  return CheckRange("number of codebooks", static_cast<int64_t>(codebooks), 1,
+                    kMaxCodebooks);
+}
+
+absl::Status CheckScale(float scale) {
+  RETURN_IF_ERROR(CheckF16(absl::MakeConstSpan(&scale, 1), "codebook_scale"));
+  if (scale > 0) return absl::OkStatus();
+  return absl::InvalidArgumentError(
+      absl::StrCat("codebook_scale ", scale, " is not positive"));
+}
+
+absl::Status CheckEntries(const IndexedCodebook& book) {
+  if (book.centroid_bits == 16) return CheckF16(book.entries, "centroid");
+  RETURN_IF_ERROR(CheckScale(book.scale));
+  for (float entry : book.entries) {
+    const float steps = std::nearbyint(entry / book.scale);
+    if (!(std::abs(steps) <= 127) || steps * book.scale != entry) {
+      return absl::InvalidArgumentError(absl::StrCat(
+          "centroid ", entry, " is not -127..127 times ", book.scale));
+    }
+  }
+  return absl::OkStatus();
+}
+
+// The channels of each group, from the group of each channel.
+absl::StatusOr<std::vector<std::vector<int64_t>>> ColumnsOfGroups(
+    const std::vector<uint8_t>& column_groups, int64_t cols, size_t groups) {
+  RETURN_IF_ERROR(CheckRange("number of groups", static_cast<int64_t>(groups),
+                             1, kMaxGroups));
+  const size_t entries = groups == 1 ? 0 : static_cast<size_t>(cols);
+  if (column_groups.size() != entries) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("column_groups has ", column_groups.size(),
+                     " entries, expected ", entries));
+  }
+  std::vector<std::vector<int64_t>> columns(groups);
+  for (int64_t c = 0; c < cols; ++c) {
+    const size_t g =
+        groups == 1 ? 0 : size_t{column_groups[static_cast<size_t>(c)]};
+    if (g >= groups) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("column_groups: ", g, " is not in 0..", groups - 1));
+    }
+    columns[g].push_back(c);
+  }
+  for (size_t g = 0; g < groups; ++g) {
+    if (columns[g].empty()) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("group ", g, " has no input channels"));
+    }
+  }
+  return columns;
+}
+
+absl::StatusOr<PackedCodebook> Pack(IndexedCodebook book, int64_t down,
+                                    const PackedGroup& group) {
+  RETURN_IF_ERROR(CheckCodebookBits(book.index_bits, book.centroid_bits));
+  const int64_t across = group.across();
+  if (book.codes.size() != static_cast<size_t>(down * across)) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "expected ", down * across, " codes, got ", book.codes.size()));
+  }
+  const int64_t size = group.dimension() << book.index_bits;
+  if (book.entries.size() != static_cast<size_t>(size)) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "expected ", size, " centroid entries, got ", book.entries.size()));
+  }
+  RETURN_IF_ERROR(CheckEntries(book));
+  PackedCodebook packed;
+  packed.index_bits = book.index_bits;
+  packed.centroid_bits = book.centroid_bits;
+  packed.scale = book.scale;
+  packed.entries = std::move(book.entries);
+  const int64_t row_bytes = StreamBytes(across, book.index_bits);
+  packed.codes.assign(static_cast<size_t>(down * row_bytes), 0);
+  for (int64_t d = 0; d < down; ++d) {
+    for (int64_t j = 0; j < across; ++j) {
+      const uint32_t code = book.codes[static_cast<size_t>(d * across + j)];
+      if (code >> book.index_bits != 0) {
+        return absl::InvalidArgumentError(absl::StrCat(
+            "code ", code, " exceeds ", (1 << book.index_bits) - 1));
+      }
+      PutCode(code, j, book.index_bits, packed.codes.data() + d * row_bytes);
+    }
+  }
+  return packed;
+}
+
+// --- Reading ---------------------------------------------------------------
+
+// A list of integers, as long as the header says codebooks are.
+absl::StatusOr<std::vector<int>> HeaderInts(const nlohmann::json& header,
+                                            const char* key) {
+  const auto it = header.find(key);
+  if (it == header.end() || !it->is_array()) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("header: ", key, " is not a list"));
+  }
+  std::vector<int> values;
+  for (const nlohmann::json& item : *it) {
+    if (!item.is_number_integer() || item.get<int64_t>() < 0 ||
+        item.get<int64_t>() > 64) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("header: ", key, " holds something else than bits"));
+    }
+    values.push_back(item.get<int>());
+  }
+  return values;
+}
+
+absl::StatusOr<PackedCodebook> LoadCodebook(TensorFinder find,
+                                            absl::string_view layer, size_t g,
+                                            size_t s, int index_bits,
+                                            int centroid_bits, int64_t down,
+                                            const PackedGroup& group) {
+  RETURN_IF_ERROR(
+      Annotate(CheckCodebookBits(index_bits, centroid_bits), "header"));
+  PackedCodebook book;
+  book.index_bits = index_bits;
+  book.centroid_bits = centroid_bits;
+  const Shape entries = {int64_t{1} << index_bits, group.dimension()};
+  const std::string name = PartName("codebook", g, s);
+  if (centroid_bits == 16) {
+    ASSIGN_OR_RETURN(book.entries, F16Part(find, layer, name, entries));
+  } else {
+    ASSIGN_OR_RETURN(const absl::string_view bytes,
+                     PartBytes(find, layer, name, DType::kI8, entries));
+    ASSIGN_OR_RETURN(
+        const std::vector<float> scale,
+        F16Part(find, layer, PartName("codebook_scale", g, s), {1}));
+    book.scale = scale[0];
+    RETURN_IF_ERROR(CheckScale(book.scale));
+    for (char byte : bytes) {
+      const int steps = static_cast<signed char>(byte);
+      RETURN_IF_ERROR(CheckRange(name, steps, -127, 127));
+      book.entries.push_back(static_cast<float>(steps) * book.scale);
+    }
+  }
+  ASSIGN_OR_RETURN(const absl::string_view codes,
+                   PartBytes(find, layer, PartName("codes", g, s), DType::kU8,
+                             {down, StreamBytes(group.across(), index_bits)}));
+  book.codes.assign(codes.begin(), codes.end());
+  return book;
+}
+
+}  // namespace
+
+absl::StatusOr<std::shared_ptr<const CompressedLinear>> NewVectorCodebook(
+    VectorCodebookWeights weights) {
+  ASSIGN_OR_RETURN(std::vector<std::vector<int64_t>> columns,
+                   ColumnsOfGroups(weights.column_groups, weights.cols,
+                                   weights.groups.size()));
+  if (!weights.row_scales.empty() &&
+      weights.row_scales.size() != static_cast<size_t>(weights.rows)) {
+    return absl::InvalidArgumentError(absl::StrCat("expected ", weights.rows,
+                                                   " row scales, got ",
+                                                   weights.row_scales.size()));
+  }
+  RETURN_IF_ERROR(CheckF16(weights.row_scales, "row scale"));
+  std::vector<PackedGroup> groups;
+  for (size_t g = 0; g < weights.groups.size(); ++g) {
+    CodebookGroup& from = weights.groups[g];
+    RETURN_IF_ERROR(Annotate(CheckGroupShape(from.vector_rows, from.vector_cols,
+                                             from.codebooks.size()),
+                             "group ", g));
+    PackedGroup group;
+    group.vector_rows = from.vector_rows;
+    group.vector_cols = from.vector_cols;
+    group.columns = std::move(columns[g]);
+    for (size_t s = 0; s < from.codebooks.size(); ++s) {
+      ASSIGN_OR_RETURN(
+          PackedCodebook packed,
+          Annotate(Pack(std::move(from.codebooks[s]),
+                        CeilDiv(weights.rows, from.vector_rows), group),
+                   "group ", g, ": codebook ", s));
+      group.codebooks.push_back(std::move(packed));
+    }
+    groups.push_back(std::move(group));
+  }
+  return std::shared_ptr<const CompressedLinear>(
+      std::make_shared<VectorCodebookLinear>(weights.rows, weights.cols,
+                                             std::move(groups),
+                                             std::move(weights.row_scales)));
+}
+
+uint64_t VectorCodebookBytes(int64_t rows, int64_t cols,
+                             absl::Span<const CodebookGroupShape> groups,
+                             bool row_scales) {
+  int64_t bytes = row_scales ? 2 * rows : 0;
+  if (groups.size() > 1) bytes += StreamBytes(cols, GroupBits(groups.size()));
+  for (const CodebookGroupShape& group : groups) {
+    const int64_t down = CeilDiv(rows, group.vector_rows);
+    const int64_t across = CeilDiv(group.columns, group.vector_cols);
+    const int64_t dimension = group.vector_rows * group.vector_cols;
+    for (size_t s = 0; s < group.index_bits.size(); ++s) {
+      bytes += down * StreamBytes(across, group.index_bits[s]);
+      const int64_t entries = dimension << group.index_bits[s];
+      bytes += group.centroid_bits[s] == 8 ? entries + 2 : 2 * entries;
+    }
+  }
+  return static_cast<uint64_t>(bytes);
+}
+
+float RoundToScaledInt8(absl::Span<float> entries) {
+  float largest = 0;
+  for (float entry : entries) largest = std::max(largest, std::abs(entry));
+  // The smallest F16 that does not clip; zero would divide.
+  uint16_t bits = F32ToF16(largest / 127);
+  if (F16ToF32(bits) * 127 < largest || bits == 0) ++bits;
+  const float scale = F16ToF32(bits);
+  for (float& entry : entries) {
+    entry = std::clamp(std::nearbyint(entry / scale), -127.0f, 127.0f) * scale;
+  }
+  return scale;
+}
+
+absl::StatusOr<std::shared_ptr<const CompressedLinear>> LoadVectorCodebook(
+    TensorFinder find, absl::string_view layer, const nlohmann::json& header,
+    int64_t rows, int64_t cols) {
+  const auto list = header.find("groups");
+  if (list == header.end() || !list->is_array()) {
+    return absl::InvalidArgumentError("header: groups is not a list");
+  }
+  const size_t count = list->size();
+  RETURN_IF_ERROR(
+      Annotate(CheckRange("number of groups", static_cast<int64_t>(count), 1,
+                          kMaxGroups),
+               "header"));
+  std::vector<uint8_t> column_groups;
+  if (count > 1) {
+    const int bits = GroupBits(count);
+    ASSIGN_OR_RETURN(const absl::string_view stream,
+                     PartBytes(find, layer, "column_groups", DType::kU8,
+                               {StreamBytes(cols, bits)}));
+    for (int64_t c = 0; c < cols; ++c) {
+      column_groups.push_back(static_cast<uint8_t>(
+          GetCode(reinterpret_cast<const uint8_t*>(stream.data()), c, bits)));
+    }
+  }
+  ASSIGN_OR_RETURN(std::vector<std::vector<int64_t>> columns,
+                   ColumnsOfGroups(column_groups, cols, count));
+  std::vector<PackedGroup> groups;
+  for (size_t g = 0; g < count; ++g) {
+    const nlohmann::json& item = (*list)[g];
+    if (!item.is_object()) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("header: group ", g, " is not an object"));
+    }
+    PackedGroup group;
+    ASSIGN_OR_RETURN(const int64_t size, HeaderInt(item, "columns"));
+    if (size != static_cast<int64_t>(columns[g].size())) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("header: group ", g, " has ", size,
+                       " columns, column_groups gives it ", columns[g].size()));
+    }
+    ASSIGN_OR_RETURN(group.vector_rows, HeaderInt(item, "vector_rows"));
+    ASSIGN_OR_RETURN(group.vector_cols, HeaderInt(item, "vector_cols"));
+    ASSIGN_OR_RETURN(const std::vector<int> index_bits,
+                     HeaderInts(item, "index_bits"));
+    ASSIGN_OR_RETURN(const std::vector<int> centroid_bits,
+                     HeaderInts(item, "centroid_bits"));
+    RETURN_IF_ERROR(
+        Annotate(CheckGroupShape(group.vector_rows, group.vector_cols,
+                                 index_bits.size()),
+                 "header: group ", g));
+    if (centroid_bits.size() != index_bits.size()) {
+      return absl::InvalidArgumentError(absl::StrCat(
+          "header: group ", g, " has ", index_bits.size(), " index_bits and ",
+          centroid_bits.size(), " centroid_bits"));
+    }
+    group.columns = std::move(columns[g]);
+    for (size_t s = 0; s < index_bits.size(); ++s) {
+      ASSIGN_OR_RETURN(
+          PackedCodebook book,
+          LoadCodebook(find, layer, g, s, index_bits[s], centroid_bits[s],
+                       CeilDiv(rows, group.vector_rows), group));
+      group.codebooks.push_back(std::move(book));
+    }
+    groups.push_back(std::move(group));
+  }
+  std::vector<float> row_scales;
+  ASSIGN_OR_RETURN(const bool scaled, HeaderBool(header, "row_scales"));
+  if (scaled) {
+    ASSIGN_OR_RETURN(row_scales, F16Part(find, layer, "row_scales", {rows}));
+  }
+  return std::shared_ptr<const CompressedLinear>(
+      std::make_shared<VectorCodebookLinear>(rows, cols, std::move(groups),
+                                             std::move(row_scales)));
+}
+
+}  // namespace quantd

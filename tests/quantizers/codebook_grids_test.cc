@@ -1,0 +1,511 @@
+// The grids whose values k-means finds: a table per output channel, and
+// vectors along output channels. Each under round to nearest and under the
+// sweep.
+#include <algorithm>
+#include <cmath>
+#include <map>
+#include <memory>
+#include <random>
+#include <set>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "base/status_macros.h"
+#include "gmock/gmock.h"
+#include "google/protobuf/text_format.h"
+#include "kernels/float_formats.h"
+#include "nlohmann/json.hpp"
+#include "proto/field_rules.h"
+#include "quantizers/compiled_recipe.h"
+#include "quantizers/grids/affine.h"
+#include "quantizers/grids/codebook.h"
+#include "quantizers/grids/vector_codebook.h"
+#include "quantizers/outliers.h"
+#include "quantizers/scalar_kmeans.h"
+#include "quantizers/stage.h"
+#include "quantizers/stage_pipeline.h"
+#include "quantizers/stages/gptq.h"
+#include "tests/testing/status_matchers.h"
+
+namespace quantd {
+namespace {
+
+using ::quantd::test::StatusIs;
+using ::testing::HasSubstr;
+
+// Roughly normal, as weights are.
+Tensor NormalWeights(int64_t rows, int64_t cols, uint64_t seed) {
+  std::mt19937_64 engine(seed);
+  Tensor t = Tensor::Uninitialized({rows, cols});
+  for (float& v : t.values()) {
+    v = 0;
+    for (int i = 0; i < 6; ++i) {
+      v += static_cast<float>(engine() >> 40) * 0x1p-24f - 0.5f;
+    }
+  }
+  return t;
+}
+
+// Of correlated inputs, some channels ten times larger than others.
+std::shared_ptr<const LayerStatistics> Statistics(int64_t cols, uint64_t seed,
+                                                  ExecutionContext& ctx) {
+  const Tensor noise = NormalWeights(6 * cols, cols, seed);
+  Tensor inputs = Tensor::Uninitialized(noise.shape());
+  for (int64_t r = 0; r < noise.rows(); ++r) {
+    for (int64_t c = 0; c < cols; ++c) {
+      const float size = c % 9 == 4 ? 10.0f : 1.0f;
+      inputs.row(r)[c] =
+          size * (noise.row(r)[c] + 0.8f * noise.row(r)[(c + 1) % cols]);
+    }
+  }
+  SecondMomentAccumulator accumulator(cols);
+  accumulator.Add(inputs, 6, ctx);
+  auto statistics = std::make_shared<LayerStatistics>();
+  statistics->tokens = accumulator.tokens();
+  statistics->second_moment = std::move(accumulator).Finish();
+  return statistics;
+}
+
+std::shared_ptr<const LayerStatistics> IdentityStatistics(int64_t cols) {
+  auto statistics = std::make_shared<LayerStatistics>();
+  statistics->tokens = cols;
+  statistics->second_moment = SquareMatrix(cols);
+  for (int64_t c = 0; c < cols; ++c) statistics->second_moment.at(c, c) = 1;
+  return statistics;
+}
+
+class CodebookGridsTest : public testing::Test {
+ protected:
+  struct Outcome {
+    Tensor weight;
+    double output_error = 0;  // relative, tr(D H D^T)
+    double bits = 0;
+    std::string bytes;
+  };
+
+  // `stage` in text form, run on one layer.
+  absl::StatusOr<Outcome> Run(const std::string& stage, const Tensor& weight,
+                              std::shared_ptr<const LayerStatistics> statistics,
+                              int threads = 2) {
+    v1::Stage options;
+    if (!google::protobuf::TextFormat::ParseFromString(stage, &options)) {
+      return absl::InvalidArgumentError(stage);
+    }
+    FillDefaults(&options);
+    RETURN_IF_ERROR(Validate(options));
+    CompiledRecipe::Stages stages;
+    ASSIGN_OR_RETURN(auto made, NewStage(options));
+    stages.push_back(std::move(made));
+    const LinearShape shape = {"layer", weight.rows(), weight.cols()};
+    RETURN_IF_ERROR(stages[0]->Validate(shape));
+    const std::unique_ptr<Device> device = NewCpuDevice(threads);
+    ExecutionContext ctx(device.get());
+    Linear layer("layer", weight.Clone(), std::nullopt);
+    ASSIGN_OR_RETURN(const auto reports,
+                     RunStages(stages, 0, {&layer}, statistics, ctx));
+    Outcome outcome;
+    outcome.weight = layer.weight();
+    outcome.output_error = reports.at(0).output_error;
+    outcome.bits = reports.at(0).bits_per_weight;
+    std::vector<TensorToWrite> tensors;
+    outcome.bytes = layer.compressed()->Save("layer", &tensors).dump();
+    uint64_t stored = 0;
+    for (const TensorToWrite& t : tensors) {
+      outcome.bytes += t.name + t.bytes;
+      stored += t.bytes.size();
+    }
+    EXPECT_EQ(stages[0]->Cost(shape).stored_bytes, stored) << stage;
+    EXPECT_EQ(layer.compressed()->stored_bits(), 8 * stored) << stage;
+    return outcome;
+  }
+
+  std::unique_ptr<Device> device_ = NewCpuDevice(2);
+  ExecutionContext ctx_{device_.get()};
+};
+
+bool Equal(const Tensor& a, const Tensor& b) {
+  return a.shape() == b.shape() &&
+         std::equal(a.values().begin(), a.values().end(), b.values().begin());
+}
+
+double SquaredDistance(const Tensor& a, const Tensor& b) {
+  double sum = 0;
+  for (int64_t i = 0; i < a.size(); ++i) {
+    const double d = double{a.data()[i]} - double{b.data()[i]};
+    sum += d * d;
+  }
+  return sum;
+}
+
+// --- A table per output channel --------------------------------------------
+
+TEST_F(CodebookGridsTest, RowsAreQuantizedToTheirOptimalTables) {
+  const Tensor w = NormalWeights(5, 60, 1);
+  for (int bits : {1, 2, 3, 4}) {
+    ASSERT_OK_AND_ASSIGN(
+        const Outcome got,
+        Run("rtn { grid { codebook { bits: " + std::to_string(bits) + " } } }",
+            w, nullptr));
+    double optimum = 0;
+    for (int64_t r = 0; r < 5; ++r) {
+      const std::vector<double> row(w.row(r), w.row(r) + 60);
+      optimum += FitScalarKMeans(row, {}, 1 << bits).objective;
+      const std::set<float> values(got.weight.row(r), got.weight.row(r) + 60);
+      EXPECT_LE(values.size(), size_t{1} << bits);
+    }
+    // The tables are rounded to binary16.
+    EXPECT_NEAR(SquaredDistance(w, got.weight) / optimum, 1, 1e-4) << bits;
+    EXPECT_EQ(got.bits, bits +
+                            (bits == 1   ? 4.0 / 60
+                             : bits == 3 ? 4.0 / 60
+                                         : 0) +
+                            16.0 * (1 << bits) / 60);
+  }
+}
+
+TEST_F(CodebookGridsTest, RowsOfFewValuesAreExact) {
+  Tensor w = Tensor::Zeros({3, 40});
+  for (int64_t c = 0; c < 40; ++c) {
+    w.row(0)[c] = 0.5f * static_cast<float>(c % 4);
+    w.row(1)[c] = c == 7 ? -1000.0f : 0.25f;
+  }
+  ASSERT_OK_AND_ASSIGN(
+      const Outcome got,
+      Run("rtn { grid { codebook { bits: 2 } } }", w, nullptr));
+  EXPECT_TRUE(Equal(got.weight, w));
+}
+
+TEST_F(CodebookGridsTest, SecondMomentWeightsLowerTheDiagonalError) {
+  const Tensor w = NormalWeights(16, 72, 2);
+  const auto statistics = Statistics(72, 3, ctx_);
+  double errors[2];
+  for (bool weighted : {false, true}) {
+    ASSERT_OK_AND_ASSIGN(
+        const Outcome got,
+        Run(std::string("gptq { act_order: false damping: 1 grid { codebook { "
+                        "bits: 2 weight_by_second_moment: ") +
+                (weighted ? "true" : "false") + " } } }",
+            w, statistics));
+    errors[weighted] = got.output_error;
+  }
+  EXPECT_LT(errors[true], errors[false]);
+}
+
+TEST_F(CodebookGridsTest, ImportanceDecidesWhatATableFits) {
+  // Ten values around 0 and one far away that counts for nothing.
+  v1::CodebookGrid options;
+  options.set_bits(1);
+  const auto grid = NewCodebookGrid(options);
+  ASSERT_OK_AND_ASSIGN(const auto layer, grid->NewLayerGrid(1, 5, {}));
+  const std::vector<float> values = {-1, -1, 1, 1, 100};
+  const std::vector<float> importance = {1, 1, 1, 1, 0};
+  const std::vector<int64_t> columns = {0, 1, 2, 3, 4};
+  layer->FitGroup({0, 0, values, columns, importance});
+  std::vector<float> quantized(5);
+  Patch<float> patch;
+  patch.row_end = 1;
+  patch.columns = 5;
+  patch.values = values.data();
+  patch.quantized = quantized.data();
+  layer->Quantize(patch);
+  EXPECT_THAT(quantized, testing::ElementsAre(-1, -1, 1, 1, 1));
+}
+
+TEST_F(CodebookGridsTest, SweepLowersTheErrorOfTables) {
+  const Tensor w = NormalWeights(24, 72, 4);
+  const auto statistics = Statistics(72, 5, ctx_);
+  ASSERT_OK_AND_ASSIGN(
+      const Outcome nearest,
+      Run("rtn { grid { codebook { bits: 2 } } }", w, statistics));
+  ASSERT_OK_AND_ASSIGN(
+      const Outcome swept,
+      Run("gptq { grid { codebook { bits: 2 } } }", w, statistics));
+  EXPECT_EQ(nearest.bits, swept.bits);
+  EXPECT_LT(swept.output_error, nearest.output_error);
+}
+
+// --- Vectors along output channels -----------------------------------------
+
+TEST_F(CodebookGridsTest, VectorsOfOneAndAUniformCodebookAreGptq) {
+  const int64_t rows = 70, cols = 36;
+  Tensor w = NormalWeights(rows, cols, 6);
+  // Every row reaches 0.875, so that the symmetric grid has step 1/4.
+  for (int64_t r = 0; r < rows; ++r) {
+    float largest = 0;
+    for (int64_t c = 0; c < cols; ++c) {
+      largest = std::max(largest, std::abs(w.row(r)[c]));
+    }
+    for (int64_t c = 0; c < cols; ++c) w.row(r)[c] *= 0.875f / largest;
+    w.row(r)[r % cols] = 0.875f;
+  }
+  const auto statistics = Statistics(cols, 7, ctx_);
+  GptqOptions options;
+  ASSERT_OK_AND_ASSIGN(
+      const auto factor,
+      FactorForGptq<float>(statistics->second_moment, options, ctx_));
+
+  AffineGridOptions affine_options;
+  affine_options.bits = 3;
+  affine_options.symmetric = true;
+  AffineLayerGrid<float> affine(rows, cols, affine_options);
+  ASSERT_OK_AND_ASSIGN(const GptqResult want,
+                       QuantizeGptq<float>(rows, cols, w.data(), nullptr,
+                                           factor, options, affine, ctx_));
+  VectorCodebookOptions vector_options;
+  vector_options.coding = {1, 3, 0};
+  VectorCodebookLayerGrid vectors(rows, cols, vector_options);
+  vectors.GiveCodebook({-1, -0.75f, -0.5f, -0.25f, 0, 0.25f, 0.5f, 0.75f});
+  LayerView<float> view;
+  view.rows = rows;
+  view.cols = cols;
+  view.weights = w.data();
+  ASSERT_OK(vectors.Prepare(view, ctx_));
+  ASSERT_OK_AND_ASSIGN(const GptqResult got,
+                       QuantizeGptq<float>(rows, cols, w.data(), nullptr,
+                                           factor, options, vectors, ctx_));
+  EXPECT_EQ(got.loss, want.loss);
+  ASSERT_OK_AND_ASSIGN(const auto expected, affine.Finish({}));
+  ASSERT_OK_AND_ASSIGN(const auto decoded, vectors.Finish({}));
+  EXPECT_TRUE(Equal(decoded->Decode(ctx_), expected->Decode(ctx_)));
+}
+
+TEST_F(CodebookGridsTest, WithoutCorrelationTheSweepIsNearestCentroid) {
+  const Tensor w = NormalWeights(50, 24, 8);
+  for (int v : {2, 4, 6}) {
+    const std::string grid =
+        "{ grid { vector_codebook { index_bits: 5 "
+        "vector_length: " +
+        std::to_string(v) + " } } }";
+    ASSERT_OK_AND_ASSIGN(const Outcome swept,
+                         Run("gptq " + grid, w, IdentityStatistics(24)));
+    ASSERT_OK_AND_ASSIGN(const Outcome nearest, Run("rtn " + grid, w, nullptr));
+    EXPECT_EQ(swept.bytes, nearest.bytes) << v;
+  }
+}
+
+TEST_F(CodebookGridsTest, SweepLowersTheErrorOfVectors) {
+  const Tensor w = NormalWeights(64, 72, 9);
+  const auto statistics = Statistics(72, 10, ctx_);
+  const std::string grid =
+      "{ grid { vector_codebook { index_bits: 6 vector_length: 4 } } }";
+  ASSERT_OK_AND_ASSIGN(const Outcome nearest,
+                       Run("rtn " + grid, w, statistics));
+  ASSERT_OK_AND_ASSIGN(const Outcome swept, Run("gptq " + grid, w, statistics));
+  EXPECT_EQ(nearest.bits, swept.bits);
+  EXPECT_LT(swept.output_error, nearest.output_error);
+}
+
+TEST_F(CodebookGridsTest, ResidualCodebookLowersTheError) {
+  const Tensor w = NormalWeights(64, 72, 11);
+  const auto statistics = Statistics(72, 12, ctx_);
+  const std::string begin = "gptq { grid { vector_codebook { index_bits: 5 ";
+  ASSERT_OK_AND_ASSIGN(const Outcome one, Run(begin + "} } }", w, statistics));
+  double last = one.output_error;
+  // 3 bits are searched together with the first codebook, 5 after it.
+  for (int bits : {1, 3, 5}) {
+    ASSERT_OK_AND_ASSIGN(
+        const Outcome two,
+        Run(begin + "residual_index_bits: " + std::to_string(bits) + " } } }",
+            w, statistics));
+    EXPECT_LT(two.output_error, last) << bits;
+    last = two.output_error;
+  }
+}
+
+TEST_F(CodebookGridsTest, RefitsLowerTheError) {
+  const Tensor w = NormalWeights(64, 72, 13);
+  const auto statistics = Statistics(72, 14, ctx_);
+  for (const char* more :
+       {"", "residual_index_bits: 3 ", "outlier_percent: 5 row_scales: true ",
+        "vector_length: 6 column_groups: 3 "}) {
+    const auto with = [&](int refits) {
+      return absl::StrCat("gptq { grid { vector_codebook { index_bits: 5 ",
+                          more, "refits: ", refits, " } } }");
+    };
+    ASSERT_OK_AND_ASSIGN(const Outcome none, Run(with(0), w, statistics));
+    ASSERT_OK_AND_ASSIGN(const Outcome once, Run(with(1), w, statistics));
+    EXPECT_LT(once.output_error, none.output_error) << more;
+    EXPECT_EQ(once.bits, none.bits);
+  }
+}
+
+TEST_F(CodebookGridsTest, OutlierChannelsHaveTheirOwnCodebook) {
+  Tensor w = NormalWeights(64, 36, 15);
+  const auto statistics = Statistics(36, 16, ctx_);
+  // The channels of large second moment have large weights here.
+  for (int64_t r = 0; r < 64; ++r) {
+    for (int64_t c = 4; c < 36; c += 9) w.row(r)[c] *= 8;
+  }
+  ASSERT_OK_AND_ASSIGN(
+      const Outcome without,
+      Run("gptq { grid { vector_codebook { index_bits: 6 } } }", w,
+          statistics));
+  // 11 % of 36 channels are 4.
+  ASSERT_OK_AND_ASSIGN(
+      const Outcome with,
+      Run("gptq { grid { vector_codebook { index_bits: 6 outlier_percent: 11 "
+          "outlier_vector_length: 2 outlier_index_bits: 7 } } }",
+          w, statistics));
+  EXPECT_LT(with.output_error, 0.5 * without.output_error);
+  EXPECT_THAT(with.bytes, HasSubstr(R"("columns":4)"));
+}
+
+TEST_F(CodebookGridsTest, EveryOptionStoresWhatItQuantized) {
+  // 70 rows are no multiple of any vector length below: the edge is padded.
+  const int64_t rows = 70, cols = 40;
+  const Tensor w = NormalWeights(rows, cols, 17);
+  const auto statistics = Statistics(cols, 18, ctx_);
+  const std::vector<double> moment = Diagonal(statistics->second_moment);
+  VectorCodebookOptions base;
+  base.coding = {4, 5, 0};
+  std::vector<VectorCodebookOptions> variants(8, base);
+  variants[1].coding.residual_index_bits = 3;
+  variants[2].coding.residual_index_bits = 5;
+  variants[3].centroid_bits = 8;
+  variants[3].coding.residual_index_bits = 2;
+  variants[4].row_scales = true;
+  variants[5].outlier_percent = 10;
+  variants[5].outlier_coding = {3, 4, 0};
+  variants[5].coding.vector_length = 6;
+  variants[6].column_groups = 3;
+  variants[6].refits = 2;
+  variants[7].weighting = VectorCodebookOptions::Weighting::kNone;
+  variants[7].coding.vector_length = 64;
+  for (size_t i = 0; i < variants.size(); ++i) {
+    VectorCodebookLayerGrid grid(rows, cols, variants[i]);
+    LayerView<float> view;
+    view.rows = rows;
+    view.cols = cols;
+    view.weights = w.data();
+    view.moment_diagonal = moment;
+    view.second_moment = &statistics->second_moment;
+    ASSERT_OK(grid.Prepare(view, ctx_));
+    const int64_t step = grid.row_alignment();
+    EXPECT_EQ(step % variants[i].coding.vector_length, 0);
+    Tensor quantized = Tensor::Zeros({rows, cols});
+    for (int64_t r = 0; r < rows; r += step) {
+      Patch<float> patch;
+      patch.row_begin = r;
+      patch.row_end = std::min(r + step, rows);
+      patch.columns = cols;
+      patch.values = w.row(r);
+      patch.value_stride = cols;
+      patch.quantized = quantized.row(r);
+      patch.quantized_stride = cols;
+      grid.Quantize(patch);
+    }
+    ASSERT_OK_AND_ASSIGN(const auto linear, grid.Finish({}));
+    const Tensor decoded = linear->Decode(ctx_);
+    for (int64_t n = 0; n < w.size(); ++n) {
+      ASSERT_NEAR(decoded.data()[n], quantized.data()[n], 1e-6)
+          << i << " " << n;
+    }
+    EXPECT_LT(SquaredDistance(w, decoded),
+              0.9 * SquaredDistance(w, Tensor::Zeros({rows, cols})))
+        << i;
+  }
+}
+
+TEST_F(CodebookGridsTest, EightBitEntriesCostLittleAndSaveHalfACodebook) {
+  const Tensor w = NormalWeights(64, 72, 19);
+  const auto statistics = Statistics(72, 20, ctx_);
+  ASSERT_OK_AND_ASSIGN(
+      const Outcome wide,
+      Run("gptq { grid { vector_codebook { index_bits: 6 } } }", w,
+          statistics));
+  ASSERT_OK_AND_ASSIGN(
+      const Outcome narrow,
+      Run("gptq { grid { vector_codebook { index_bits: 6 centroid_bits: 8 } } "
+          "}",
+          w, statistics));
+  EXPECT_NEAR(wide.bits - narrow.bits, (8.0 * 64 * 4 - 16) / (64 * 72), 1e-12);
+  EXPECT_NEAR(narrow.output_error / wide.output_error, 1, 0.05);
+}
+
+TEST_F(CodebookGridsTest, OutlierWeightsAreKeptAndLeftOutOfTheFits) {
+  const int64_t rows = 32, cols = 24;
+  Tensor w = NormalWeights(rows, cols, 21);
+  OutlierMask mask;
+  mask.row_starts = {0};
+  for (int64_t r = 0; r < rows; ++r) {
+    mask.columns.push_back(static_cast<int32_t>(r * 7 % cols));
+    mask.row_starts.push_back(static_cast<int32_t>(mask.columns.size()));
+    w.row(r)[mask.columns.back()] = 500.0f;
+  }
+  const auto statistics = Statistics(cols, 22, ctx_);
+  const std::vector<double> moment = Diagonal(statistics->second_moment);
+  VectorCodebookOptions options;
+  options.coding = {4, 5, 2};
+  options.refits = 1;
+  auto grid = NewOutlierGrid<float>(
+      std::make_unique<VectorCodebookLayerGrid>(rows, cols, options), mask);
+  EXPECT_EQ(grid->row_alignment(), 4);
+  LayerView<float> view;
+  view.rows = rows;
+  view.cols = cols;
+  view.weights = w.data();
+  view.moment_diagonal = moment;
+  view.second_moment = &statistics->second_moment;
+  ASSERT_OK(grid->Prepare(view, ctx_));
+  GptqOptions gptq;
+  ASSERT_OK_AND_ASSIGN(
+      const auto factor,
+      FactorForGptq<float>(statistics->second_moment, gptq, ctx_));
+  bool again = true;
+  int sweeps = 0;
+  while (again) {
+    ASSERT_OK(QuantizeGptq<float>(rows, cols, w.data(), nullptr, factor, gptq,
+                                  *grid, ctx_)
+                  .status());
+    ++sweeps;
+    ASSERT_OK_AND_ASSIGN(again, grid->Refine(view, ctx_));
+  }
+  EXPECT_EQ(sweeps, 2);
+  ASSERT_OK_AND_ASSIGN(const auto linear, grid->Finish({}));
+  const Tensor decoded = linear->Decode(ctx_);
+  double largest = 0;
+  for (int64_t r = 0; r < rows; ++r) {
+    for (int64_t c = 0; c < cols; ++c) {
+      if (mask.Find(r, c) >= 0) {
+        EXPECT_NEAR(decoded.row(r)[c], 500, 2);
+      } else {
+        largest = std::max(largest, std::abs(double{decoded.row(r)[c]}));
+      }
+    }
+  }
+  // No codebook entry was spent on them.
+  EXPECT_LT(largest, 10);
+}
+
+TEST_F(CodebookGridsTest, BytesDoNotDependOnTheNumberOfThreads) {
+  const Tensor w = NormalWeights(100, 48, 23);
+  const auto statistics = Statistics(48, 24, ctx_);
+  for (const char* stage :
+       {"rtn { grid { codebook { bits: 3 } } }",
+        "gptq { grid { codebook { weight_by_second_moment: true } } }",
+        "rtn { grid { vector_codebook { index_bits: 5 } } }",
+        "gptq { grid { vector_codebook { index_bits: 5 residual_index_bits: 3 "
+        "outlier_percent: 5 row_scales: true refits: 2 restarts: 2 "
+        "weighting: \"conditional\" } } }"}) {
+    ASSERT_OK_AND_ASSIGN(const Outcome one, Run(stage, w, statistics, 1));
+    ASSERT_OK_AND_ASSIGN(const Outcome three, Run(stage, w, statistics, 3));
+    EXPECT_EQ(one.bytes, three.bytes) << stage;
+  }
+}
+
+TEST_F(CodebookGridsTest, PlansOfAnAllocateStageAreRefused) {
+  GridPlan plan;
+  plan.group_size = 8;
+  EXPECT_THAT(
+      NewCodebookGrid({})->NewLayerGrid(4, 16, plan),
+      StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("grid codebook")));
+  plan = {};
+  plan.group_bits = {2, 3};
+  EXPECT_THAT(NewVectorCodebookGrid({})->NewLayerGrid(4, 16, plan),
+              StatusIs(absl::StatusCode::kInvalidArgument,
+                       HasSubstr("grid vector_codebook")));
+}
+
+}  // namespace
+}  // namespace quantd
