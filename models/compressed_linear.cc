@@ -3,7 +3,9 @@
 #include "absl/strings/str_join.h"
 #include "base/status_macros.h"
 #include "models/layouts/low_rank_sum.h"
+#include "models/layouts/mixed_int.h"
 #include "models/layouts/packed_int.h"
+#include "models/layouts/partially_binary.h"
 #include "models/layouts/sparse_overlay.h"
 #include "nlohmann/json.hpp"
 #include "tensor/ops.h"
@@ -20,6 +22,8 @@ struct LayoutRow {
 
 constexpr LayoutRow kLayouts[] = {
     {kPackedIntLayout, LoadPackedInt},
+    {kMixedIntLayout, LoadMixedInt},
+    {kPartiallyBinaryLayout, LoadPartiallyBinary},
     {kSparseOverlayLayout, LoadSparseOverlay},
     {kLowRankSumLayout, LoadLowRankSum},
 };
