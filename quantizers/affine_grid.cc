@@ -56,6 +56,10 @@ AffineGridOptions GridOptionsFrom(const v1::AffineGrid& grid) {
   options.shrink_search = grid.shrink_search();
   options.shrink_norm = grid.shrink_norm();
   options.shrink_steps = static_cast<int>(grid.shrink_steps());
+  options.salience_search = grid.salience_search();
+  options.salience_weight = grid.salience_weight();
+  options.salience_sigma = grid.salience_sigma();
+  options.salience_steps = static_cast<int>(grid.salience_steps());
   return options;
 }
 
@@ -79,15 +83,25 @@ GroupGrid FitGroupGrid(absl::Span<const Real> weights,
     max = 1;
   }
   GroupGrid best = GridOfRange(min, max, options);
-  if (!options.shrink_search) return best;
+  if (options.candidates() == 1) return best;
   double best_error = ErrorOfGrid(weights, importance, best, options);
-  for (int i = 1; i < options.shrink_steps; ++i) {
-    const double p = 1.0 - i / 100.0;
+  const auto consider = [&](double p) {
     const GroupGrid grid = GridOfRange(p * min, p * max, options);
     const double error = ErrorOfGrid(weights, importance, grid, options);
     if (error < best_error) {
       best_error = error;
       best = grid;
+    }
+  };
+  if (options.shrink_search) {
+    for (int i = 1; i < options.shrink_steps; ++i) consider(1.0 - i / 100.0);
+  }
+  if (options.salience_search) {
+    constexpr double kSpan = 0.1;
+    for (int i = 1; i <= options.salience_steps; ++i) {
+      const double step = kSpan * i / options.salience_steps;
+      consider(1.0 + step);
+      consider(1.0 - step);
     }
   }
   return best;

@@ -9,6 +9,11 @@
 // with the least sum |q(w) - w|^norm. Source: GPTQ (arXiv:2210.17323),
 // reference grid.
 //
+// The optional salience search tries p = 1 +- 0.1 i / steps as well. Its errors
+// count salience_weight times where a weight is salient, which the caller says
+// through `importance`. Source: SliM-LLM (arXiv:2405.14917), salience-weighted
+// quantizer calibration.
+//
 // The scale is rounded to binary16 before anything is computed with it,
 // because that is how it is stored; error compensation then sees the grid that
 // will really be decoded.
@@ -32,12 +37,21 @@ struct AffineGridOptions {
   bool shrink_search = false;
   double shrink_norm = 2.4;
   int shrink_steps = 80;
+  bool salience_search = false;
+  double salience_weight = 1.0;
+  double salience_sigma = 3.0;
+  int salience_steps = 50;  // on either side of 1
 
   // Input channels per group in a layer of `cols` input channels.
   int64_t GroupSizeFor(int64_t cols) const {
     return group_size < 0 ? cols : group_size;
   }
   int max_code() const { return (1 << bits) - 1; }
+  // Ranges that FitGroupGrid() tries.
+  int candidates() const {
+    return 1 + (shrink_search ? shrink_steps - 1 : 0) +
+           (salience_search ? 2 * salience_steps : 0);
+  }
 };
 
 // REQUIRES: defaults were filled in and validated (proto/field_rules.h).
@@ -49,7 +63,7 @@ struct GroupGrid {
   int zero = 0;
 };
 
-// `importance` weighs the errors of the shrink search and leaves weights out of
+// `importance` weighs the errors of the searches and leaves weights out of
 // the range where it is 0; empty: all weights alike.
 template <typename Real>
 GroupGrid FitGroupGrid(absl::Span<const Real> weights,

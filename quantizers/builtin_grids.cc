@@ -1,6 +1,7 @@
 #include "google/protobuf/stubs/logging.h"
 #include "quantizers/grid.h"
 #include "quantizers/grids/affine.h"
+#include "quantizers/grids/partially_binary.h"
 
 namespace quantd {
 namespace {
@@ -8,6 +9,10 @@ namespace {
 constexpr GridRow kGrids[] = {
     {v1::Grid::kAffine, "affine",
      [](const v1::Grid& grid) { return NewAffineGrid(grid.affine()); }},
+    {v1::Grid::kPartiallyBinary, "partially_binary",
+     [](const v1::Grid& grid) {
+       return NewPartiallyBinaryGrid(grid.partially_binary());
+     }},
 };
 
 }  // namespace

@@ -3,6 +3,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "quantizers/stage.h"
+#include "quantizers/stages/bit_allocation.h"
 #include "quantizers/stages/gptq.h"
 #include "quantizers/stages/rtn.h"
 
@@ -14,6 +15,10 @@ constexpr StageRow kStages[] = {
      [](const v1::Stage& stage) { return NewRtnStage(stage.rtn()); }},
     {v1::Stage::kGptq, "gptq", StageRole::kSolver,
      [](const v1::Stage& stage) { return NewGptqStage(stage.gptq()); }},
+    {v1::Stage::kBitAllocation, "bit_allocation", StageRole::kAllocate,
+     [](const v1::Stage& stage) {
+       return NewBitAllocationStage(stage.bit_allocation());
+     }},
 };
 
 }  // namespace
