@@ -5,8 +5,10 @@
 #include "models/layouts/input_rotation.h"
 #include "models/layouts/input_scale.h"
 #include "models/layouts/low_rank_sum.h"
+#include "models/layouts/mixed_int.h"
 #include "models/layouts/packed_int.h"
 #include "models/layouts/row_codebook.h"
+#include "models/layouts/partially_binary.h"
 #include "models/layouts/sparse_overlay.h"
 #include "models/layouts/vector_codebook.h"
 #include "nlohmann/json.hpp"
@@ -24,6 +26,8 @@ struct LayoutRow {
 
 constexpr LayoutRow kLayouts[] = {
     {kPackedIntLayout, LoadPackedInt},
+    {kMixedIntLayout, LoadMixedInt},
+    {kPartiallyBinaryLayout, LoadPartiallyBinary},
     {kSparseOverlayLayout, LoadSparseOverlay},
     {kLowRankSumLayout, LoadLowRankSum},
     {kInputScaleLayout, LoadInputScale},

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <limits>
+#include <vector>
 
 #include "kernels/float_formats.h"
 
@@ -46,14 +47,31 @@ double ErrorOfGrid(absl::Span<const Real> weights,
   return error;
 }
 
+// The factors of the range that a search tries besides 1.
+std::vector<double> RangeFactors(const AffineGridOptions& options) {
+  std::vector<double> factors;
+  if (options.range_fit == RangeFit::kShrinkSearch) {
+    for (int i = 1; i < options.shrink_steps; ++i) {
+      factors.push_back(1.0 - i / 100.0);
+    }
+  } else {
+    constexpr double kSpan = 0.1;
+    for (int i = 1; i <= options.salience_steps; ++i) {
+      const double step = kSpan * i / options.salience_steps;
+      factors.push_back(1.0 + step);
+      factors.push_back(1.0 - step);
+    }
+  }
+  return factors;
+}
+
 template <typename Real>
-GroupGrid ShrunkGrid(absl::Span<const Real> weights,
-                     absl::Span<const Real> importance, double min, double max,
-                     const AffineGridOptions& options) {
+GroupGrid SearchedGrid(absl::Span<const Real> weights,
+                       absl::Span<const Real> importance, double min,
+                       double max, const AffineGridOptions& options) {
   GroupGrid best = GridOfRange(min, max, options);
   double best_error = ErrorOfGrid(weights, importance, best, options);
-  for (int i = 1; i < options.shrink_steps; ++i) {
-    const double p = 1.0 - i / 100.0;
+  for (double p : RangeFactors(options)) {
     const GroupGrid grid = GridOfRange(p * min, p * max, options);
     const double error = ErrorOfGrid(weights, importance, grid, options);
     if (error < best_error) {
@@ -110,6 +128,8 @@ RangeFit RangeFitFrom(v1::AffineGrid::RangeFit fit) {
       return RangeFit::kShrinkSearch;
     case v1::AffineGrid::SCALE_DESCENT:
       return RangeFit::kScaleDescent;
+    case v1::AffineGrid::SALIENCE_SEARCH:
+      return RangeFit::kSalienceSearch;
     default:
       return RangeFit::kMinMax;
   }
@@ -127,6 +147,9 @@ AffineGridOptions GridOptionsFrom(const v1::AffineGrid& grid) {
   options.shrink_steps = static_cast<int>(grid.shrink_steps());
   options.descent_steps = static_cast<int>(grid.descent_steps());
   options.descent_rate = grid.descent_rate();
+  options.salience_weight = grid.salience_weight();
+  options.salience_sigma = grid.salience_sigma();
+  options.salience_steps = static_cast<int>(grid.salience_steps());
   return options;
 }
 
@@ -153,7 +176,8 @@ GroupGrid FitGroupGrid(absl::Span<const Real> weights,
     case RangeFit::kMinMax:
       break;
     case RangeFit::kShrinkSearch:
-      return ShrunkGrid(weights, importance, min, max, options);
+    case RangeFit::kSalienceSearch:
+      return SearchedGrid(weights, importance, min, max, options);
     case RangeFit::kScaleDescent:
       return DescendedGrid(weights, importance, GridOfRange(min, max, options),
                            options);

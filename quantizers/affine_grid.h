@@ -14,6 +14,11 @@
 // wherever no weight changes its code, with Adam on scale / first scale, and
 // keeps the best. Source: EasyQuant (Tang et al., arXiv:2403.02775).
 //
+// Salience search tries p = 1 +- 0.1 i / steps; its errors count
+// salience_weight times where a weight is salient, which the caller says
+// through `importance`. Source: SliM-LLM (arXiv:2405.14917), salience-weighted
+// quantizer calibration.
+//
 // The scale is rounded to binary16 before anything is computed with it,
 // because that is how it is stored; error compensation then sees the grid that
 // will really be decoded.
@@ -30,7 +35,7 @@
 
 namespace quantd {
 
-enum class RangeFit { kMinMax, kShrinkSearch, kScaleDescent };
+enum class RangeFit { kMinMax, kShrinkSearch, kScaleDescent, kSalienceSearch };
 
 struct AffineGridOptions {
   int bits = 4;
@@ -41,6 +46,9 @@ struct AffineGridOptions {
   int shrink_steps = 80;
   int descent_steps = 100;
   double descent_rate = 0.01;  // of the first scale, per step
+  double salience_weight = 1.0;
+  double salience_sigma = 3.0;
+  int salience_steps = 50;  // on either side of 1
 
   // Input channels per group in a layer of `cols` input channels.
   int64_t GroupSizeFor(int64_t cols) const {
@@ -56,6 +64,8 @@ struct AffineGridOptions {
         return shrink_steps;
       case RangeFit::kScaleDescent:
         return descent_steps + 1;
+      case RangeFit::kSalienceSearch:
+        return 2 * salience_steps + 1;
     }
     return 0;
   }

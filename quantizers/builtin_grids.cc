@@ -2,6 +2,7 @@
 #include "quantizers/grid.h"
 #include "quantizers/grids/affine.h"
 #include "quantizers/grids/codebook.h"
+#include "quantizers/grids/partially_binary.h"
 #include "quantizers/grids/vector_codebook.h"
 
 namespace quantd {
@@ -15,6 +16,10 @@ constexpr GridRow kGrids[] = {
     {v1::Grid::kVectorCodebook, "vector_codebook",
      [](const v1::Grid& grid) {
        return NewVectorCodebookGrid(grid.vector_codebook());
+     }},
+    {v1::Grid::kPartiallyBinary, "partially_binary",
+     [](const v1::Grid& grid) {
+       return NewPartiallyBinaryGrid(grid.partially_binary());
      }},
 };
 

@@ -3,13 +3,13 @@
 
 #include "absl/strings/str_cat.h"
 #include "quantizers/stage.h"
+#include "quantizers/stages/activation_scaling.h"
+#include "quantizers/stages/bit_allocation.h"
+#include "quantizers/stages/clip.h"
 #include "quantizers/stages/coordinate_descent.h"
 #include "quantizers/stages/gptq.h"
 #include "quantizers/stages/low_rank.h"
 #include "quantizers/stages/outliers.h"
-#include "quantizers/stages/activation_scaling.h"
-#include "quantizers/stages/clip.h"
-#include "quantizers/stages/gptq.h"
 #include "quantizers/stages/rotate.h"
 #include "quantizers/stages/rtn.h"
 #include "quantizers/stages/token_importance.h"
@@ -38,6 +38,10 @@ constexpr StageRow kStages[] = {
      }},
     {v1::Stage::kClip, "clip", StageRole::kTransform,
      [](const v1::Stage& stage) { return NewClipStage(stage.clip()); }},
+    {v1::Stage::kBitAllocation, "bit_allocation", StageRole::kAllocate,
+     [](const v1::Stage& stage) {
+       return NewBitAllocationStage(stage.bit_allocation());
+     }},
     {v1::Stage::kTokenImportance, "token_importance", StageRole::kStatistics,
      [](const v1::Stage& stage) {
        return NewTokenImportanceStage(stage.token_importance());

@@ -53,6 +53,10 @@ class Grid {
 
   virtual GridCost Cost(const LinearShape& layer) const = 0;
 
+  // Whether LayerView::factor_diagonal makes a difference, so that a solver
+  // that has no use for the factor makes it.
+  virtual bool uses_factor_diagonal() const { return false; }
+
   // Input channels per group in a layer of `cols` channels.
   virtual int64_t GroupSizeFor(int64_t cols) const = 0;
 

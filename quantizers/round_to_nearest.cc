@@ -56,8 +56,9 @@ void FitAllGroups(int64_t rows, int64_t cols, const Real* weight,
   });
 }
 
-absl::Status RoundToNearest(const Grid& grid, LayerWork& item,
-                            ExecutionContext& ctx) {
+absl::Status RoundToNearest(const Grid& grid,
+                            absl::Span<const float> factor_diagonal,
+                            LayerWork& item, ExecutionContext& ctx) {
   const Tensor& weight = item.weight;
   const int64_t rows = weight.rows();
   const int64_t cols = weight.cols();
@@ -75,6 +76,7 @@ absl::Status RoundToNearest(const Grid& grid, LayerWork& item,
       view.second_moment = &item.statistics->second_moment;
     }
   }
+  view.factor_diagonal = factor_diagonal;
   if (item.importance.has_value()) view.importance = item.importance->data();
   RETURN_IF_ERROR(layer->Prepare(view, ctx));
   FitAllGroups(rows, cols, weight.data(), view.importance, *layer, ctx);

@@ -10,6 +10,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/types/span.h"
 #include "kernels/execution_context.h"
 #include "quantizers/grid.h"
 #include "quantizers/layer_grid.h"
@@ -32,9 +33,11 @@ void FitAllGroups(int64_t rows, int64_t cols, const Real* weight,
                   ExecutionContext& ctx);
 
 // Prepares the grid, fits it to `item.weight` and rounds every weight; the
-// result is `item.compressed`.
-absl::Status RoundToNearest(const Grid& grid, LayerWork& item,
-                            ExecutionContext& ctx);
+// result is `item.compressed`. `factor_diagonal` [cols]: U_jj for grids that
+// use it (layer_grid.h), or empty.
+absl::Status RoundToNearest(const Grid& grid,
+                            absl::Span<const float> factor_diagonal,
+                            LayerWork& item, ExecutionContext& ctx);
 
 // What that takes for a layer (stage.h).
 StageCost RoundToNearestCost(const LinearShape& layer, const Grid& grid);

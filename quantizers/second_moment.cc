@@ -110,4 +110,11 @@ absl::StatusOr<InverseFactor> FactorDampedInverse(
       "the second moment of the inputs stays indefinite under all damping");
 }
 
+absl::StatusOr<std::vector<double>> DampedFactorDiagonal(
+    const SquareMatrix& h, double damping, ExecutionContext& ctx) {
+  ASSIGN_OR_RETURN(const InverseFactor factor,
+                   FactorDampedInverse(h, damping, {}, ctx));
+  return Diagonal(factor.upper);
+}
+
 }  // namespace quantd

@@ -74,6 +74,11 @@ absl::StatusOr<InverseFactor> FactorDampedInverse(
     const SquareMatrix& h, double damping, absl::Span<const int64_t> order,
     ExecutionContext& ctx);
 
+// U_jj of that factor for channels in their own order.
+absl::StatusOr<std::vector<double>> DampedFactorDiagonal(const SquareMatrix& h,
+                                                         double damping,
+                                                         ExecutionContext& ctx);
+
 }  // namespace quantd
 
 #endif  // QUANTD_QUANTIZERS_SECOND_MOMENT_H_

@@ -276,8 +276,8 @@ class GptqStage final : public Stage {
       if (statistics.tokens == 0) {
         // An expert that no calibration token was routed to. Its weights
         // matter to other texts, so they are kept as well as the grid allows.
-        RETURN_IF_ERROR(
-            Annotate(RoundToNearest(*grid_, item, ctx), "layer ", item.name));
+        RETURN_IF_ERROR(Annotate(RoundToNearest(*grid_, {}, item, ctx),
+                                 "layer ", item.name));
         ctx.ReportNote(absl::StrCat(
             item.name,
             ": no calibration token reached it; rounded to nearest"));

@@ -153,7 +153,7 @@ TEST_F(RotateTest, ArtifactsDecodeInTheBasisOfTheirCheckpoint) {
   TempDir workspace;
   ASSERT_OK_AND_ASSIGN(
       const v1::Recipe recipe,
-      ResolveRecipe("rotate-gptq", {"bits=8", "shrink_search=false"}));
+      ResolveRecipe("rotate-gptq", {"bits=8", "range_fit=MIN_MAX"}));
   ASSERT_OK_AND_ASSIGN(const RecipeOutcome outcome,
                        RunRecipe(NewRun(recipe, workspace.path()), ctx_));
   // Eight bits change little, in whatever basis.

@@ -1,0 +1,312 @@
+#include "models/layouts/mixed_int.h"
+
+#include <algorithm>
+#include <string>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "base/status_macros.h"
+#include "models/layouts/stored_parts.h"
+#include "models/layouts/varied_bit_stream.h"
+#include "nlohmann/json.hpp"
+
+namespace quantd {
+namespace {
+
+constexpr int kWidthBits = 3;  // of bits - 1
+
+// Rows per piece; fixed, so the partition does not depend on the threads.
+constexpr int64_t kPieceRows = 16;
+
+// Sizes of the streams; a function of the widths.
+struct StreamSizes {
+  std::vector<int64_t> row_starts;  // [rows + 1], bytes into codes
+  int64_t zero_bits = 0;
+  int64_t binary_groups = 0;  // of 1 bit
+};
+
+// `w` needs rows, cols, group_size and bits.
+StreamSizes SizesOf(const MixedIntWeights& w) {
+  StreamSizes sizes;
+  sizes.row_starts.reserve(static_cast<size_t>(w.rows) + 1);
+  sizes.row_starts.push_back(0);
+  for (int64_t r = 0; r < w.rows; ++r) {
+    int64_t row_bits = 0;
+    for (int64_t g = 0; g < w.groups(); ++g) {
+      const int bits = w.bits_of(r, g);
+      row_bits += bits * w.group_size;
+      if (bits == 1) {
+        ++sizes.binary_groups;
+      } else {
+        sizes.zero_bits += bits;
+      }
+    }
+    sizes.row_starts.push_back(sizes.row_starts.back() +
+                               BytesForBits(row_bits));
+  }
+  return sizes;
+}
+
+// The stored form: codes packed, the rest unpacked.
+class MixedIntLinear final : public CompressedLinear {
+ public:
+  // `codes` is packed as `sizes` says.
+  MixedIntLinear(MixedIntWeights meta, StreamSizes sizes, std::string codes)
+      : meta_(std::move(meta)),
+        sizes_(std::move(sizes)),
+        codes_(std::move(codes)) {}
+
+  absl::string_view layout() const override { return kMixedIntLayout; }
+  int64_t rows() const override { return meta_.rows; }
+  int64_t cols() const override { return meta_.cols; }
+
+  uint64_t stored_bits() const override {
+    return 8 * MixedIntBytes(meta_.rows, meta_.cols, meta_.group_size,
+                             meta_.symmetric, meta_.bits);
+  }
+
+  Tensor Decode(ExecutionContext& ctx) const override {
+    Tensor out = Tensor::Uninitialized({meta_.rows, meta_.cols});
+    const int64_t pieces = (meta_.rows + kPieceRows - 1) / kPieceRows;
+    ctx.device().pool().ParallelFor(pieces, [&](int64_t piece) {
+      const int64_t end = std::min((piece + 1) * kPieceRows, meta_.rows);
+      for (int64_t r = piece * kPieceRows; r < end; ++r) {
+        DecodeRow(r, out.row(r));
+      }
+    });
+    return out;
+  }
+
+  nlohmann::json Save(absl::string_view layer,
+                      std::vector<TensorToWrite>* tensors) const override {
+    BitWriter widths;
+    for (uint8_t bits : meta_.bits) {
+      widths.Put(static_cast<uint32_t>(bits - 1), kWidthBits);
+    }
+    AddBytes(layer, "widths", std::move(widths).Finish(), tensors);
+    AddBytes(layer, "codes", codes_, tensors);
+    tensors->push_back(F16Tensor(absl::StrCat(layer, ".scales"),
+                                 {meta_.rows, meta_.groups()}, meta_.scales));
+    if (!meta_.symmetric) {
+      BitWriter zeros;
+      std::vector<float> means;
+      for (int64_t r = 0; r < meta_.rows; ++r) {
+        for (int64_t g = 0; g < meta_.groups(); ++g) {
+          const size_t i = static_cast<size_t>(r * meta_.groups() + g);
+          const int bits = meta_.bits_of(r, g);
+          if (bits == 1) {
+            means.push_back(meta_.means[i]);
+          } else {
+            zeros.Put(meta_.zeros[i], bits);
+          }
+        }
+      }
+      if (sizes_.zero_bits > 0) {
+        AddBytes(layer, "zeros", std::move(zeros).Finish(), tensors);
+      }
+      if (!means.empty()) {
+        tensors->push_back(F16Tensor(absl::StrCat(layer, ".means"),
+                                     {sizes_.binary_groups}, means));
+      }
+    }
+    return {{"layout", std::string(kMixedIntLayout)},
+            {"group_size", meta_.group_size},
+            {"symmetric", meta_.symmetric},
+            {"row_widths", meta_.row_widths()}};
+  }
+
+ private:
+  static void AddBytes(absl::string_view layer, absl::string_view part,
+                       std::string bytes, std::vector<TensorToWrite>* tensors) {
+    const int64_t size = static_cast<int64_t>(bytes.size());
+    tensors->push_back(
+        {absl::StrCat(layer, ".", part), DType::kU8, {size}, std::move(bytes)});
+  }
+
+  void DecodeRow(int64_t row, float* out) const {
+    BitReader reader(codes_.data() +
+                     sizes_.row_starts[static_cast<size_t>(row)]);
+    for (int64_t g = 0; g < meta_.groups(); ++g) {
+      const size_t i = static_cast<size_t>(row * meta_.groups() + g);
+      const float scale = meta_.scales[i];
+      const int bits = meta_.bits_of(row, g);
+      float* group = out + g * meta_.group_size;
+      if (bits == 1) {
+        const float mean = meta_.symmetric ? 0.0f : meta_.means[i];
+        for (int64_t c = 0; c < meta_.group_size; ++c) {
+          group[c] = reader.Get(1) != 0 ? mean + scale : mean - scale;
+        }
+      } else {
+        const int zero =
+            meta_.symmetric ? 1 << (bits - 1) : int{meta_.zeros[i]};
+        for (int64_t c = 0; c < meta_.group_size; ++c) {
+          const int code = static_cast<int>(reader.Get(bits));
+          group[c] = scale * static_cast<float>(code - zero);
+        }
+      }
+    }
+  }
+
+  const MixedIntWeights meta_;  // codes empty
+  const StreamSizes sizes_;
+  const std::string codes_;
+};
+
+// Group size and widths: what everything else is read by.
+absl::Status CheckShape(const MixedIntWeights& w) {
+  if (w.group_size < 1 || w.cols % w.group_size != 0) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("group_size ", w.group_size,
+                     " does not divide the input size ", w.cols));
+  }
+  const size_t groups = static_cast<size_t>(w.groups());
+  const size_t all = static_cast<size_t>(w.rows) * groups;
+  if (w.bits.size() != groups && w.bits.size() != all) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "expected ", groups, " or ", all, " widths, got ", w.bits.size()));
+  }
+  for (uint8_t bits : w.bits) {
+    if (bits < 1 || bits > 8) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("bits ", int{bits}, " is not in 1..8"));
+    }
+  }
+  return absl::OkStatus();
+}
+
+absl::Status CheckSize(absl::string_view what, size_t size, int64_t expected) {
+  if (size == static_cast<size_t>(expected)) return absl::OkStatus();
+  return absl::InvalidArgumentError(
+      absl::StrCat("expected ", expected, " ", what, ", got ", size));
+}
+
+}  // namespace
+
+absl::StatusOr<std::shared_ptr<const CompressedLinear>> NewMixedInt(
+    MixedIntWeights weights) {
+  MixedIntWeights& w = weights;
+  RETURN_IF_ERROR(CheckShape(w));
+  const int64_t groups = w.groups();
+  StreamSizes sizes = SizesOf(w);
+  RETURN_IF_ERROR(CheckSize("codes", w.codes.size(), w.rows * w.cols));
+  RETURN_IF_ERROR(CheckSize("scales", w.scales.size(), w.rows * groups));
+  RETURN_IF_ERROR(CheckF16(w.scales, "scale"));
+  if (w.symmetric || sizes.binary_groups == 0) {
+    w.means.clear();
+  } else {
+    RETURN_IF_ERROR(CheckSize("means", w.means.size(), w.rows * groups));
+    RETURN_IF_ERROR(CheckF16(w.means, "mean"));
+  }
+  if (w.symmetric) {
+    w.zeros.clear();
+  } else {
+    RETURN_IF_ERROR(CheckSize("zeros", w.zeros.size(), w.rows * groups));
+  }
+  BitWriter packed;
+  for (int64_t r = 0; r < w.rows; ++r) {
+    for (int64_t g = 0; g < groups; ++g) {
+      const int bits = w.bits_of(r, g);
+      const int max_code = (1 << bits) - 1;
+      if (!w.symmetric && bits > 1) {
+        const int zero = w.zeros[static_cast<size_t>(r * groups + g)];
+        if (zero > max_code) {
+          return absl::InvalidArgumentError(
+              absl::StrCat("zero point ", zero, " exceeds ", max_code));
+        }
+      }
+      const uint8_t* codes = w.codes.data() + r * w.cols + g * w.group_size;
+      for (int64_t c = 0; c < w.group_size; ++c) {
+        if (codes[c] > max_code) {
+          return absl::InvalidArgumentError(
+              absl::StrCat("code ", int{codes[c]}, " exceeds ", max_code));
+        }
+        packed.Put(codes[c], bits);
+      }
+    }
+    packed.Align();
+  }
+  w.codes = {};
+  return std::shared_ptr<const CompressedLinear>(
+      std::make_shared<MixedIntLinear>(std::move(w), std::move(sizes),
+                                       std::move(packed).Finish()));
+}
+
+uint64_t MixedIntBytes(int64_t rows, int64_t cols, int64_t group_size,
+                       bool symmetric, absl::Span<const uint8_t> bits) {
+  MixedIntWeights w;
+  w.rows = rows;
+  w.cols = cols;
+  w.group_size = group_size;
+  w.bits.assign(bits.begin(), bits.end());
+  const StreamSizes sizes = SizesOf(w);
+  int64_t bytes = BytesForBits(kWidthBits * static_cast<int64_t>(bits.size())) +
+                  sizes.row_starts.back() + 2 * rows * w.groups();
+  if (!symmetric) {
+    bytes += BytesForBits(sizes.zero_bits) + 2 * sizes.binary_groups;
+  }
+  return static_cast<uint64_t>(bytes);
+}
+
+absl::StatusOr<std::shared_ptr<const CompressedLinear>> LoadMixedInt(
+    TensorFinder find, absl::string_view layer, const nlohmann::json& header,
+    int64_t rows, int64_t cols) {
+  MixedIntWeights w;
+  w.rows = rows;
+  w.cols = cols;
+  ASSIGN_OR_RETURN(w.group_size, HeaderInt(header, "group_size"));
+  if (w.group_size < 1 || cols % w.group_size != 0) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("header: group_size ", w.group_size,
+                     " does not divide the input size ", cols));
+  }
+  ASSIGN_OR_RETURN(w.symmetric, HeaderBool(header, "symmetric"));
+  ASSIGN_OR_RETURN(const bool row_widths, HeaderBool(header, "row_widths"));
+
+  const int64_t groups = w.groups();
+  const int64_t count = row_widths ? rows * groups : groups;
+  ASSIGN_OR_RETURN(const absl::string_view widths,
+                   PartBytes(find, layer, "widths", DType::kU8,
+                             {BytesForBits(count * kWidthBits)}));
+  BitReader width_reader(widths.data());
+  w.bits.resize(static_cast<size_t>(count));
+  for (uint8_t& bits : w.bits) {
+    bits = static_cast<uint8_t>(width_reader.Get(kWidthBits) + 1);
+  }
+  StreamSizes sizes = SizesOf(w);
+  ASSIGN_OR_RETURN(
+      const absl::string_view codes,
+      PartBytes(find, layer, "codes", DType::kU8, {sizes.row_starts.back()}));
+  ASSIGN_OR_RETURN(w.scales, F16Part(find, layer, "scales", {rows, groups}));
+  if (!w.symmetric && sizes.zero_bits > 0) {
+    ASSIGN_OR_RETURN(const absl::string_view zeros,
+                     PartBytes(find, layer, "zeros", DType::kU8,
+                               {BytesForBits(sizes.zero_bits)}));
+    BitReader reader(zeros.data());
+    w.zeros.resize(w.scales.size());
+    for (int64_t r = 0; r < rows; ++r) {
+      for (int64_t g = 0; g < groups; ++g) {
+        const int bits = w.bits_of(r, g);
+        if (bits == 1) continue;
+        w.zeros[static_cast<size_t>(r * groups + g)] =
+            static_cast<uint8_t>(reader.Get(bits));
+      }
+    }
+  }
+  if (!w.symmetric && sizes.binary_groups > 0) {
+    ASSIGN_OR_RETURN(const std::vector<float> means,
+                     F16Part(find, layer, "means", {sizes.binary_groups}));
+    w.means.resize(w.scales.size());
+    size_t next = 0;
+    for (int64_t r = 0; r < rows; ++r) {
+      for (int64_t g = 0; g < groups; ++g) {
+        if (w.bits_of(r, g) != 1) continue;
+        w.means[static_cast<size_t>(r * groups + g)] = means[next++];
+      }
+    }
+  }
+  return std::shared_ptr<const CompressedLinear>(
+      std::make_shared<MixedIntLinear>(std::move(w), std::move(sizes),
+                                       std::string(codes)));
+}
+
+}  // namespace quantd

@@ -1,0 +1,402 @@
+#include "models/layouts/partially_binary.h"
+
+#include <algorithm>
+#include <cstring>
+#include <numeric>
+#include <string>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "base/status_macros.h"
+#include "models/layouts/packed_int.h"
+#include "models/layouts/stored_parts.h"
+#include "models/layouts/varied_bit_stream.h"
+#include "nlohmann/json.hpp"
+
+namespace quantd {
+namespace {
+
+constexpr absl::string_view kBitmap = "bitmap";
+constexpr absl::string_view kColumns = "columns";
+constexpr int64_t kMostU16Columns = 65536;
+
+// Rows per piece; fixed, so the partition does not depend on the threads.
+constexpr int64_t kPieceRows = 16;
+
+int64_t BitmapBytes(int64_t rows, int64_t cols) {
+  return BytesForBits(rows * cols);
+}
+
+int64_t ColumnBytes(int64_t cols) { return cols > kMostU16Columns ? 4 : 2; }
+
+DType ColumnType(int64_t cols) {
+  return cols > kMostU16Columns ? DType::kU32 : DType::kU16;
+}
+
+int64_t ColumnListBytes(int64_t rows, int64_t cols, int64_t salient) {
+  return 4 * (rows + 1) + ColumnBytes(cols) * salient;
+}
+
+// [rows + 1], bits into codes. `salient` [rows, cols] of 0 and 1.
+std::vector<int64_t> RowStarts(int64_t rows, int64_t cols, int bits,
+                               const std::vector<uint8_t>& salient) {
+  std::vector<int64_t> starts = {0};
+  starts.reserve(static_cast<size_t>(rows) + 1);
+  for (int64_t r = 0; r < rows; ++r) {
+    const uint8_t* row = salient.data() + r * cols;
+    const int64_t count = std::accumulate(row, row + cols, int64_t{0});
+    starts.push_back(starts.back() + cols + (bits - 1) * count);
+  }
+  return starts;
+}
+
+// The stored form: codes and mask packed, the rest unpacked.
+class PartiallyBinaryLinear final : public CompressedLinear {
+ public:
+  // `codes` is packed, row r from bit row_starts[r] on.
+  PartiallyBinaryLinear(PartiallyBinaryWeights meta,
+                        std::vector<int64_t> row_starts, std::string codes)
+      : salient_(std::accumulate(meta.salient.begin(), meta.salient.end(),
+                                 int64_t{0})),
+        meta_(std::move(meta)),
+        row_starts_(std::move(row_starts)),
+        codes_(std::move(codes)),
+        bitmap_(static_cast<size_t>(BitmapBytes(meta_.rows, meta_.cols)),
+                '\0') {
+    PackBits(meta_.salient.data(), meta_.rows * meta_.cols, 1,
+             reinterpret_cast<uint8_t*>(bitmap_.data()));
+    meta_.salient = {};
+  }
+
+  absl::string_view layout() const override { return kPartiallyBinaryLayout; }
+  int64_t rows() const override { return meta_.rows; }
+  int64_t cols() const override { return meta_.cols; }
+
+  uint64_t stored_bits() const override {
+    return 8 * (PartiallyBinaryBytes(meta_.rows, meta_.cols, meta_.bits,
+                                     meta_.group_size, centered(), salient_) +
+                4 * meta_.group_index.size());
+  }
+
+  Tensor Decode(ExecutionContext& ctx) const override {
+    Tensor out = Tensor::Uninitialized({meta_.rows, meta_.cols});
+    const int64_t pieces = (meta_.rows + kPieceRows - 1) / kPieceRows;
+    ctx.device().pool().ParallelFor(pieces, [&](int64_t piece) {
+      const int64_t end = std::min((piece + 1) * kPieceRows, meta_.rows);
+      for (int64_t r = piece * kPieceRows; r < end; ++r) {
+        DecodeRow(r, out.row(r));
+      }
+    });
+    return out;
+  }
+
+  nlohmann::json Save(absl::string_view layer,
+                      std::vector<TensorToWrite>* tensors) const override {
+    AddBytes(layer, "codes", codes_, tensors);
+    const Shape per_group = {meta_.rows, meta_.groups()};
+    tensors->push_back(
+        F16Tensor(absl::StrCat(layer, ".alphas"), per_group, meta_.alphas));
+    if (centered()) {
+      tensors->push_back(
+          F16Tensor(absl::StrCat(layer, ".means"), per_group, meta_.means));
+    }
+    tensors->push_back(
+        F16Tensor(absl::StrCat(layer, ".scales"), {meta_.rows}, meta_.scales));
+    std::string zeros(
+        static_cast<size_t>(BytesForBits(meta_.rows * meta_.bits)), '\0');
+    PackBits(meta_.zeros.data(), meta_.rows, meta_.bits,
+             reinterpret_cast<uint8_t*>(zeros.data()));
+    AddBytes(layer, "zeros", std::move(zeros), tensors);
+    if (!meta_.group_index.empty()) {
+      tensors->push_back(
+          {absl::StrCat(layer, ".group_index"),
+           DType::kI32,
+           {meta_.cols},
+           std::string(reinterpret_cast<const char*>(meta_.group_index.data()),
+                       meta_.group_index.size() * sizeof(int32_t))});
+    }
+    const bool bitmap = BitmapBytes(meta_.rows, meta_.cols) <=
+                        ColumnListBytes(meta_.rows, meta_.cols, salient_);
+    if (bitmap) {
+      AddBytes(layer, "bitmap", bitmap_, tensors);
+    } else {
+      SaveColumns(layer, tensors);
+    }
+    return {{"layout", std::string(kPartiallyBinaryLayout)},
+            {"bits", meta_.bits},
+            {"group_size", meta_.group_size},
+            {"centered", centered()},
+            {"group_index", !meta_.group_index.empty()},
+            {"positions", std::string(bitmap ? kBitmap : kColumns)}};
+  }
+
+ private:
+  static void AddBytes(absl::string_view layer, absl::string_view part,
+                       std::string bytes, std::vector<TensorToWrite>* tensors) {
+    const int64_t size = static_cast<int64_t>(bytes.size());
+    tensors->push_back(
+        {absl::StrCat(layer, ".", part), DType::kU8, {size}, std::move(bytes)});
+  }
+
+  bool centered() const { return !meta_.means.empty(); }
+
+  bool Salient(int64_t row, int64_t col) const {
+    const int64_t bit = row * meta_.cols + col;
+    const char byte = bitmap_[static_cast<size_t>(bit / 8)];
+    return ((static_cast<uint8_t>(byte) >> (bit % 8)) & 1) != 0;
+  }
+
+  void SaveColumns(absl::string_view layer,
+                   std::vector<TensorToWrite>* tensors) const {
+    std::vector<int32_t> starts = {0};
+    std::string columns;
+    const size_t width = static_cast<size_t>(ColumnBytes(meta_.cols));
+    int32_t count = 0;
+    for (int64_t r = 0; r < meta_.rows; ++r) {
+      for (int64_t c = 0; c < meta_.cols; ++c) {
+        if (!Salient(r, c)) continue;
+        const uint32_t column = static_cast<uint32_t>(c);
+        columns.append(reinterpret_cast<const char*>(&column), width);
+        ++count;
+      }
+      starts.push_back(count);
+    }
+    tensors->push_back(
+        {absl::StrCat(layer, ".row_starts"),
+         DType::kI32,
+         {meta_.rows + 1},
+         std::string(reinterpret_cast<const char*>(starts.data()),
+                     starts.size() * sizeof(int32_t))});
+    tensors->push_back({absl::StrCat(layer, ".columns"),
+                        ColumnType(meta_.cols),
+                        {salient_},
+                        std::move(columns)});
+  }
+
+  void DecodeRow(int64_t row, float* out) const {
+    BitReader reader(codes_.data(), row_starts_[static_cast<size_t>(row)]);
+    const float scale = meta_.scales[static_cast<size_t>(row)];
+    const int zero = meta_.zeros[static_cast<size_t>(row)];
+    for (int64_t c = 0; c < meta_.cols; ++c) {
+      if (Salient(row, c)) {
+        const int code = static_cast<int>(reader.Get(meta_.bits));
+        out[c] = scale * static_cast<float>(code - zero);
+        continue;
+      }
+      const int64_t group = meta_.group_index.empty()
+                                ? c / meta_.group_size
+                                : meta_.group_index[static_cast<size_t>(c)];
+      const size_t i = static_cast<size_t>(row * meta_.groups() + group);
+      const float mean = centered() ? meta_.means[i] : 0.0f;
+      out[c] =
+          reader.Get(1) != 0 ? mean + meta_.alphas[i] : mean - meta_.alphas[i];
+    }
+  }
+
+  const int64_t salient_;
+  PartiallyBinaryWeights meta_;  // codes and mask empty
+  const std::vector<int64_t> row_starts_;
+  const std::string codes_;
+  std::string bitmap_;
+};
+
+// The checks that memory and disk share; codes and mask are not looked at.
+absl::Status CheckParameters(const PartiallyBinaryWeights& w) {
+  if (w.bits < 2 || w.bits > 8) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("bits ", w.bits, " is not in 2..8"));
+  }
+  if (w.group_size < 1 || w.cols % w.group_size != 0) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("group_size ", w.group_size,
+                     " does not divide the input size ", w.cols));
+  }
+  const size_t rows = static_cast<size_t>(w.rows);
+  const size_t groups = rows * static_cast<size_t>(w.groups());
+  if (w.alphas.size() != groups ||
+      (!w.means.empty() && w.means.size() != groups)) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("expected ", groups, " alphas and means, got ",
+                     w.alphas.size(), " and ", w.means.size()));
+  }
+  if (w.scales.size() != rows || w.zeros.size() != rows) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("expected ", rows, " scales and zeros, got ",
+                     w.scales.size(), " and ", w.zeros.size()));
+  }
+  if (!w.group_index.empty() &&
+      w.group_index.size() != static_cast<size_t>(w.cols)) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("group_index has ", w.group_index.size(), " entries for ",
+                     w.cols, " input channels"));
+  }
+  for (int32_t g : w.group_index) {
+    if (g < 0 || g >= w.groups()) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("group_index ", g, " is not in 0..", w.groups() - 1));
+    }
+  }
+  RETURN_IF_ERROR(CheckF16(w.alphas, "alpha"));
+  RETURN_IF_ERROR(CheckF16(w.means, "mean"));
+  RETURN_IF_ERROR(CheckF16(w.scales, "scale"));
+  const int max_code = (1 << w.bits) - 1;
+  for (uint8_t zero : w.zeros) {
+    if (zero > max_code) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("zero point ", int{zero}, " exceeds ", max_code));
+    }
+  }
+  return absl::OkStatus();
+}
+
+// Fills `mask` [rows, cols], which is zero, from row_starts and columns.
+absl::Status ReadColumns(TensorFinder find, absl::string_view layer,
+                         int64_t rows, int64_t cols,
+                         std::vector<uint8_t>* mask) {
+  ASSIGN_OR_RETURN(
+      const absl::string_view start_bytes,
+      PartBytes(find, layer, "row_starts", DType::kI32, {rows + 1}));
+  std::vector<int32_t> starts(static_cast<size_t>(rows) + 1);
+  std::memcpy(starts.data(), start_bytes.data(), start_bytes.size());
+  for (size_t r = 0; r < starts.size(); ++r) {
+    if (starts[r] < (r == 0 ? 0 : starts[r - 1]) ||
+        (r == 0 && starts[r] != 0)) {
+      return absl::InvalidArgumentError(absl::StrCat(
+          "row_starts ", starts[r], " of row ", r, " is out of order"));
+    }
+  }
+  ASSIGN_OR_RETURN(const absl::string_view columns,
+                   PartBytes(find, layer, "columns", ColumnType(cols),
+                             {int64_t{starts.back()}}));
+  const size_t width = static_cast<size_t>(ColumnBytes(cols));
+  for (int64_t r = 0; r < rows; ++r) {
+    int64_t previous = -1;
+    const size_t row = static_cast<size_t>(r);
+    for (int32_t i = starts[row]; i < starts[row + 1]; ++i) {
+      uint32_t column = 0;
+      std::memcpy(&column, columns.data() + static_cast<size_t>(i) * width,
+                  width);
+      if (column >= static_cast<uint64_t>(cols) ||
+          int64_t{column} <= previous) {
+        return absl::InvalidArgumentError(
+            absl::StrCat("columns: ", column, " in row ", r,
+                         " is out of range or out of order"));
+      }
+      previous = column;
+      (*mask)[static_cast<size_t>(r * cols + previous)] = 1;
+    }
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+absl::StatusOr<std::shared_ptr<const CompressedLinear>> NewPartiallyBinary(
+    PartiallyBinaryWeights weights) {
+  PartiallyBinaryWeights& w = weights;
+  RETURN_IF_ERROR(CheckParameters(w));
+  const size_t size = static_cast<size_t>(w.rows * w.cols);
+  if (w.codes.size() != size || w.salient.size() != size) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("expected ", size, " codes and mask entries, got ",
+                     w.codes.size(), " and ", w.salient.size()));
+  }
+  const int max_code = (1 << w.bits) - 1;
+  for (size_t i = 0; i < size; ++i) {
+    if (w.salient[i] > 1) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("mask entry ", int{w.salient[i]}, " is not 0 or 1"));
+    }
+    const int most = w.salient[i] != 0 ? max_code : 1;
+    if (w.codes[i] > most) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("code ", int{w.codes[i]}, " exceeds ", most));
+    }
+  }
+  BitWriter packed;
+  for (size_t i = 0; i < size; ++i) {
+    packed.Put(w.codes[i], w.salient[i] != 0 ? w.bits : 1);
+  }
+  w.codes = {};
+  std::vector<int64_t> starts = RowStarts(w.rows, w.cols, w.bits, w.salient);
+  return std::shared_ptr<const CompressedLinear>(
+      std::make_shared<PartiallyBinaryLinear>(std::move(w), std::move(starts),
+                                              std::move(packed).Finish()));
+}
+
+uint64_t PartiallyBinaryBytes(int64_t rows, int64_t cols, int bits,
+                              int64_t group_size, bool centered,
+                              int64_t salient) {
+  const int64_t groups = rows * (cols / group_size);
+  return static_cast<uint64_t>(
+      BytesForBits(rows * cols + (bits - 1) * salient) +
+      (centered ? 4 : 2) * groups + 2 * rows + BytesForBits(rows * bits) +
+      std::min(BitmapBytes(rows, cols), ColumnListBytes(rows, cols, salient)));
+}
+
+absl::StatusOr<std::shared_ptr<const CompressedLinear>> LoadPartiallyBinary(
+    TensorFinder find, absl::string_view layer, const nlohmann::json& header,
+    int64_t rows, int64_t cols) {
+  PartiallyBinaryWeights w;
+  w.rows = rows;
+  w.cols = cols;
+  ASSIGN_OR_RETURN(const int64_t bits, HeaderInt(header, "bits"));
+  if (bits < 2 || bits > 8) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("header: bits ", bits, " is not in 2..8"));
+  }
+  w.bits = static_cast<int>(bits);
+  ASSIGN_OR_RETURN(w.group_size, HeaderInt(header, "group_size"));
+  if (w.group_size < 1 || cols % w.group_size != 0) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("header: group_size ", w.group_size,
+                     " does not divide the input size ", cols));
+  }
+  ASSIGN_OR_RETURN(const bool centered, HeaderBool(header, "centered"));
+  ASSIGN_OR_RETURN(const bool indexed, HeaderBool(header, "group_index"));
+  ASSIGN_OR_RETURN(const std::string positions,
+                   HeaderString(header, "positions"));
+  w.salient.assign(static_cast<size_t>(rows * cols), 0);
+  if (positions == kBitmap) {
+    ASSIGN_OR_RETURN(const absl::string_view bitmap,
+                     PartBytes(find, layer, "bitmap", DType::kU8,
+                               {BitmapBytes(rows, cols)}));
+    UnpackBits(reinterpret_cast<const uint8_t*>(bitmap.data()), rows * cols, 1,
+               w.salient.data());
+  } else if (positions == kColumns) {
+    RETURN_IF_ERROR(ReadColumns(find, layer, rows, cols, &w.salient));
+  } else {
+    return absl::InvalidArgumentError(
+        absl::StrCat("header: positions \"", positions, "\" is neither \"",
+                     kBitmap, "\" nor \"", kColumns, "\""));
+  }
+  std::vector<int64_t> starts = RowStarts(rows, cols, w.bits, w.salient);
+  ASSIGN_OR_RETURN(const absl::string_view codes,
+                   PartBytes(find, layer, "codes", DType::kU8,
+                             {BytesForBits(starts.back())}));
+  const Shape per_group = {rows, w.groups()};
+  ASSIGN_OR_RETURN(w.alphas, F16Part(find, layer, "alphas", per_group));
+  if (centered) {
+    ASSIGN_OR_RETURN(w.means, F16Part(find, layer, "means", per_group));
+  }
+  ASSIGN_OR_RETURN(w.scales, F16Part(find, layer, "scales", {rows}));
+  ASSIGN_OR_RETURN(const absl::string_view zeros,
+                   PartBytes(find, layer, "zeros", DType::kU8,
+                             {BytesForBits(rows * w.bits)}));
+  w.zeros.resize(static_cast<size_t>(rows));
+  UnpackBits(reinterpret_cast<const uint8_t*>(zeros.data()), rows, w.bits,
+             w.zeros.data());
+  if (indexed) {
+    ASSIGN_OR_RETURN(
+        const absl::string_view index,
+        PartBytes(find, layer, "group_index", DType::kI32, {cols}));
+    w.group_index.resize(static_cast<size_t>(cols));
+    std::memcpy(w.group_index.data(), index.data(), index.size());
+  }
+  RETURN_IF_ERROR(CheckParameters(w));
+  return std::shared_ptr<const CompressedLinear>(
+      std::make_shared<PartiallyBinaryLinear>(std::move(w), std::move(starts),
+                                              std::string(codes)));
+}
+
+}  // namespace quantd
