@@ -58,13 +58,17 @@ void SearchVectors(const NearestCentroidArgs& args, int64_t first,
     best = hn::IfThenElse(less, sum, best);
     index = hn::IfThenElse(hn::RebindMask(di, less), indices, index);
   };
+  // The last centroids of a table that does not fill its vectors: masked loads
+  // of older targets read beyond them.
+  HWY_ALIGN float tail[hn::MaxLanes(d)] = {};
   for (int64_t j = 0; j < k; j += lanes) {
     const size_t here = static_cast<size_t>(std::min(lanes, k - j));
     V sum0 = hn::Zero(d), sum1 = sum0, sum2 = sum0, sum3 = sum0;
     for (int64_t t = 0; t < dimension; ++t) {
       const float* from = args.centroids + t * k + j;
-      const V c = here == static_cast<size_t>(lanes) ? hn::LoadU(d, from)
-                                                     : hn::LoadN(d, from, here);
+      if (here < static_cast<size_t>(lanes)) std::copy_n(from, here, tail);
+      const V c = here < static_cast<size_t>(lanes) ? hn::Load(d, tail)
+                                                    : hn::LoadU(d, from);
       sum0 = distance(0, t, c, sum0);
       sum1 = distance(1, t, c, sum1);
       sum2 = distance(2, t, c, sum2);
