@@ -4,6 +4,7 @@
 #include <cstring>
 #include <filesystem>
 #include <functional>
+#include <optional>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -76,11 +77,14 @@ std::string BytesOf(const Tensor& x) {
 // Makes the tensors of the rotated checkpoint, each when it is written.
 class Rotator {
  public:
+  // Without `heads` values stay as they are.
   Rotator(const Checkpoint& source, const ModelDescription& model,
-          Rotation rotation, ExecutionContext& ctx)
+          Rotation rotation, std::optional<Rotation> heads,
+          ExecutionContext& ctx)
       : source_(source),
         model_(model),
         rotation_(std::move(rotation)),
+        heads_(std::move(heads)),
         ctx_(ctx) {}
 
   absl::StatusOr<std::vector<TensorStream>> Block(int k) {
@@ -100,14 +104,24 @@ class Rotator {
       for (int index : plan.sets[set]) {
         const LinearPlan& linear = plan.linears[static_cast<size_t>(index)];
         const Shape shape = {linear.rows, linear.cols};
+        const std::string weight = linear.name + ".weight";
         if (linear.writes_residual) {
-          tensors.push_back(Writer(linear.name + ".weight", shape));
+          const bool behind_attention =
+              linear.name == prefix + model_.block.attention.output.name;
+          tensors.push_back(
+              Writer(weight, shape, heads_.has_value() && behind_attention));
           if (linear.bias) tensors.push_back(WriterBias(linear));
           continue;
         }
+        const std::vector<RowRange> values = ValueRows(linear.name, prefix);
         tensors.push_back(
-            Reader(linear.name + ".weight", shape, set == 0 ? first : second));
-        if (linear.bias) RETURN_IF_ERROR(copy(linear.name + ".bias"));
+            Reader(weight, shape, set == 0 ? first : second, values));
+        if (!linear.bias) continue;
+        if (values.empty()) {
+          RETURN_IF_ERROR(copy(linear.name + ".bias"));
+        } else {
+          tensors.push_back(ReaderBias(linear, values));
+        }
       }
     }
     const FeedForwardDescription& part = model_.block.feed_forward;
@@ -118,7 +132,7 @@ class Rotator {
         tensors.push_back(UnitNorm(second_norm, tensor));
       } else if (part.experts > 0 &&
                  tensor.name == prefix + part.router + ".weight") {
-        tensors.push_back(Reader(tensor.name, tensor.shape, second));
+        tensors.push_back(Reader(tensor.name, tensor.shape, second, {}));
       } else {
         RETURN_IF_ERROR(copy(tensor.name));
       }
@@ -161,6 +175,11 @@ class Rotator {
  private:
   // Of a norm, one per channel.
   using Gains = std::vector<float>;
+  // Rows of a layer that are the values of one head.
+  struct RowRange {
+    int64_t begin = 0;
+    int64_t count = 0;
+  };
   using Maker = std::function<absl::StatusOr<Tensor>()>;
 
   absl::StatusOr<Gains> ReadGains(const NormDescription& norm,
@@ -187,22 +206,79 @@ class Rotator {
             }};
   }
 
-  TensorStream Reader(const std::string& name, const Shape& shape,
-                      Gains gains) const {
+  // The rows of layer `name` of a block that are values to be turned, head by
+  // head.
+  std::vector<RowRange> ValueRows(const std::string& name,
+                                  const std::string& prefix) const {
+    const AttentionDescription& d = model_.block.attention;
+    const int64_t dim = d.head_dim;
+    const int64_t group = (d.heads / d.kv_heads + 2) * dim;
+    std::vector<RowRange> rows;
+    for (int64_t h = 0; heads_.has_value() && h < d.kv_heads; ++h) {
+      if (d.value.present() && name == prefix + d.value.name) {
+        rows.push_back({h * dim, dim});
+      } else if (d.fused.present() && name == prefix + d.fused.name) {
+        rows.push_back(d.fused_layout ==
+                               AttentionDescription::FusedLayout::kConcatenated
+                           ? RowRange{(d.heads + d.kv_heads + h) * dim, dim}
+                           : RowRange{(h + 1) * group - dim, dim});
+      }
+    }
+    return rows;
+  }
+
+  TensorStream Reader(const std::string& name, const Shape& shape, Gains gains,
+                      std::vector<RowRange> values) const {
+    return Made(
+        name, shape,
+        [this, name, shape, gains = std::move(gains),
+         values = std::move(values)]() -> absl::StatusOr<Tensor> {
+          ASSIGN_OR_RETURN(const Tensor w, LoadTensor(source_, name, shape));
+          Tensor rotated = rotation_.RotateRows(w, gains, ctx_);
+          for (const RowRange& rows : values) {
+            const Tensor head = heads_->RotateColumns(
+                rotated.Rows(rows.begin, rows.count), ctx_);
+            std::copy_n(head.data(), head.size(), rotated.row(rows.begin));
+          }
+          return rotated;
+        });
+  }
+
+  TensorStream ReaderBias(const LinearPlan& linear,
+                          std::vector<RowRange> values) const {
+    const std::string name = linear.name + ".bias";
+    const Shape shape = {linear.rows};
     return Made(name, shape,
                 [this, name, shape,
-                 gains = std::move(gains)]() -> absl::StatusOr<Tensor> {
-                  ASSIGN_OR_RETURN(const Tensor w,
+                 values = std::move(values)]() -> absl::StatusOr<Tensor> {
+                  ASSIGN_OR_RETURN(Tensor bias,
                                    LoadTensor(source_, name, shape));
-                  return rotation_.RotateRows(w, gains, ctx_);
+                  for (const RowRange& rows : values) {
+                    const Tensor head = Tensor::FromValues(
+                        {1, rows.count},
+                        bias.values().subspan(static_cast<size_t>(rows.begin),
+                                              static_cast<size_t>(rows.count)));
+                    const Tensor rotated = heads_->RotateRows(head, {}, ctx_);
+                    std::copy_n(rotated.data(), rotated.size(),
+                                bias.data() + rows.begin);
+                  }
+                  return bias;
                 });
   }
 
-  TensorStream Writer(const std::string& name, const Shape& shape) const {
-    return Made(name, shape, [this, name, shape]() -> absl::StatusOr<Tensor> {
-      ASSIGN_OR_RETURN(const Tensor w, LoadTensor(source_, name, shape));
-      return rotation_.RotateColumns(w, ctx_);
-    });
+  TensorStream Writer(const std::string& name, const Shape& shape,
+                      bool behind_attention) const {
+    return Made(
+        name, shape,
+        [this, name, shape, behind_attention]() -> absl::StatusOr<Tensor> {
+          ASSIGN_OR_RETURN(Tensor w, LoadTensor(source_, name, shape));
+          if (behind_attention) {
+            const int64_t dim = heads_->size();
+            w = heads_->RotateRows(w.Reshaped({w.size() / dim, dim}), {}, ctx_)
+                    .Reshaped(shape);
+          }
+          return rotation_.RotateColumns(w, ctx_);
+        });
   }
 
   TensorStream WriterBias(const LinearPlan& linear) const {
@@ -272,6 +348,7 @@ class Rotator {
   const Checkpoint& source_;
   const ModelDescription& model_;
   const Rotation rotation_;
+  const std::optional<Rotation> heads_;
   ExecutionContext& ctx_;
 };
 
@@ -312,7 +389,14 @@ absl::Status WriteRotatedCheckpoint(const Checkpoint& source,
   ASSIGN_OR_RETURN(
       Rotation rotation,
       Rotation::Random(model.hidden_size, options.kind, options.seed));
-  Rotator rotator(source, model, std::move(rotation), ctx);
+  std::optional<Rotation> heads;
+  // Values that are clipped are no longer what their rotation was.
+  if (options.values && model.block.attention.clip_qkv == 0) {
+    ASSIGN_OR_RETURN(heads,
+                     Rotation::Random(model.block.attention.head_dim,
+                                      RotationKind::kAny, ~options.seed));
+  }
+  Rotator rotator(source, model, std::move(rotation), std::move(heads), ctx);
   bool tied = model.head.tied;
   if (tied) {
     ASSIGN_OR_RETURN(tied, rotator.FinalGainIsOne());

@@ -8,6 +8,12 @@
 //   layers that write to it      -> Q^T W, bias Q    (o, down)
 //   norms                        -> gain one
 //
+// and, with `values`, the values of every head by an orthogonal P of head_dim,
+// which attention's weighted means leave alone:
+//
+//   value layer, per head        -> P^T W, bias P
+//   layer behind attention       -> W P, per head of its input
+//
 // x / rms(x) commutes with Q, a gain per channel does not; so each gain moves
 // into the layers behind its norm first (Ashkboos et al., SliceGPT,
 // arXiv:2401.15024, section 3; QuaRot, arXiv:2404.00456, stage 1a). Outlying
@@ -35,6 +41,7 @@ namespace quantd {
 struct NetworkRotationOptions {
   RotationKind kind = RotationKind::kAny;
   uint64_t seed = 0;
+  bool values = true;
 };
 
 // InvalidArgument names the family and what of it does not commute with a

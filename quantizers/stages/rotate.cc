@@ -38,7 +38,7 @@ class ResidualRotation final : public CheckpointTransform {
 
   std::string Describe() const override {
     return absl::StrCat("rotate kind=", static_cast<int>(options_.kind),
-                        " seed=", options_.seed);
+                        " seed=", options_.seed, " values=", options_.values);
   }
   absl::Status Write(const Checkpoint& source, const ModelDescription& model,
                      const std::string& directory,
@@ -108,8 +108,8 @@ class RotateStage final : public Stage {
   explicit RotateStage(const v1::RotateStage& options)
       : inner_(options.inner()), seed_(options.seed()) {
     if (options.residual()) {
-      residual_.emplace(
-          NetworkRotationOptions{KindOf(options.kind()), options.seed()});
+      residual_.emplace(NetworkRotationOptions{
+          KindOf(options.kind()), options.seed(), options.values()});
     }
   }
 

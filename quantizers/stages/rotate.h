@@ -3,9 +3,9 @@
 // whose result decodes to the network's own basis (models/layouts/
 // input_rotation.h).
 //
-// What the reference code does to values and the input of {o} in two steps, a
-// rotation within heads fused into {v} and one across heads at inference, is
-// one rotation of {o}'s input here.
+// The reference code turns the input of {o} only across heads at inference,
+// since values are turned within theirs; here it is turned whole, which costs
+// the same.
 #ifndef QUANTD_QUANTIZERS_STAGES_ROTATE_H_
 #define QUANTD_QUANTIZERS_STAGES_ROTATE_H_
 

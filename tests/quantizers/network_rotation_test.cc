@@ -74,9 +74,12 @@ TEST_F(NetworkRotationTest, LogitsStayThoseOfTheOriginal) {
        {"llama", "llama3", "mistral", "mixtral", "gemma", "qwen2", "phi3"}) {
     const std::string source = SharedPath(std::string("fixtures/") + family);
     if (!std::filesystem::exists(source)) GTEST_SKIP() << source;
-    for (RotationKind kind : {RotationKind::kAny, RotationKind::kOrthogonal}) {
+    for (bool values : {false, true}) {
       TempDir target;
-      ASSERT_THAT(Rotate(source, target.path(), {kind, 5}), IsOk()) << family;
+      const RotationKind kind =
+          values ? RotationKind::kAny : RotationKind::kOrthogonal;
+      ASSERT_THAT(Rotate(source, target.path(), {kind, 5, values}), IsOk())
+          << family;
       std::filesystem::copy(source + "/reference.safetensors", target.path());
       const auto original = test::LargestLogitDifference(source, *device_);
       const auto rotated =
@@ -133,8 +136,9 @@ TEST_F(NetworkRotationTest, TiedHeadsAreUntiedUnlessTheLastGainIsOne) {
   auto config =
       nlohmann::json::parse(*ReadFile(target.path() + "/config.json"));
   retie(target.path());
-  ASSERT_THAT(Rotate(target.path(), again.path(), {RotationKind::kAny, 8}),
-              IsOk());
+  ASSERT_THAT(
+      Rotate(target.path(), again.path(), {RotationKind::kAny, 8, true}),
+      IsOk());
   EXPECT_TRUE(
       (*Model::Open(*Checkpoint::Open(again.path())))->description().head.tied);
 }
@@ -172,8 +176,9 @@ TEST_F(NetworkRotationTest, BytesDependOnTheSeedAndNotOnThreadsOrResumption) {
   TempDir source, first, second, third;
   test::WriteTinyModel(source.path());
   ASSERT_THAT(Rotate(source.path(), first.path()), IsOk());
-  ASSERT_THAT(Rotate(source.path(), third.path(), {RotationKind::kAny, 1}),
-              IsOk());
+  ASSERT_THAT(
+      Rotate(source.path(), third.path(), {RotationKind::kAny, 1, true}),
+      IsOk());
   // As after a crash: one shard is there.
   std::filesystem::copy(first.path() + "/model-00002-of-00003.safetensors",
                         second.path());
