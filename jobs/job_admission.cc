@@ -13,6 +13,7 @@
 #include "models/checkpoint.h"
 #include "models/json_text.h"
 #include "nlohmann/json.hpp"
+#include "proto/field_rules.h"
 #include "quantd/v1/dataset.pb.h"
 #include "quantizers/compiled_recipe.h"
 #include "quantizers/recipe_forecast.h"
@@ -52,10 +53,10 @@ uint64_t LargestBlockShard(const v1::Artifact& artifact) {
 absl::StatusOr<std::optional<v1::Forecast>> JobAdmission::Admit(
     const v1::JobSpec& spec) {
   if (job_memory_bytes_ > 0 && spec.memory_bytes() > job_memory_bytes_) {
-    return absl::ResourceExhaustedError(absl::StrCat(
-        "spec.memory_bytes: ", ByteSizeText(spec.memory_bytes()),
-        " are more than the ", ByteSizeText(job_memory_bytes_),
-        " that this server gives a job (--job-memory)"));
+    return absl::ResourceExhaustedError(
+        absl::StrCat("spec.memory_bytes: ", ByteSizeText(spec.memory_bytes()),
+                     " are more than the ", ByteSizeText(job_memory_bytes_),
+                     " that this server gives a job (--job-memory)"));
   }
   std::optional<v1::Forecast> forecast;
   if (spec.has_quantize()) {
@@ -84,20 +85,35 @@ absl::StatusOr<std::optional<v1::Forecast>> JobAdmission::ForecastQuantize(
                            {TextBytes(quantize.calibration().dataset())},
                            MemoryLimitOf(spec));
   };
-  ASSIGN_OR_RETURN(
-      JobPlan result,
-      Annotate(plan(), "spec.quantize.recipe on ", quantize.model()));
+  ASSIGN_OR_RETURN(JobPlan result, Annotate(plan(), "spec.quantize.recipe on ",
+                                            quantize.model()));
   return std::move(result.forecast);
 }
 
 absl::StatusOr<std::optional<v1::Forecast>> JobAdmission::ForecastEvaluate(
     const v1::JobSpec& spec) {
-  const FootprintPtr footprint = FootprintOfTarget(spec.evaluate().target());
+  const v1::EvaluateSpec& evaluate = spec.evaluate();
+  const FootprintPtr footprint = FootprintOfTarget(evaluate.target());
   if (footprint == nullptr) return std::nullopt;
+  FootprintPtr baseline;
+  if (!evaluate.baseline().empty()) {
+    baseline = FootprintOfTarget(evaluate.baseline());
+    if (baseline == nullptr) return std::nullopt;
+    if (footprint->description.vocabulary_size !=
+        baseline->description.vocabulary_size) {
+      return InvalidField(
+          "spec.evaluate.baseline",
+          absl::StrCat(evaluate.baseline(), " has a vocabulary of ",
+                       baseline->description.vocabulary_size, " tokens and ",
+                       evaluate.target(), " one of ",
+                       footprint->description.vocabulary_size,
+                       ": their predictions cannot be compared"));
+    }
+  }
   ASSIGN_OR_RETURN(
       JobPlan result,
-      PlanEvaluateJob(*footprint, spec, {TextBytes(spec.evaluate().dataset())},
-                      MemoryLimitOf(spec)));
+      PlanEvaluateJob(*footprint, baseline.get(), spec,
+                      {TextBytes(evaluate.dataset())}, MemoryLimitOf(spec)));
   return std::move(result.forecast);
 }
 
@@ -143,7 +159,8 @@ JobAdmission::FootprintPtr JobAdmission::FootprintOfArtifact(
   const v1::ArtifactFile* config = FindFile(artifact, "config.json");
   if (config == nullptr) return nullptr;
   const auto description = [&]() -> absl::StatusOr<ModelDescription> {
-    ASSIGN_OR_RETURN(const std::string path, artifacts_.PathOf(config->digest()));
+    ASSIGN_OR_RETURN(const std::string path,
+                     artifacts_.PathOf(config->digest()));
     ASSIGN_OR_RETURN(const std::string text, ReadFile(path, kMaxConfigBytes));
     JsonLimits limits;
     limits.max_bytes = kMaxConfigBytes;

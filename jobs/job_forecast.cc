@@ -51,7 +51,8 @@ constexpr double kMovedBytes = 400e6;
 int ThreadsOf(const v1::JobSpec& spec) {
   return spec.threads() > 0
              ? static_cast<int>(spec.threads())
-             : std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
+             : std::max(1,
+                        static_cast<int>(std::thread::hardware_concurrency()));
 }
 
 double SecondsOf(const RunWork& work, int threads) {
@@ -73,9 +74,9 @@ JobPlan Finish(RunForecast run, const ModelFootprint& footprint,
                const v1::JobSpec& spec, const TextSize& text,
                uint64_t memory_limit_bytes) {
   const int threads = ThreadsOf(spec);
-  run.parts.push_back({"the process and its threads",
-                       kProcessBytes + static_cast<uint64_t>(threads) *
-                                           kThreadBytes});
+  run.parts.push_back(
+      {"the process and its threads",
+       kProcessBytes + static_cast<uint64_t>(threads) * kThreadBytes});
   const uint64_t limit =
       memory_limit_bytes == 0 ? UINT64_MAX : memory_limit_bytes;
   const Placement placement = Place(run, limit);
@@ -84,15 +85,16 @@ JobPlan Finish(RunForecast run, const ModelFootprint& footprint,
   v1::Forecast& forecast = plan.forecast;
   forecast.set_peak_memory_bytes(placement.peak_bytes);
   forecast.set_least_memory_bytes(placement.least_bytes);
-  // Before the run proper, and gone by then.
+  // Before the run proper, and gone by then. A baseline's tokenizer is read and
+  // dropped before the text is.
   const uint64_t preparing = kProcessBytes + kBytesPerTextByte * text.bytes +
                              kBytesPerTokenizerByte * footprint.tokenizer_bytes;
   if (text.bytes > 0 && preparing > placement.peak_bytes) {
     run.parts = {{"the process, text and tokenizer", preparing}};
     forecast.set_peak_memory_bytes(preparing);
   } else if (placement.activation_memory_bytes > 0) {
-    run.parts.push_back({"activations of all windows",
-                         placement.activation_memory_bytes});
+    run.parts.push_back(
+        {"activations of all windows", placement.activation_memory_bytes});
   }
   if (placement.spilled_bytes > 0) {
     run.parts.push_back({"a batch of spilled activations", run.batch_bytes});
@@ -127,8 +129,8 @@ std::optional<ScoringOrder> OrderOf(v1::ScoringOrder order) {
   return std::nullopt;
 }
 
-GenerationShape ShapeOf(const v1::Generation& generation,
-                        const TextSize& text, const ModelDescription& model) {
+GenerationShape ShapeOf(const v1::Generation& generation, const TextSize& text,
+                        const ModelDescription& model) {
   // How long each prompt is cannot be known; a batch of short ones is taken
   // for the whole text, up to a window of usual length.
   constexpr int64_t kUsualPrompt = 512;
@@ -166,16 +168,17 @@ JobPlan PlanQuantizeJob(const CompiledRecipe& recipe,
 }
 
 absl::StatusOr<JobPlan> PlanEvaluateJob(const ModelFootprint& footprint,
+                                        const ModelFootprint* baseline,
                                         const v1::JobSpec& spec,
                                         const TextSize& text,
                                         uint64_t memory_limit_bytes) {
   const v1::EvaluateSpec& evaluate = spec.evaluate();
   const ModelDescription& model = footprint.description;
   if (evaluate.has_generation()) {
-    JobPlan plan = Finish(
-        ForecastGeneration(footprint, ShapeOf(evaluate.generation(), text,
-                                              model)),
-        footprint, spec, text, memory_limit_bytes);
+    JobPlan plan =
+        Finish(ForecastGeneration(footprint,
+                                  ShapeOf(evaluate.generation(), text, model)),
+               footprint, spec, text, memory_limit_bytes);
     plan.forecast.set_scoring_order(v1::BATCH_MAJOR);
     return plan;
   }
@@ -183,7 +186,7 @@ absl::StatusOr<JobPlan> PlanEvaluateJob(const ModelFootprint& footprint,
   ScoringShape largest;
   RunWork work;
   std::vector<ScoringShape> shapes;
-  for (const std::string& metric : evaluate.metrics()) {
+  for (const std::string& metric : MetricsToRun(evaluate.metrics())) {
     EvaluatorOptions options;
     options.max_windows = evaluate.max_windows();
     ASSIGN_OR_RETURN(const std::unique_ptr<Evaluator> evaluator,
@@ -191,22 +194,23 @@ absl::StatusOr<JobPlan> PlanEvaluateJob(const ModelFootprint& footprint,
     const WindowShape window = evaluator->Shape();
     ScoringShape shape;
     shape.window_tokens = window.tokens;
-    shape.windows =
-        std::max<int64_t>(1, TokensOf(text, model) / window.tokens);
+    shape.windows = std::max<int64_t>(1, TokensOf(text, model) / window.tokens);
     if (window.max_windows > 0 &&
         (text.bytes == 0 || window.max_windows < shape.windows)) {
       shape.windows = window.max_windows;
     }
     shape.batch_windows = evaluate.batch_windows();
+    if (evaluator->compares()) shape.baseline = baseline;
     shapes.push_back(shape);
     if (shape.windows * shape.window_tokens >=
         largest.windows * largest.window_tokens) {
       largest = shape;
     }
   }
+  // What compares has both models loaded from the first metric to the last.
+  largest.baseline = baseline;
   const uint64_t process =
-      kProcessBytes +
-      static_cast<uint64_t>(ThreadsOf(spec)) * kThreadBytes;
+      kProcessBytes + static_cast<uint64_t>(ThreadsOf(spec)) * kThreadBytes;
   const uint64_t for_scoring =
       memory_limit_bytes == 0
           ? UINT64_MAX
