@@ -19,6 +19,46 @@ void AddPerplexity(const v1::PerplexityReport& report, Json* json) {
   (*json)["tag"] = TagToJson(report.tag());
 }
 
+Json EstimateToJson(const v1::Estimate& estimate) {
+  return {{"mean", estimate.mean()},
+          {"error_iid", estimate.error_iid()},
+          {"error_clustered", estimate.error_clustered()}};
+}
+
+Json DistributionToJson(const v1::Distribution& distribution) {
+  Json json = EstimateToJson(distribution.mean());
+  json["minimum"] = distribution.minimum();
+  json["median"] = distribution.median();
+  json["maximum"] = distribution.maximum();
+  Json& percentiles = json["percentiles"] = Json::object();
+  for (const v1::Percentile& percentile : distribution.percentiles()) {
+    percentiles[absl::StrCat(percentile.percent())] = percentile.value();
+  }
+  return json;
+}
+
+Json CalibrationToJson(const v1::CalibrationError& calibration) {
+  return {{"expected_error", calibration.expected_error()},
+          {"accuracy", calibration.accuracy()},
+          {"confidence", calibration.confidence()}};
+}
+
+Json WorstTokenToJson(const v1::WorstToken& worst) {
+  return {{"window", worst.window()},
+          {"position", worst.position()},
+          {"text_position", worst.text_position()},
+          {"kl", worst.kl()},
+          {"baseline_probability", worst.baseline_probability()},
+          {"candidate_probability", worst.candidate_probability()},
+          {"token", worst.token()},
+          {"token_text", worst.token_text()},
+          {"baseline_top", worst.baseline_top()},
+          {"baseline_top_text", worst.baseline_top_text()},
+          {"candidate_top", worst.candidate_top()},
+          {"candidate_top_text", worst.candidate_top_text()},
+          {"context", worst.context()}};
+}
+
 }  // namespace
 
 Json TagToJson(const v1::PerplexityTag& tag) {
@@ -28,6 +68,50 @@ Json TagToJson(const v1::PerplexityTag& tag) {
           {"token_count", tag.token_count()},
           {"bos_policy", tag.bos_policy()},
           {"tokenizer_sha256", tag.tokenizer_digest()}};
+}
+
+Json DivergenceToJson(const v1::DivergenceReport& report) {
+  const auto perplexity = [](const v1::PerplexityReport& of) {
+    Json json = Json::object();
+    AddPerplexity(of, &json);
+    return json;
+  };
+  Json json = {
+      {"metric", report.metric()},
+      {"baseline", report.baseline()},
+      {"baseline_digest", report.baseline_digest()},
+      {"windows", report.window_count()},
+      {"scored_tokens", report.scored_tokens()},
+      {"tag", TagToJson(report.tag())},
+      {"kl", DistributionToJson(report.kl())},
+      {"reverse_kl", EstimateToJson(report.reverse_kl())},
+      {"js", EstimateToJson(report.js())},
+      {"top1_agreement", EstimateToJson(report.top1_agreement())},
+      {"top5_agreement", EstimateToJson(report.top5_agreement())},
+      {"delta_p", DistributionToJson(report.delta_p())},
+      {"delta_p_rms", report.delta_p_rms()},
+      {"delta_p_rms_error", report.delta_p_rms_error()},
+      {"baseline_entropy", report.baseline_entropy()},
+      {"candidate_entropy", report.candidate_entropy()},
+      {"entropy_shift", EstimateToJson(report.entropy_shift())},
+      {"baseline_calibration",
+       CalibrationToJson(report.baseline_calibration())},
+      {"candidate_calibration",
+       CalibrationToJson(report.candidate_calibration())},
+      {"top1_changes", report.top1_changes()},
+      {"right_to_wrong", report.right_to_wrong()},
+      {"wrong_to_right", report.wrong_to_right()},
+      {"baseline_perplexity", perplexity(report.baseline_perplexity())},
+      {"candidate_perplexity", perplexity(report.candidate_perplexity())},
+      {"log_ratio", EstimateToJson(report.log_ratio())},
+      {"ratio", report.ratio()},
+      {"ratio_error", report.ratio_error()},
+      {"nll_correlation", report.nll_correlation()}};
+  Json& worst = json["worst_tokens"] = Json::array();
+  for (const v1::WorstToken& token : report.worst_tokens()) {
+    worst.push_back(WorstTokenToJson(token));
+  }
+  return json;
 }
 
 Json EvaluationToJson(const v1::Evaluation& evaluation) {
@@ -49,6 +133,14 @@ Json EvaluationToJson(const v1::Evaluation& evaluation) {
       Json metric = {{"metric", report.tag().convention()}};
       AddPerplexity(report, &metric);
       metrics.push_back(std::move(metric));
+    }
+  }
+  if (evaluation.divergences_size() > 0) {
+    json["divergence"] = DivergenceToJson(evaluation.divergences(0));
+  }
+  if (evaluation.divergences_size() > 1) {
+    for (const v1::DivergenceReport& report : evaluation.divergences()) {
+      json["divergences"].push_back(DivergenceToJson(report));
     }
   }
   for (const v1::GeneratedText& text : evaluation.generations()) {

@@ -1,7 +1,9 @@
 // Evaluators turn scored requests into reports. An evaluator names the token
 // windows it wants scored (Requests), folds the per-token results into its
 // accumulators as they come (Fold) and writes the report (Report); the scoring
-// core (scoring.h) runs the network once for all of them.
+// core (scorer.h) runs the network once for all of them. A metric that compares
+// the scored model, the target, with a baseline is given what both say of every
+// token (FoldPair).
 //
 // Metrics are named by users as text, "ppl/gptq-512"; builtin_evaluators.cc
 // is the table of families.
@@ -19,6 +21,8 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "absl/types/span.h"
+#include "evaluators/logit_divergence.h"
+#include "google/protobuf/repeated_field.h"
 #include "models/tokenizer.h"
 #include "quantd/v1/evaluation.pb.h"
 
@@ -35,7 +39,7 @@ struct ScoreRequest {
 
 // The windows that a metric will ask for, as far as its name tells.
 struct WindowShape {
-  int64_t tokens = 0;      // of each
+  int64_t tokens = 0;       // of each
   int64_t max_windows = 0;  // 0: as many as the text fills
 };
 
@@ -45,6 +49,10 @@ class Evaluator {
 
   virtual WindowShape Shape() const = 0;
 
+  // Whether the metric needs a baseline beside the target: FoldPair() is called
+  // instead of Fold().
+  virtual bool compares() const { return false; }
+
   // Tokenizes `text` by the rules of the metric and returns the windows to
   // score, in order. InvalidArgument when the text is too short, too large
   // for the convention, or not UTF-8.
@@ -52,8 +60,13 @@ class Evaluator {
       absl::string_view text, const Tokenizer& tokenizer) = 0;
 
   // The negative log-likelihoods (natural log) of request `index`'s targets.
-  // Called once per request, in any order.
-  virtual absl::Status Fold(size_t index, absl::Span<const double> nll) = 0;
+  // Called once per request, in any order. Internal if it compares().
+  virtual absl::Status Fold(size_t index, absl::Span<const double> nll);
+
+  // The same with both models at request `index`'s targets; the target is the
+  // candidate. Internal unless it compares().
+  virtual absl::Status FoldPair(size_t index,
+                                absl::Span<const TargetDivergence> targets);
 
   // REQUIRES: every request was folded. Internal when a value is NaN or
   // infinite: a broken model never gets a score.
@@ -70,6 +83,16 @@ struct EvaluatorOptions {
 // patterns) or a window out of range.
 absl::StatusOr<std::unique_ptr<Evaluator>> NewEvaluator(
     absl::string_view metric, const EvaluatorOptions& options = {});
+
+// EvaluateSpec.metrics.
+using MetricNames = google::protobuf::RepeatedPtrField<std::string>;
+
+// `metrics` without repeats and without those that another of them reports as
+// well: ppl/X beside divergence/X.
+std::vector<std::string> MetricsToRun(const MetricNames& metrics);
+
+// Whether one of `metrics` compares(). Unknown ones do not.
+bool AnyCompares(const MetricNames& metrics);
 
 // All metric families, for listings.
 std::vector<v1::MetricInfo> KnownMetrics();

@@ -1,9 +1,6 @@
-// Perplexity under one of the conventions of perplexity_convention.h, with two
-// standard errors by the delta method (m = mean NLL over n tokens in W
-// windows):
-//   iid        ppl * sqrt((E[NLL^2] - m^2) / (n - 1))
-//   clustered  ppl * sqrt(sum_w (sum_{t in w} (NLL_t - m))^2) / n
-//                  * sqrt(W / (W - 1))
+// Perplexity under one of the conventions of perplexity_convention.h, with the
+// two standard errors of the mean NLL (token_statistics.h) times the perplexity
+// (delta method).
 #ifndef QUANTD_EVALUATORS_PERPLEXITY_H_
 #define QUANTD_EVALUATORS_PERPLEXITY_H_
 
@@ -15,15 +12,9 @@
 #include "absl/strings/string_view.h"
 #include "absl/types/span.h"
 #include "evaluators/evaluator.h"
+#include "evaluators/token_statistics.h"
 
 namespace quantd {
-
-// Sums of one window's negative log-likelihoods.
-struct WindowSums {
-  uint64_t count = 0;
-  double sum = 0;
-  double sum_of_squares = 0;
-};
 
 struct PerplexityEstimate {
   double mean_nll = 0;
@@ -36,6 +27,11 @@ struct PerplexityEstimate {
 // REQUIRES: at least one token. Internal when a sum is NaN or infinite.
 absl::StatusOr<PerplexityEstimate> EstimatePerplexity(
     absl::Span<const WindowSums> windows);
+
+// The same with its tag and the mean of every window. REQUIRES: as many tokens
+// in every window.
+absl::StatusOr<v1::PerplexityReport> MakePerplexityReport(
+    const v1::PerplexityTag& tag, absl::Span<const WindowSums> windows);
 
 // `parameters` is the metric behind "ppl/": "gptq-512".
 absl::StatusOr<std::unique_ptr<Evaluator>> NewPerplexityEvaluator(

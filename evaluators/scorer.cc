@@ -1,6 +1,7 @@
 #include "evaluators/scorer.h"
 
 #include <algorithm>
+#include <cstddef>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -9,16 +10,63 @@
 namespace quantd {
 namespace {
 
-absl::Status CheckRequest(const ScoreRequest& request) {
-  const int64_t size = static_cast<int64_t>(request.tokens.size());
-  if (request.first_target < 1 || request.target_count < 1 ||
-      request.first_target + int64_t{request.target_count} > size) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("a request scores targets ", request.first_target, "..",
-                     request.first_target + int64_t{request.target_count} - 1,
-                     " of ", size, " tokens"));
+// Rows that one thread compares at a time; fixed, and only a matter of speed.
+constexpr int64_t kComparedRows = 4;
+
+// The scored positions of a batch, requests in order.
+struct ScoredPositions {
+  std::vector<int32_t> targets;
+  std::vector<int64_t> rows;  // rows of the batch that predict them
+
+  int64_t size() const { return static_cast<int64_t>(rows.size()); }
+};
+
+ScoredPositions PositionsOf(absl::Span<const ScoreRequest> requests,
+                            const WindowBatch& batch) {
+  ScoredPositions positions;
+  for (size_t i = 0; i < batch.count; ++i) {
+    const ScoreRequest& request = requests[batch.first + i];
+    for (int t = 0; t < request.target_count; ++t) {
+      const int position = request.first_target + t;
+      positions.targets.push_back(
+          request.tokens[static_cast<size_t>(position)]);
+      positions.rows.push_back(static_cast<int64_t>(i) * batch.length +
+                               position - 1);
+    }
+  }
+  return positions;
+}
+
+// Logits of the positions [begin, begin + count).
+absl::StatusOr<Tensor> LogitsAt(const Model& model, const Tensor& hidden,
+                                const ScoredPositions& positions, int64_t begin,
+                                int64_t count, ExecutionContext& ctx) {
+  Tensor gathered = Tensor::Uninitialized({count, hidden.cols()});
+  for (int64_t r = 0; r < count; ++r) {
+    std::copy_n(hidden.row(positions.rows[static_cast<size_t>(begin + r)]),
+                hidden.cols(), gathered.row(r));
+  }
+  return model.Logits(gathered, ctx);
+}
+
+// Gives every request of the batch its part of `values`.
+template <typename Value, typename Sink>
+absl::Status Distribute(absl::Span<const ScoreRequest> requests,
+                        const WindowBatch& batch,
+                        absl::Span<const Value> values, Sink sink) {
+  size_t offset = 0;
+  for (size_t i = 0; i < batch.count; ++i) {
+    const size_t count =
+        static_cast<size_t>(requests[batch.first + i].target_count);
+    RETURN_IF_ERROR(sink(batch.first + i, values.subspan(offset, count)));
+    offset += count;
   }
   return absl::OkStatus();
+}
+
+int64_t RowsAtOnce(const Model& model) {
+  return std::max<int64_t>(
+      1, kMaxScoredLogits / model.description().vocabulary_size);
 }
 
 }  // namespace
@@ -26,160 +74,136 @@ absl::Status CheckRequest(const ScoreRequest& request) {
 absl::StatusOr<Scorer> Scorer::Load(const Model& model,
                                     const ScorerOptions& options,
                                     ExecutionContext& ctx) {
-  if (!model.description().predicts_next_token) {
+  ASSIGN_OR_RETURN(WindowPass pass,
+                   WindowPass::Load(model, options.order, ctx));
+  return Scorer(std::move(pass), options);
+}
+
+absl::StatusOr<Scorer> Scorer::LoadPair(const Model& model,
+                                        const Model& baseline,
+                                        const ScorerOptions& options,
+                                        ExecutionContext& ctx) {
+  if (model.description().vocabulary_size !=
+      baseline.description().vocabulary_size) {
     return absl::InvalidArgumentError(absl::StrCat(
-        model.checkpoint().directory(), ": ", model.description().architecture,
-        " predicts masked tokens, not the next one, and has no likelihood of a "
-        "text"));
+        model.checkpoint().directory(), " has a vocabulary of ",
+        model.description().vocabulary_size, " tokens, its baseline ",
+        baseline.checkpoint().directory(), " one of ",
+        baseline.description().vocabulary_size));
   }
-  Scorer scorer(&model, options);
-  if (options.order == ScoringOrder::kLayerMajor) return scorer;
-  for (int k = 0; k < model.block_count(); ++k) {
-    RETURN_IF_ERROR(ctx.CheckCancelled());
-    ASSIGN_OR_RETURN(std::unique_ptr<Block> block, model.LoadBlock(k, ctx));
-    scorer.blocks_.push_back(std::move(block));
-  }
+  ASSIGN_OR_RETURN(Scorer scorer, Load(model, options, ctx));
+  ASSIGN_OR_RETURN(scorer.baseline_,
+                   WindowPass::Load(baseline, options.order, ctx));
   return scorer;
 }
 
-absl::Status Scorer::Score(Requests requests, Sink sink, OnProgress on_progress,
-                           ExecutionContext& ctx) {
-  ASSIGN_OR_RETURN(const std::vector<Batch> batches, Plan(requests));
-  if (options_.order == ScoringOrder::kLayerMajor) {
-    return ScoreLayerMajor(requests, batches, sink, on_progress, ctx);
+absl::Status Scorer::Run(absl::Span<const ScoreRequest> requests,
+                         absl::Span<WindowPass* const> passes,
+                         absl::FunctionRef<absl::Status(
+                             const WindowBatch&, absl::Span<const Tensor>)>
+                             emit,
+                         absl::FunctionRef<void(double part)> on_progress,
+                         ExecutionContext& ctx) {
+  ASSIGN_OR_RETURN(const std::vector<WindowBatch> batches,
+                   PlanBatches(requests, options_.batch_windows));
+  // The heads together count as one more block.
+  int steps_per_batch = 1;
+  uint64_t hidden_sizes = 0;
+  for (const WindowPass* pass : passes) {
+    steps_per_batch += pass->steps_per_batch();
+    hidden_sizes +=
+        static_cast<uint64_t>(pass->model().description().hidden_size);
   }
-  return ScoreBatchMajor(requests, batches, sink, on_progress, ctx);
-}
-
-absl::StatusOr<std::vector<Scorer::Batch>> Scorer::Plan(
-    Requests requests) const {
-  const size_t most = static_cast<size_t>(std::max(1, options_.batch_windows));
-  std::vector<Batch> batches;
-  for (size_t i = 0; i < requests.size(); ++i) {
-    RETURN_IF_ERROR(CheckRequest(requests[i]));
-    const int64_t length = static_cast<int64_t>(requests[i].tokens.size());
-    if (batches.empty() || batches.back().count == most ||
-        batches.back().length != length) {
-      Batch batch;
-      batch.first = i;
-      batch.length = length;
-      if (!batches.empty()) {
-        batch.first_row = batches.back().first_row + batches.back().rows();
-      }
-      batches.push_back(batch);
-    }
-    ++batches.back().count;
-  }
-  return batches;
-}
-
-absl::Status Scorer::ScoreBatchMajor(Requests requests,
-                                     absl::Span<const Batch> batches, Sink sink,
-                                     OnProgress on_progress,
-                                     ExecutionContext& ctx) {
-  for (size_t b = 0; b < batches.size(); ++b) {
-    const SequenceBatch sequences = batches[b].sequences();
-    ASSIGN_OR_RETURN(Tensor hidden, Embed(requests, batches[b], ctx));
-    for (const std::unique_ptr<Block>& block : blocks_) {
-      ASSIGN_OR_RETURN(hidden, block->Forward(hidden, sequences, ctx));
-    }
-    RETURN_IF_ERROR(Emit(requests, batches[b], hidden, sink, ctx));
-    on_progress(static_cast<double>(b + 1) /
-                static_cast<double>(batches.size()));
-  }
-  return absl::OkStatus();
-}
-
-absl::Status Scorer::ScoreLayerMajor(Requests requests,
-                                     absl::Span<const Batch> batches, Sink sink,
-                                     OnProgress on_progress,
-                                     ExecutionContext& ctx) {
-  if (batches.empty()) return absl::OkStatus();
-  const int64_t rows = batches.back().first_row + batches.back().rows();
-  ASSIGN_OR_RETURN(
-      ActivationStore hidden,
-      ActivationStore::Create(rows, model_->description().hidden_size,
-                              options_.activations));
-  spilled_bytes_ = hidden.spilled_bytes();
-  // The head counts as one more block.
-  const double steps =
-      (model_->block_count() + 1.0) * static_cast<double>(batches.size());
+  const double steps = static_cast<double>(batches.size()) * steps_per_batch;
   double done = 0;
-  for (const Batch& batch : batches) {
-    RETURN_IF_ERROR(ctx.CheckCancelled());
-    ASSIGN_OR_RETURN(const Tensor x, Embed(requests, batch, ctx));
-    RETURN_IF_ERROR(hidden.Write(batch.first_row, x));
-  }
-  for (int k = 0; k < model_->block_count(); ++k) {
-    RETURN_IF_ERROR(ctx.CheckCancelled());
-    ASSIGN_OR_RETURN(const std::unique_ptr<Block> block,
-                     model_->LoadBlock(k, ctx));
-    for (const Batch& batch : batches) {
-      ASSIGN_OR_RETURN(const Tensor x,
-                       hidden.Read(batch.first_row, batch.rows()));
-      ASSIGN_OR_RETURN(const Tensor y,
-                       block->Forward(x, batch.sequences(), ctx));
-      RETURN_IF_ERROR(hidden.Write(batch.first_row, y));
-      on_progress(++done / steps);
+  spilled_bytes_ = 0;
+  for (WindowPass* pass : passes) {
+    // A row of activations lies in memory for all passes or for none, but for
+    // rounding.
+    ActivationOptions share = options_.activations;
+    if (passes.size() > 1 && share.memory_bytes != UINT64_MAX) {
+      share.memory_bytes =
+          share.memory_bytes / hidden_sizes *
+          static_cast<uint64_t>(pass->model().description().hidden_size);
     }
+    RETURN_IF_ERROR(pass->Advance(
+        requests, batches, share, [&] { on_progress(++done / steps); }, ctx));
+    spilled_bytes_ += pass->spilled_bytes();
   }
-  for (const Batch& batch : batches) {
-    ASSIGN_OR_RETURN(const Tensor x,
-                     hidden.Read(batch.first_row, batch.rows()));
-    RETURN_IF_ERROR(Emit(requests, batch, x, sink, ctx));
+  for (const WindowBatch& batch : batches) {
+    std::vector<Tensor> hidden;
+    for (const WindowPass* pass : passes) {
+      ASSIGN_OR_RETURN(Tensor own, pass->Hidden(requests, batch, ctx));
+      hidden.push_back(std::move(own));
+    }
+    RETURN_IF_ERROR(emit(batch, hidden));
     on_progress(++done / steps);
   }
   return absl::OkStatus();
 }
 
-absl::StatusOr<Tensor> Scorer::Embed(Requests requests, const Batch& batch,
-                                     ExecutionContext& ctx) const {
-  std::vector<int32_t> tokens;
-  for (const ScoreRequest& request :
-       requests.subspan(batch.first, batch.count)) {
-    tokens.insert(tokens.end(), request.tokens.begin(), request.tokens.end());
-  }
-  return model_->Embed(tokens, batch.sequences(), ctx);
+absl::Status Scorer::Score(
+    absl::Span<const ScoreRequest> requests,
+    absl::FunctionRef<absl::Status(size_t, absl::Span<const double>)> sink,
+    absl::FunctionRef<void(double part)> on_progress, ExecutionContext& ctx) {
+  const Model& model = pass_.model();
+  WindowPass* const passes[] = {&pass_};
+  const auto emit = [&](const WindowBatch& batch,
+                        absl::Span<const Tensor> hidden) -> absl::Status {
+    const ScoredPositions positions = PositionsOf(requests, batch);
+    std::vector<double> nll(positions.rows.size());
+    const int64_t most = RowsAtOnce(model);
+    for (int64_t begin = 0; begin < positions.size(); begin += most) {
+      RETURN_IF_ERROR(ctx.CheckCancelled());
+      const int64_t rows = std::min(most, positions.size() - begin);
+      ASSIGN_OR_RETURN(const Tensor logits,
+                       LogitsAt(model, hidden[0], positions, begin, rows, ctx));
+      ctx.device().NegativeLogLikelihood(logits.data(),
+                                         positions.targets.data() + begin, rows,
+                                         logits.cols(), nll.data() + begin);
+    }
+    return Distribute<double>(requests, batch, nll, sink);
+  };
+  return Run(requests, passes, emit, on_progress, ctx);
 }
 
-absl::Status Scorer::Emit(Requests requests, const Batch& batch,
-                          const Tensor& hidden, Sink sink,
-                          ExecutionContext& ctx) const {
-  std::vector<int32_t> targets;
-  std::vector<int64_t> positions;  // rows of the batch that predict a target
-  for (size_t i = 0; i < batch.count; ++i) {
-    const ScoreRequest& request = requests[batch.first + i];
-    for (int t = 0; t < request.target_count; ++t) {
-      const int target = request.first_target + t;
-      targets.push_back(request.tokens[static_cast<size_t>(target)]);
-      positions.push_back(static_cast<int64_t>(i) * batch.length + target - 1);
+absl::Status Scorer::ScorePair(
+    absl::Span<const ScoreRequest> requests,
+    absl::FunctionRef<absl::Status(size_t, absl::Span<const TargetDivergence>)>
+        sink,
+    absl::FunctionRef<void(double part)> on_progress, ExecutionContext& ctx) {
+  const Model& candidate = pass_.model();
+  const Model& baseline = baseline_->model();
+  WindowPass* const passes[] = {&pass_, &*baseline_};
+  const auto emit = [&](const WindowBatch& batch,
+                        absl::Span<const Tensor> hidden) -> absl::Status {
+    const ScoredPositions positions = PositionsOf(requests, batch);
+    std::vector<TargetDivergence> results(positions.rows.size());
+    const int64_t most = RowsAtOnce(candidate);
+    for (int64_t begin = 0; begin < positions.size(); begin += most) {
+      RETURN_IF_ERROR(ctx.CheckCancelled());
+      const int64_t rows = std::min(most, positions.size() - begin);
+      ASSIGN_OR_RETURN(const Tensor q, LogitsAt(candidate, hidden[0], positions,
+                                                begin, rows, ctx));
+      ASSIGN_OR_RETURN(const Tensor p, LogitsAt(baseline, hidden[1], positions,
+                                                begin, rows, ctx));
+      const size_t vocabulary = static_cast<size_t>(q.cols());
+      const int64_t pieces = (rows + kComparedRows - 1) / kComparedRows;
+      ctx.device().pool().ParallelFor(pieces, [&](int64_t piece) {
+        DivergenceScratch scratch;
+        const int64_t first = piece * kComparedRows;
+        const int64_t end = std::min(rows, first + kComparedRows);
+        for (int64_t r = first; r < end; ++r) {
+          const size_t at = static_cast<size_t>(begin + r);
+          results[at] =
+              CompareLogits({p.row(r), vocabulary}, {q.row(r), vocabulary},
+                            positions.targets[at], &scratch);
+        }
+      });
     }
-  }
-  const int64_t vocabulary = model_->description().vocabulary_size;
-  const int64_t chunk = std::max<int64_t>(1, kMaxScoredLogits / vocabulary);
-  const int64_t scored = static_cast<int64_t>(positions.size());
-  std::vector<double> nll(positions.size());
-  for (int64_t begin = 0; begin < scored; begin += chunk) {
-    RETURN_IF_ERROR(ctx.CheckCancelled());
-    const int64_t rows = std::min(chunk, scored - begin);
-    Tensor gathered = Tensor::Uninitialized({rows, hidden.cols()});
-    for (int64_t r = 0; r < rows; ++r) {
-      std::copy_n(hidden.row(positions[static_cast<size_t>(begin + r)]),
-                  hidden.cols(), gathered.row(r));
-    }
-    ASSIGN_OR_RETURN(const Tensor logits, model_->Logits(gathered, ctx));
-    ctx.device().NegativeLogLikelihood(logits.data(), targets.data() + begin,
-                                       rows, vocabulary, nll.data() + begin);
-  }
-  size_t offset = 0;
-  for (size_t i = 0; i < batch.count; ++i) {
-    const size_t count =
-        static_cast<size_t>(requests[batch.first + i].target_count);
-    RETURN_IF_ERROR(
-        sink(batch.first + i, absl::MakeConstSpan(nll).subspan(offset, count)));
-    offset += count;
-  }
-  return absl::OkStatus();
+    return Distribute<TargetDivergence>(requests, batch, results, sink);
+  };
+  return Run(requests, passes, emit, on_progress, ctx);
 }
 
 }  // namespace quantd

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "evaluators/divergence.h"
 #include "models/network/output_head.h"
 
 namespace quantd {
@@ -13,8 +14,8 @@ uint64_t Bytes(int64_t floats) {
 
 // Logits of `rows` rows and what they are made from.
 uint64_t LogitBytes(const ModelDescription& model, int64_t rows) {
-  return Bytes(rows * (int64_t{model.vocabulary_size} +
-                       3 * int64_t{model.hidden_size}));
+  return Bytes(
+      rows * (int64_t{model.vocabulary_size} + 3 * int64_t{model.hidden_size}));
 }
 
 int64_t ScoredRows(const ModelDescription& model) {
@@ -47,45 +48,56 @@ double LoadedBytes(const ModelFootprint& footprint) {
 
 RunForecast ForecastScoring(const ModelFootprint& footprint,
                             const ScoringShape& shape, ScoringOrder order) {
-  const ModelDescription& model = footprint.description;
-  const int64_t windows =
-      std::clamp<int64_t>(shape.windows, 1, std::max<int64_t>(
-                                                1, shape.batch_windows));
+  const int64_t windows = std::clamp<int64_t>(
+      shape.windows, 1, std::max<int64_t>(1, shape.batch_windows));
   const int64_t batch_rows = windows * shape.window_tokens;
-  const int64_t scored =
-      std::min(ScoredRows(model), std::max<int64_t>(1, batch_rows));
-  const uint64_t forward = ForwardBytes(model, batch_rows);
-  const uint64_t batch = Bytes(batch_rows * model.hidden_size);
+  const int64_t all_rows = shape.windows * shape.window_tokens;
   RunForecast forecast;
-  forecast.batch_bytes = batch;
-  forecast.work.product_flops =
-      static_cast<double>(shape.windows) *
-      static_cast<double>(shape.window_tokens) *
-      TokenFlops(model, shape.window_tokens);
-  forecast.work.moved_bytes = LoadedBytes(footprint);
-  const uint64_t head = FloatHeadBytes(model);
-  if (order == ScoringOrder::kBatchMajor) {
-    const uint64_t blocks = static_cast<uint64_t>(model.blocks);
-    forecast.parts = {
-        {"all blocks in float32", blocks * LoadedBlockBytes(footprint)},
-        {"output matrix in float32", head},
-        {"activations and intermediates of a batch",
-         batch + std::max(forward, LogitBytes(model, scored))}};
-    return forecast;
+  // Blocks and intermediates of one model after the other; what stays, of both.
+  uint64_t all_blocks = 0, block = 0, forward = 0, running = 0;
+  uint64_t heads = 0, kept_heads = 0, logits = 0;
+  for (const ModelFootprint* each : {&footprint, shape.baseline}) {
+    if (each == nullptr) continue;
+    const ModelDescription& model = each->description;
+    const int64_t scored =
+        std::min(ScoredRows(model), std::max<int64_t>(1, batch_rows));
+    const uint64_t own_block = LoadedBlockBytes(*each);
+    const uint64_t own_forward = ForwardBytes(model, batch_rows);
+    const uint64_t head = FloatHeadBytes(model);
+    all_blocks += static_cast<uint64_t>(model.blocks) * own_block;
+    if (own_block + own_forward > running) {
+      running = own_block + own_forward;
+      block = own_block;
+    }
+    forward = std::max(forward, own_forward);
+    heads += head;
+    kept_heads += head <= kLayerMajorHeadBytes ? head : TileBytes(model);
+    logits += LogitBytes(model, scored);
+    forecast.batch_bytes += Bytes(batch_rows * model.hidden_size);
+    if (order == ScoringOrder::kLayerMajor) {
+      forecast.activation_bytes += Bytes(all_rows * model.hidden_size);
+    }
+    forecast.work.product_flops +=
+        static_cast<double>(all_rows) * TokenFlops(model, shape.window_tokens);
+    forecast.work.moved_bytes += LoadedBytes(*each);
   }
-  forecast.activation_bytes =
-      Bytes(shape.windows * shape.window_tokens * model.hidden_size);
-  // The head comes when the last block has gone.
-  const uint64_t running = LoadedBlockBytes(footprint) + forward;
-  const uint64_t ending =
-      LogitBytes(model, scored) +
-      (head <= kLayerMajorHeadBytes ? head : TileBytes(model));
-  if (running >= ending) {
-    forecast.parts = {
-        {"one block in float32", LoadedBlockBytes(footprint)},
-        {"intermediates of a batch", forward}};
+  if (order == ScoringOrder::kBatchMajor) {
+    forecast.parts = {{"all blocks in float32", all_blocks},
+                      {"output matrix in float32", heads},
+                      {"activations and intermediates of a batch",
+                       forecast.batch_bytes + std::max(forward, logits)}};
+  } else if (running >= logits + kept_heads) {
+    // The heads come when the last block has gone.
+    forecast.parts = {{"one block in float32", block},
+                      {"intermediates of a batch", running - block}};
   } else {
-    forecast.parts = {{"logits and a part of the output matrix", ending}};
+    forecast.parts = {
+        {"logits and a part of the output matrix", logits + kept_heads}};
+  }
+  if (shape.baseline != nullptr) {
+    forecast.parts.push_back(
+        {"divergences of all tokens",
+         static_cast<uint64_t>(all_rows * kDivergenceBytesPerToken)});
   }
   return forecast;
 }
@@ -120,10 +132,11 @@ RunForecast ForecastGeneration(const ModelFootprint& footprint,
       (shape.beams > 1 ? 1 : shape.batch_prompts) * shape.prompt_tokens;
   RunForecast forecast;
   forecast.parts = {
-      {"all blocks in float32", static_cast<uint64_t>(model.blocks) *
-                                    LoadedBlockBytes(footprint)},
+      {"all blocks in float32",
+       static_cast<uint64_t>(model.blocks) * LoadedBlockBytes(footprint)},
       {"output matrix in float32", FloatHeadBytes(model)},
-      {"keys and values", Bytes(model.blocks * sequences * tokens * key_floats)},
+      {"keys and values",
+       Bytes(model.blocks * sequences * tokens * key_floats)},
       {"activations and intermediates of a batch",
        Bytes(prompt_rows * model.hidden_size) +
            std::max(ForwardBytes(model, prompt_rows),

@@ -13,6 +13,7 @@
 #include "base/file.h"
 #include "base/status_macros.h"
 #include "base/version.h"
+#include "evaluators/divergence.h"
 #include "evaluators/evaluator.h"
 #include "evaluators/scorer.h"
 #include "evaluators/scoring_forecast.h"
@@ -43,7 +44,7 @@ absl::StatusOr<std::vector<MetricRun>> PrepareMetrics(
   std::vector<MetricRun> runs;
   EvaluatorOptions options;
   options.max_windows = spec.max_windows();
-  for (const std::string& metric : spec.metrics()) {
+  for (const std::string& metric : MetricsToRun(spec.metrics())) {
     MetricRun run;
     run.name = metric;
     ASSIGN_OR_RETURN(run.evaluator, NewEvaluator(metric, options));
@@ -71,6 +72,60 @@ double BitsPerWeightOf(const Checkpoint& checkpoint) {
                                                           : 0;
 }
 
+// A model of the job, from headers.
+struct OpenedModel {
+  std::shared_ptr<const Checkpoint> checkpoint;
+  ModelDescription description;
+  ModelFootprint footprint;
+};
+
+absl::StatusOr<OpenedModel> OpenModel(const std::string& directory) {
+  OpenedModel opened;
+  ASSIGN_OR_RETURN(opened.checkpoint, Checkpoint::Open(directory));
+  ASSIGN_OR_RETURN(opened.description, DescribeModel(*opened.checkpoint));
+  opened.footprint = FootprintOf(*opened.checkpoint, opened.description);
+  return opened;
+}
+
+// InvalidArgument unless a token is the same piece of text to both models, and
+// a text begins alike for both.
+absl::Status CheckSameTokenizer(const v1::Assignment& assignment,
+                                const Tokenizer& tokenizer) {
+  ASSIGN_OR_RETURN(
+      const std::unique_ptr<Tokenizer> baseline,
+      Annotate(LoadTokenizer(assignment.baseline_directory()), "baseline"));
+  if (baseline->digest() != tokenizer.digest()) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        assignment.input_name(), " (tokenizer ",
+        tokenizer.digest().substr(0, 8), ") and its baseline ",
+        assignment.baseline_name(), " (tokenizer ",
+        baseline->digest().substr(0, 8),
+        ") have different tokenizers: their predictions cannot be compared"));
+  }
+  if (baseline->leading_id() != tokenizer.leading_id()) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        assignment.input_name(), " and its baseline ",
+        assignment.baseline_name(),
+        " begin a text differently (add_bos_token, bos_token): their "
+        "predictions cannot be compared"));
+  }
+  return absl::OkStatus();
+}
+
+void AddMetrics(const v1::Evaluation& evaluation, v1::JobResult* result) {
+  auto& metrics = *result->mutable_metrics();
+  for (const v1::PerplexityReport& report : evaluation.perplexities()) {
+    metrics[report.tag().convention()] = report.perplexity();
+  }
+  for (const v1::DivergenceReport& report : evaluation.divergences()) {
+    const std::string prefix = absl::StrCat(report.metric(), "/");
+    metrics[prefix + "mean_kl"] = report.kl().mean().mean();
+    metrics[prefix + "top1_agreement"] = report.top1_agreement().mean();
+    metrics[prefix + "ln_perplexity_ratio"] = report.log_ratio().mean();
+  }
+  metrics["tokens_per_second"] = evaluation.tokens_per_second();
+}
+
 }  // namespace
 
 absl::StatusOr<v1::AttemptSuccess> RunEvaluateJob(
@@ -81,13 +136,20 @@ absl::StatusOr<v1::AttemptSuccess> RunEvaluateJob(
   ProgressUpdate progress;
   progress.phase = "load";
   context.ReportProgress(progress);
-  ASSIGN_OR_RETURN(std::shared_ptr<const Checkpoint> checkpoint,
-                   Checkpoint::Open(assignment.input_directory()));
-  ASSIGN_OR_RETURN(ModelDescription description, DescribeModel(*checkpoint));
+  ASSIGN_OR_RETURN(OpenedModel opened, OpenModel(assignment.input_directory()));
+  const std::shared_ptr<const Checkpoint> checkpoint = opened.checkpoint;
+  std::optional<OpenedModel> opened_baseline;
+  if (!assignment.baseline_directory().empty()) {
+    ASSIGN_OR_RETURN(
+        opened_baseline,
+        Annotate(OpenModel(assignment.baseline_directory()), "baseline"));
+  }
   ASSIGN_OR_RETURN(const TextSize size, AssignedTextSize(assignment));
-  ASSIGN_OR_RETURN(const JobPlan plan,
-                   PlanEvaluateJob(FootprintOf(*checkpoint, description), spec,
-                                   size, assignment.memory_bytes()));
+  ASSIGN_OR_RETURN(
+      const JobPlan plan,
+      PlanEvaluateJob(opened.footprint,
+                      opened_baseline ? &opened_baseline->footprint : nullptr,
+                      spec, size, assignment.memory_bytes()));
   ASSIGN_OR_RETURN(const uint64_t free_disk,
                    FreeDiskBytes(assignment.workspace()));
   RETURN_IF_ERROR(CheckForecast(plan.forecast, free_disk));
@@ -96,9 +158,18 @@ absl::StatusOr<v1::AttemptSuccess> RunEvaluateJob(
     model_options.max_head_bytes = kLayerMajorHeadBytes;
   }
   const std::unique_ptr<Model> model = Model::OpenDescribed(
-      checkpoint, std::move(description), model_options);
+      checkpoint, std::move(opened.description), model_options);
+  std::unique_ptr<Model> baseline;
+  if (opened_baseline.has_value()) {
+    baseline = Model::OpenDescribed(opened_baseline->checkpoint,
+                                    std::move(opened_baseline->description),
+                                    model_options);
+  }
   ASSIGN_OR_RETURN(std::unique_ptr<Tokenizer> tokenizer,
                    LoadTokenizer(assignment.input_directory()));
+  if (baseline != nullptr) {
+    RETURN_IF_ERROR(CheckSameTokenizer(assignment, *tokenizer));
+  }
   ASSIGN_OR_RETURN(std::string text, ReadAssignedText(assignment));
   ASSIGN_OR_RETURN(std::vector<MetricRun> runs,
                    PrepareMetrics(spec.evaluate(), text, *tokenizer,
@@ -119,7 +190,12 @@ absl::StatusOr<v1::AttemptSuccess> RunEvaluateJob(
           " of activations in memory, ",
           ByteSizeText(plan.forecast.spilled_bytes()), " on disk at most"));
     }
-    ASSIGN_OR_RETURN(scorer, Scorer::Load(*model, options, context));
+    if (baseline != nullptr) {
+      ASSIGN_OR_RETURN(scorer,
+                       Scorer::LoadPair(*model, *baseline, options, context));
+    } else {
+      ASSIGN_OR_RETURN(scorer, Scorer::Load(*model, options, context));
+    }
   }
 
   size_t total = 0;
@@ -135,22 +211,31 @@ absl::StatusOr<v1::AttemptSuccess> RunEvaluateJob(
   v1::AttemptSuccess success;
   v1::Evaluation& evaluation = *success.mutable_evaluation();
   for (MetricRun& run : runs) {
-    RETURN_IF_ERROR(scorer->Score(
-        run.requests,
-        [&](size_t index, absl::Span<const double> nll) {
-          return run.evaluator->Fold(index, nll);
-        },
-        [&](double part) {
-          const double done = static_cast<double>(before) +
-                              part * static_cast<double>(run.requests.size());
-          progress.phase = "evaluate";
-          progress.done = static_cast<uint64_t>(done);
-          progress.total = total;
-          progress.fraction = done / static_cast<double>(total);
-          progress.detail = run.name;
-          context.ReportProgress(progress);
-        },
-        context));
+    const auto on_progress = [&](double part) {
+      const double done = static_cast<double>(before) +
+                          part * static_cast<double>(run.requests.size());
+      progress.phase = "evaluate";
+      progress.done = static_cast<uint64_t>(done);
+      progress.total = total;
+      progress.fraction = done / static_cast<double>(total);
+      progress.detail = run.name;
+      context.ReportProgress(progress);
+    };
+    if (run.evaluator->compares()) {
+      RETURN_IF_ERROR(scorer->ScorePair(
+          run.requests,
+          [&](size_t index, absl::Span<const TargetDivergence> targets) {
+            return run.evaluator->FoldPair(index, targets);
+          },
+          on_progress, context));
+    } else {
+      RETURN_IF_ERROR(scorer->Score(
+          run.requests,
+          [&](size_t index, absl::Span<const double> nll) {
+            return run.evaluator->Fold(index, nll);
+          },
+          on_progress, context));
+    }
     for (const ScoreRequest& request : run.requests) {
       tokens += request.tokens.size();
     }
@@ -163,6 +248,18 @@ absl::StatusOr<v1::AttemptSuccess> RunEvaluateJob(
                                      *tokenizer, context, &evaluation));
   }
   const double scoring = absl::ToDoubleSeconds(absl::Now() - scoring_start);
+  const uint64_t spilled_bytes =
+      scorer.has_value() ? scorer->spilled_bytes() : 0;
+  if (evaluation.divergences_size() > 0) {
+    // Blocks and tokenizer are not held at the same time.
+    scorer.reset();
+    ASSIGN_OR_RETURN(tokenizer, LoadTokenizer(assignment.input_directory()));
+  }
+  for (v1::DivergenceReport& report : *evaluation.mutable_divergences()) {
+    report.set_baseline(assignment.baseline_name());
+    report.set_baseline_digest(assignment.baseline_digest());
+    DecodeWorstTokens(*tokenizer, &report);
+  }
 
   evaluation.set_target(assignment.input_name());
   evaluation.set_target_digest(assignment.input_digest());
@@ -180,22 +277,20 @@ absl::StatusOr<v1::AttemptSuccess> RunEvaluateJob(
   probe.compute = context.compute_type();
   record["gemm"] = context.device().gemm_name(probe);
   record["weights_digest"] = checkpoint->digest();
-  if (scorer.has_value()) {
-    record["scoring_order"] = v1::ScoringOrder_Name(
-        plan.forecast.scoring_order());
+  if (opened_baseline.has_value()) {
+    record["baseline_weights_digest"] = opened_baseline->checkpoint->digest();
+  }
+  if (!runs.empty()) {
+    record["scoring_order"] =
+        v1::ScoringOrder_Name(plan.forecast.scoring_order());
   }
 
   v1::JobResult& result = *success.mutable_result();
   result.set_wall_seconds(evaluation.wall_seconds());
-  for (const v1::PerplexityReport& report : evaluation.perplexities()) {
-    (*result.mutable_metrics())[report.tag().convention()] =
-        report.perplexity();
-  }
-  (*result.mutable_metrics())["tokens_per_second"] =
-      evaluation.tokens_per_second();
-  if (scorer.has_value() && scorer->spilled_bytes() > 0) {
+  AddMetrics(evaluation, &result);
+  if (spilled_bytes > 0) {
     (*result.mutable_metrics())["spilled_activation_bytes"] =
-        static_cast<double>(scorer->spilled_bytes());
+        static_cast<double>(spilled_bytes);
   }
   return success;
 }

@@ -1,11 +1,13 @@
 #include "jobs/input_resolution.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
 #include "base/status_macros.h"
+#include "evaluators/evaluator.h"
 #include "jobs/job_files.h"
 #include "jobs/job_id.h"
 #include "proto/field_rules.h"
@@ -47,6 +49,7 @@ absl::Status ResolveOne(const MetadataStore& store, Table table,
 }
 
 constexpr char kTargetField[] = "spec.evaluate.target";
+constexpr char kBaselineField[] = "spec.evaluate.baseline";
 
 // A job whose output is read: it must make one, and if it has ended well the
 // output must still be there. A job that ended badly is fine here: it fails
@@ -70,23 +73,23 @@ absl::Status CheckProducer(const MetadataStore& store, absl::string_view id,
   return absl::OkStatus();
 }
 
+// `target` is what the field `field` of `spec` names.
 absl::Status ResolveTarget(const MetadataStore& store, JobProducing producing,
+                           absl::string_view field, std::string& target,
                            v1::JobSpec* spec) {
-  std::string& target = *spec->mutable_evaluate()->mutable_target();
   if (absl::StartsWith(target, "models/")) {
-    return ResolveOne(store, Table::kModels, "models", "model", kTargetField,
-                      &target);
+    return ResolveOne(store, Table::kModels, "models", "model", field, &target);
   }
   if (absl::StartsWith(target, "jobs/")) {
-    ASSIGN_OR_RETURN(std::string id, Annotate(JobIdOf(target), kTargetField));
-    RETURN_IF_ERROR(CheckProducer(store, id, kTargetField));
+    ASSIGN_OR_RETURN(std::string id, Annotate(JobIdOf(target), field));
+    RETURN_IF_ERROR(CheckProducer(store, id, field));
     spec->add_after(JobName(id));
     return absl::OkStatus();
   }
   const bool is_artifact = absl::StartsWith(target, "artifacts/");
   const std::string id(absl::StripPrefix(target, "artifacts/"));
   if (id.empty() || absl::StrContains(id, "/")) {
-    return InvalidField(kTargetField,
+    return InvalidField(field,
                         absl::StrCat("\"", target,
                                      "\" is no models/{id}, artifacts/{id}, "
                                      "jobs/{id} or bare id"));
@@ -111,9 +114,48 @@ absl::Status ResolveTarget(const MetadataStore& store, JobProducing producing,
     spec->add_after(target);
     return absl::OkStatus();
   }
-  return Missing(kTargetField,
+  return Missing(field,
                  is_artifact ? "artifact" : "model, artifact or job output",
                  target);
+}
+
+// What the target, an artifact or a job's output, was made from.
+absl::Status FindOriginal(const MetadataStore& store,
+                          const v1::EvaluateSpec& spec, std::string* original) {
+  const std::string& target = spec.target();
+  if (absl::StartsWith(target, "artifacts/")) {
+    v1::Artifact artifact;
+    RETURN_IF_ERROR(
+        Annotate(store.Get(Table::kArtifacts,
+                           absl::StripPrefix(target, "artifacts/"), &artifact),
+                 kTargetField));
+    *original = artifact.source();
+  } else if (absl::StartsWith(target, "jobs/")) {
+    v1::Job producer;
+    RETURN_IF_ERROR(Annotate(
+        store.Get(Table::kJobs, absl::StripPrefix(target, "jobs/"), &producer),
+        kTargetField));
+    *original = producer.spec().quantize().model();
+  }
+  if (original->empty()) {
+    return InvalidField(
+        kBaselineField,
+        absl::StrCat("name the original that ", target,
+                     " is to be compared with: only an artifact says what it "
+                     "was made from"));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status ResolveBaseline(const MetadataStore& store, JobProducing producing,
+                             v1::JobSpec* spec) {
+  v1::EvaluateSpec& evaluate = *spec->mutable_evaluate();
+  if (!AnyCompares(evaluate.metrics())) return absl::OkStatus();
+  if (evaluate.baseline().empty()) {
+    RETURN_IF_ERROR(FindOriginal(store, evaluate, evaluate.mutable_baseline()));
+  }
+  return ResolveTarget(store, producing, kBaselineField,
+                       *evaluate.mutable_baseline(), spec);
 }
 
 absl::Status ResolveAfter(const MetadataStore& store, v1::JobSpec* spec) {
@@ -145,22 +187,23 @@ absl::Status PrepareDataset(const MetadataStore& store,
   return absl::OkStatus();
 }
 
-absl::Status PrepareModel(const MetadataStore& store, absl::string_view name,
-                          v1::Assignment* assignment) {
+// A checkpoint to read, as an assignment names it.
+struct Input {
+  std::string directory, name, digest;
+};
+
+absl::StatusOr<Input> PrepareModel(const MetadataStore& store,
+                                   absl::string_view name) {
   v1::Model model;
   RETURN_IF_ERROR(Annotate(
       store.Get(Table::kModels, absl::StripPrefix(name, "models/"), &model),
       name));
-  assignment->set_input_directory(model.path());
-  assignment->set_input_name(std::string(name));
-  assignment->set_input_digest(model.digest());
-  return absl::OkStatus();
+  return Input{model.path(), std::string(name), model.digest()};
 }
 
-absl::Status PrepareArtifact(const MetadataStore& store,
-                             const ArtifactStore& artifacts, JobFiles& files,
-                             absl::string_view name,
-                             v1::Assignment* assignment) {
+absl::StatusOr<Input> PrepareArtifact(const MetadataStore& store,
+                                      const ArtifactStore& artifacts,
+                                      JobFiles& files, absl::string_view name) {
   v1::Artifact artifact;
   RETURN_IF_ERROR(
       Annotate(store.Get(Table::kArtifacts,
@@ -168,10 +211,45 @@ absl::Status PrepareArtifact(const MetadataStore& store,
                name));
   ASSIGN_OR_RETURN(std::string directory,
                    Annotate(files.MaterialiseInput(artifact, artifacts), name));
-  assignment->set_input_directory(directory);
-  assignment->set_input_name(std::string(name));
-  assignment->set_input_digest(artifact.digest());
+  return Input{std::move(directory), std::string(name), artifact.digest()};
+}
+
+// A target or baseline with a canonical name.
+absl::StatusOr<Input> PrepareTarget(const MetadataStore& store,
+                                    const ArtifactStore& artifacts,
+                                    JobFiles& files, std::string target) {
+  if (absl::StartsWith(target, "models/")) return PrepareModel(store, target);
+  if (absl::StartsWith(target, "jobs/")) {
+    v1::Job producer;
+    RETURN_IF_ERROR(Annotate(
+        store.Get(Table::kJobs, absl::StripPrefix(target, "jobs/"), &producer),
+        target));
+    target = producer.result().artifact();
+  }
+  return PrepareArtifact(store, artifacts, files, target);
+}
+
+// The resources that `target`, with a canonical name, stands for.
+absl::Status AddTargetReads(const MetadataStore& store,
+                            const std::string& target,
+                            std::vector<std::string>* reads) {
+  reads->push_back(target);
+  if (!absl::StartsWith(target, "jobs/")) return absl::OkStatus();
+  const absl::StatusOr<std::string> id = JobIdOf(target);
+  if (!id.ok()) return absl::OkStatus();
+  v1::Job producer;
+  const absl::Status status = store.Get(Table::kJobs, *id, &producer);
+  if (absl::IsNotFound(status)) return absl::OkStatus();
+  RETURN_IF_ERROR(status);
+  reads->push_back(
+      absl::StrCat("artifacts/", producer.spec().quantize().output_id()));
   return absl::OkStatus();
+}
+
+void SetInput(Input input, v1::Assignment* assignment) {
+  assignment->set_input_directory(std::move(input.directory));
+  assignment->set_input_name(std::move(input.name));
+  assignment->set_input_digest(std::move(input.digest));
 }
 
 }  // namespace
@@ -191,7 +269,10 @@ absl::Status ResolveNames(const MetadataStore& store, JobProducing producing,
     }
   }
   if (spec->has_evaluate()) {
-    RETURN_IF_ERROR(ResolveTarget(store, producing, spec));
+    RETURN_IF_ERROR(ResolveTarget(store, producing, kTargetField,
+                                  *spec->mutable_evaluate()->mutable_target(),
+                                  spec));
+    RETURN_IF_ERROR(ResolveBaseline(store, producing, spec));
     RETURN_IF_ERROR(ResolveOne(store, Table::kDatasets, "datasets", "dataset",
                                "spec.evaluate.dataset",
                                spec->mutable_evaluate()->mutable_dataset()));
@@ -210,17 +291,10 @@ absl::StatusOr<std::vector<std::string>> ResourcesRead(
   }
   if (spec.has_evaluate()) {
     reads.push_back(spec.evaluate().dataset());
-    reads.push_back(spec.evaluate().target());
-    if (auto id = JobIdOf(spec.evaluate().target());
-        id.ok() && absl::StartsWith(spec.evaluate().target(), "jobs/")) {
-      v1::Job producer;
-      const absl::Status status = store.Get(Table::kJobs, *id, &producer);
-      if (status.ok()) {
-        reads.push_back(
-            absl::StrCat("artifacts/", producer.spec().quantize().output_id()));
-      } else if (!absl::IsNotFound(status)) {
-        return status;
-      }
+    RETURN_IF_ERROR(AddTargetReads(store, spec.evaluate().target(), &reads));
+    if (!spec.evaluate().baseline().empty()) {
+      RETURN_IF_ERROR(
+          AddTargetReads(store, spec.evaluate().baseline(), &reads));
     }
   }
   return reads;
@@ -232,26 +306,24 @@ absl::Status PrepareInputs(const MetadataStore& store,
   if (job.spec().has_quantize()) {
     const v1::QuantizeSpec& spec = job.spec().quantize();
     *assignment->mutable_recipe() = spec.recipe();
-    RETURN_IF_ERROR(PrepareModel(store, spec.model(), assignment));
+    ASSIGN_OR_RETURN(Input input, PrepareModel(store, spec.model()));
+    SetInput(std::move(input), assignment);
     if (spec.calibration().dataset().empty()) return absl::OkStatus();
     return PrepareDataset(store, artifacts, spec.calibration().dataset(),
                           assignment);
   }
   const v1::EvaluateSpec& spec = job.spec().evaluate();
   RETURN_IF_ERROR(PrepareDataset(store, artifacts, spec.dataset(), assignment));
-  if (absl::StartsWith(spec.target(), "models/")) {
-    return PrepareModel(store, spec.target(), assignment);
-  }
-  std::string artifact = spec.target();
-  if (absl::StartsWith(artifact, "jobs/")) {
-    v1::Job producer;
-    RETURN_IF_ERROR(
-        Annotate(store.Get(Table::kJobs, absl::StripPrefix(artifact, "jobs/"),
-                           &producer),
-                 artifact));
-    artifact = producer.result().artifact();
-  }
-  return PrepareArtifact(store, artifacts, files, artifact, assignment);
+  ASSIGN_OR_RETURN(Input input,
+                   PrepareTarget(store, artifacts, files, spec.target()));
+  SetInput(std::move(input), assignment);
+  if (spec.baseline().empty()) return absl::OkStatus();
+  ASSIGN_OR_RETURN(Input baseline,
+                   PrepareTarget(store, artifacts, files, spec.baseline()));
+  assignment->set_baseline_directory(std::move(baseline.directory));
+  assignment->set_baseline_name(std::move(baseline.name));
+  assignment->set_baseline_digest(std::move(baseline.digest));
+  return absl::OkStatus();
 }
 
 }  // namespace quantd

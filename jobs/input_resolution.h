@@ -30,9 +30,10 @@ using JobProducing =
 
 // Replaces the names in `spec` by canonical ones ("models/x", "datasets/x",
 // "artifacts/x", "jobs/{id}") and adds the jobs whose output is read to
-// `after`, which ends up sorted and without repeats. NotFound names the field
-// and the resource that does not exist; InvalidArgument a name of the wrong
-// kind.
+// `after`, which ends up sorted and without repeats. A metric that compares an
+// artifact without a named baseline gets the model it was made from;
+// InvalidArgument when the target is a model. NotFound names the field and the
+// resource that does not exist; InvalidArgument a name of the wrong kind.
 absl::Status ResolveNames(const MetadataStore& store, JobProducing producing,
                           v1::JobSpec* spec);
 
@@ -41,9 +42,9 @@ absl::Status ResolveNames(const MetadataStore& store, JobProducing producing,
 absl::StatusOr<std::vector<std::string>> ResourcesRead(
     const MetadataStore& store, const v1::JobSpec& spec);
 
-// Fills the input_*, dataset_* and recipe fields. Every stored byte that the
-// attempt will read is compared with its digest: DataLoss names the resource.
-// NotFound when an input was deleted meanwhile.
+// Fills the input_*, baseline_*, dataset_* and recipe fields. Every stored byte
+// that the attempt will read is compared with its digest: DataLoss names the
+// resource. NotFound when an input was deleted meanwhile.
 absl::Status PrepareInputs(const MetadataStore& store,
                            const ArtifactStore& artifacts, JobFiles& files,
                            const v1::Job& job, v1::Assignment* assignment);

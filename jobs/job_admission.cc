@@ -13,6 +13,7 @@
 #include "models/checkpoint.h"
 #include "models/json_text.h"
 #include "nlohmann/json.hpp"
+#include "proto/field_rules.h"
 #include "quantd/v1/dataset.pb.h"
 #include "quantizers/compiled_recipe.h"
 #include "quantizers/recipe_forecast.h"
@@ -91,12 +92,28 @@ absl::StatusOr<std::optional<v1::Forecast>> JobAdmission::ForecastQuantize(
 
 absl::StatusOr<std::optional<v1::Forecast>> JobAdmission::ForecastEvaluate(
     const v1::JobSpec& spec) {
-  const FootprintPtr footprint = FootprintOfTarget(spec.evaluate().target());
+  const v1::EvaluateSpec& evaluate = spec.evaluate();
+  const FootprintPtr footprint = FootprintOfTarget(evaluate.target());
   if (footprint == nullptr) return std::nullopt;
+  FootprintPtr baseline;
+  if (!evaluate.baseline().empty()) {
+    baseline = FootprintOfTarget(evaluate.baseline());
+    if (baseline == nullptr) return std::nullopt;
+    if (footprint->description.vocabulary_size !=
+        baseline->description.vocabulary_size) {
+      return InvalidField(
+          "spec.evaluate.baseline",
+          absl::StrCat(evaluate.baseline(), " has a vocabulary of ",
+                       baseline->description.vocabulary_size, " tokens and ",
+                       evaluate.target(), " one of ",
+                       footprint->description.vocabulary_size,
+                       ": their predictions cannot be compared"));
+    }
+  }
   ASSIGN_OR_RETURN(
       JobPlan result,
-      PlanEvaluateJob(*footprint, spec, {TextBytes(spec.evaluate().dataset())},
-                      MemoryLimitOf(spec)));
+      PlanEvaluateJob(*footprint, baseline.get(), spec,
+                      {TextBytes(evaluate.dataset())}, MemoryLimitOf(spec)));
   return std::move(result.forecast);
 }
 

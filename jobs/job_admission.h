@@ -67,8 +67,7 @@ class JobAdmission {
   // 0 when there is none.
   uint64_t TextBytes(absl::string_view dataset) const;
 
-  FootprintPtr FindKnown(const std::string& digest)
-      ABSL_LOCKS_EXCLUDED(mutex_);
+  FootprintPtr FindKnown(const std::string& digest) ABSL_LOCKS_EXCLUDED(mutex_);
   void Remember(const std::string& digest, const FootprintPtr& footprint)
       ABSL_LOCKS_EXCLUDED(mutex_);
 

@@ -85,7 +85,8 @@ JobPlan Finish(RunForecast run, const ModelFootprint& footprint,
   v1::Forecast& forecast = plan.forecast;
   forecast.set_peak_memory_bytes(placement.peak_bytes);
   forecast.set_least_memory_bytes(placement.least_bytes);
-  // Before the run proper, and gone by then.
+  // Before the run proper, and gone by then. A baseline's tokenizer is read and
+  // dropped before the text is.
   const uint64_t preparing = kProcessBytes + kBytesPerTextByte * text.bytes +
                              kBytesPerTokenizerByte * footprint.tokenizer_bytes;
   if (text.bytes > 0 && preparing > placement.peak_bytes) {
@@ -168,6 +169,7 @@ JobPlan PlanQuantizeJob(const CompiledRecipe& recipe,
 }
 
 absl::StatusOr<JobPlan> PlanEvaluateJob(const ModelFootprint& footprint,
+                                        const ModelFootprint* baseline,
                                         const v1::JobSpec& spec,
                                         const TextSize& text,
                                         uint64_t memory_limit_bytes) {
@@ -185,7 +187,7 @@ absl::StatusOr<JobPlan> PlanEvaluateJob(const ModelFootprint& footprint,
   ScoringShape largest;
   RunWork work;
   std::vector<ScoringShape> shapes;
-  for (const std::string& metric : evaluate.metrics()) {
+  for (const std::string& metric : MetricsToRun(evaluate.metrics())) {
     EvaluatorOptions options;
     options.max_windows = evaluate.max_windows();
     ASSIGN_OR_RETURN(const std::unique_ptr<Evaluator> evaluator,
@@ -199,12 +201,15 @@ absl::StatusOr<JobPlan> PlanEvaluateJob(const ModelFootprint& footprint,
       shape.windows = window.max_windows;
     }
     shape.batch_windows = evaluate.batch_windows();
+    if (evaluator->compares()) shape.baseline = baseline;
     shapes.push_back(shape);
     if (shape.windows * shape.window_tokens >=
         largest.windows * largest.window_tokens) {
       largest = shape;
     }
   }
+  // What compares has both models loaded from the first metric to the last.
+  largest.baseline = baseline;
   const uint64_t process =
       kProcessBytes + static_cast<uint64_t>(ThreadsOf(spec)) * kThreadBytes;
   const uint64_t for_scoring =

@@ -40,8 +40,10 @@ JobPlan PlanQuantizeJob(const CompiledRecipe& recipe,
                         const v1::JobSpec& spec, const TextSize& text,
                         uint64_t memory_limit_bytes);
 
-// InvalidArgument: an unknown metric.
+// `baseline` is null unless a metric compares. InvalidArgument: an unknown
+// metric.
 absl::StatusOr<JobPlan> PlanEvaluateJob(const ModelFootprint& footprint,
+                                        const ModelFootprint* baseline,
                                         const v1::JobSpec& spec,
                                         const TextSize& text,
                                         uint64_t memory_limit_bytes);

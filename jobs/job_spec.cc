@@ -86,6 +86,11 @@ absl::Status CheckEvaluate(const v1::EvaluateSpec& spec) {
       return InvalidField("spec.evaluate.metrics", status.message());
     }
   }
+  if (!spec.baseline().empty() && !AnyCompares(spec.metrics())) {
+    return InvalidField("spec.evaluate.baseline",
+                        "none of the metrics compares with a baseline; ask for "
+                        "divergence/gptq-512, which reports ppl/gptq-512 too");
+  }
   return absl::OkStatus();
 }
 

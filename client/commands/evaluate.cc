@@ -25,6 +25,8 @@ class Evaluate : public Command {
         ->required()
         ->type_name("METRIC")
         ->allow_extra_args(false);
+    app.add_option("--baseline", baseline_, FieldHelp(spec, "baseline"))
+        ->type_name("TARGET");
     app.add_option("--text", text_,
                    "Text to score: a local file, which is uploaded, or the "
                    "name of a dataset")
@@ -52,6 +54,7 @@ class Evaluate : public Command {
     job_options_.Apply(&spec);
     v1::EvaluateSpec* evaluate = spec.mutable_evaluate();
     evaluate->set_target(target_);
+    evaluate->set_baseline(baseline_);
     for (const std::string& metric : metrics_) evaluate->add_metrics(metric);
     ASSIGN_OR_RETURN(*evaluate->mutable_dataset(),
                      Annotate(ResolveText(session, text_), "--text"));
@@ -72,7 +75,7 @@ class Evaluate : public Command {
   }
 
  private:
-  std::string target_, text_;
+  std::string target_, baseline_, text_;
   std::vector<std::string> metrics_;
   std::optional<uint32_t> max_windows_, batch_windows_;
   v1::ScoringOrder order_ = v1::SCORING_ORDER_AUTO;

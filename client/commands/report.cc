@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
 #include "base/status_macros.h"
 #include "client/command.h"
 #include "client/evaluation_json.h"
@@ -23,6 +24,8 @@ struct Row {
   std::optional<double> wall_seconds;
   // Absent when there is no evaluation under the tag.
   std::optional<v1::PerplexityReport> report;
+  // From the model, over the same windows; absent when nobody measured it.
+  std::optional<v1::DivergenceReport> divergence;
   std::string evaluation;
   std::optional<v1::Comparison> comparison;  // with the model
 };
@@ -35,6 +38,20 @@ void FindReport(const std::vector<v1::Evaluation>& evaluations,
       if (SameTag(report.tag(), tag)) {
         row->report = report;
         row->evaluation = evaluation.name();
+        return;
+      }
+    }
+  }
+}
+
+// The newest divergence from `baseline` under the tag.
+void FindDivergence(const std::vector<v1::Evaluation>& evaluations,
+                    const v1::PerplexityTag& tag, const std::string& baseline,
+                    Row* row) {
+  for (const v1::Evaluation& evaluation : evaluations) {
+    for (const v1::DivergenceReport& report : evaluation.divergences()) {
+      if (report.baseline() == baseline && SameTag(report.tag(), tag)) {
+        row->divergence = report;
         return;
       }
     }
@@ -123,6 +140,7 @@ class Report : public Command {
     ASSIGN_OR_RETURN(const auto evaluations,
                      client.ListEvaluations(artifact.name()));
     FindReport(evaluations, tag, &row);
+    FindDivergence(evaluations, tag, artifact.source(), &row);
     if (row.report.has_value()) {
       ASSIGN_OR_RETURN(row.comparison,
                        client.CompareEvaluations(baseline, row.evaluation));
@@ -152,6 +170,12 @@ class Report : public Command {
         entry["ratio"] = row.comparison->ratio();
         entry["ratio_error"] = row.comparison->ratio_error();
       }
+      if (row.divergence.has_value()) {
+        const v1::Estimate& kl = row.divergence->kl().mean();
+        entry["mean_kl"] = kl.mean();
+        entry["mean_kl_error"] = kl.error_clustered();
+        entry["top1_agreement"] = row.divergence->top1_agreement().mean();
+      }
       list.push_back(std::move(entry));
     }
     session.PrintJson(json);
@@ -160,9 +184,10 @@ class Report : public Command {
   static void Print(Session& session, const v1::PerplexityTag& tag,
                     const std::vector<Row>& rows) {
     Table table({"NAME", "METHOD", "BITS/WEIGHT", "SIZE", "PERPLEXITY",
-                 "RATIO TO ORIGINAL", "WALL TIME"},
+                 "RATIO TO ORIGINAL", "MEAN KL", "SAME TOP", "WALL TIME"},
                 {Align::kLeft, Align::kLeft, Align::kRight, Align::kRight,
-                 Align::kRight, Align::kRight, Align::kRight});
+                 Align::kRight, Align::kRight, Align::kRight, Align::kRight,
+                 Align::kRight});
     for (const Row& row : rows) {
       table.AddRow(
           {BareId(row.name), row.method, HumanBits(row.bits_per_weight),
@@ -173,6 +198,15 @@ class Report : public Command {
            row.comparison.has_value()
                ? HumanNumber(row.comparison->ratio(),
                              row.comparison->ratio_error())
+               : "-",
+           row.divergence.has_value()
+               ? absl::StrFormat("%.4g +/- %.2g",
+                                 row.divergence->kl().mean().mean(),
+                                 row.divergence->kl().mean().error_clustered())
+               : "-",
+           row.divergence.has_value()
+               ? absl::StrFormat("%.2f %%",
+                                 100 * row.divergence->top1_agreement().mean())
                : "-",
            row.wall_seconds.has_value() ? HumanSeconds(*row.wall_seconds)
                                         : "-"});

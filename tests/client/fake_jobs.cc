@@ -1,5 +1,6 @@
 #include <algorithm>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "client/client.h"
@@ -237,7 +238,30 @@ class FakeQuantd::Jobs : public v1::JobService::Service {
     evaluation.set_tokens_per_second(1000);
     evaluation.set_target_size_bytes(2000000);
     evaluation.set_bits_per_weight(artifact ? 3.5 : 0);
-    for (const std::string& metric : job->spec().evaluate().metrics()) {
+    for (std::string metric : job->spec().evaluate().metrics()) {
+      constexpr absl::string_view kDivergence = "divergence/";
+      if (absl::StartsWith(metric, kDivergence)) {
+        v1::DivergenceReport* divergence = evaluation.add_divergences();
+        divergence->set_metric(metric);
+        metric.replace(0, kDivergence.size(), "ppl/");
+        *divergence->mutable_tag() = Tag(metric);
+        divergence->set_baseline("models/m");
+        divergence->mutable_kl()->mutable_mean()->set_mean(0.03125);
+        divergence->mutable_kl()->mutable_mean()->set_error_clustered(0.0005);
+        divergence->mutable_kl()->set_maximum(7.5);
+        v1::Percentile* percentile =
+            divergence->mutable_kl()->add_percentiles();
+        percentile->set_percent(99.9);
+        percentile->set_value(3.25);
+        divergence->mutable_top1_agreement()->set_mean(0.9125);
+        divergence->mutable_baseline_perplexity()->set_perplexity(120.3396);
+        v1::WorstToken* worst = divergence->add_worst_tokens();
+        worst->set_window(12);
+        worst->set_position(34);
+        worst->set_kl(7.5);
+        worst->set_token_text(" cat");
+        worst->set_context("It was\nthe");
+      }
       v1::PerplexityReport* report = evaluation.add_perplexities();
       *report->mutable_tag() = Tag(metric);
       report->set_perplexity(artifact ? 125.5 : 120.3396);

@@ -78,6 +78,53 @@ TEST_F(QuantctlEvaluationTest, PeopleGetATable) {
   EXPECT_THAT(output.out, HasSubstr("models/m"));
 }
 
+TEST_F(QuantctlEvaluationTest, ADivergenceNamesItsBaselineAndShowsAllNumbers) {
+  const Output output =
+      Run("evaluate out --metric divergence/gptq-512 --baseline m --text " +
+          text_ + " --wait --json");
+  ASSERT_EQ(output.code, 0) << output.err;
+  EXPECT_EQ(fake_.created_jobs().back().spec().evaluate().baseline(), "m");
+  const auto json = output.Json();
+  EXPECT_EQ(json["perplexity"], 125.5);
+  EXPECT_EQ(json["tag"]["convention"], "ppl/gptq-512");
+  const auto& divergence = json["divergence"];
+  EXPECT_EQ(divergence["metric"], "divergence/gptq-512");
+  EXPECT_EQ(divergence["kl"]["mean"], 0.03125);
+  EXPECT_EQ(divergence["kl"]["percentiles"]["99.9"], 3.25);
+  EXPECT_EQ(divergence["worst_tokens"][0]["position"], 34);
+  // Every field of the report is there under its own name.
+  const auto* type = v1::DivergenceReport::descriptor();
+  for (int i = 0; i < type->field_count(); ++i) {
+    std::string name = type->field(i)->name();
+    if (name == "window_count") name = "windows";
+    EXPECT_TRUE(divergence.contains(name)) << name;
+  }
+}
+
+TEST_F(QuantctlEvaluationTest, PeopleSeeTheDivergenceAndItsWorstTokens) {
+  const Output output =
+      Run("evaluate out --metric divergence/gptq-512 --wait --text " + text_);
+  ASSERT_EQ(output.code, 0) << output.err;
+  EXPECT_THAT(output.out, HasSubstr("DIVERGENCE/GPTQ-512"));
+  EXPECT_THAT(output.out, HasSubstr("0.03125 +/- 0.0005"));
+  EXPECT_THAT(output.out, HasSubstr("91.25 +/- 0.00 %"));
+  EXPECT_THAT(output.out, HasSubstr("\"It was\\nthe\""));
+}
+
+TEST_F(QuantctlEvaluationTest, ReportShowsDivergencesFromTheModel) {
+  Evaluate("m");
+  Evaluate("out", "divergence/gptq-512");
+  const auto json = Run("report m --json").Json();
+  EXPECT_FALSE(json["rows"][0].contains("mean_kl"));
+  EXPECT_EQ(json["rows"][1]["mean_kl"], 0.03125);
+  EXPECT_EQ(json["rows"][1]["mean_kl_error"], 0.0005);
+  EXPECT_EQ(json["rows"][1]["top1_agreement"], 0.9125);
+  const Output table = Run("report m");
+  EXPECT_THAT(table.out, HasSubstr("MEAN KL"));
+  EXPECT_THAT(table.out, HasSubstr("0.03125 +/- 0.0005"));
+  EXPECT_THAT(table.out, HasSubstr("91.25 %"));
+}
+
 TEST_F(QuantctlEvaluationTest, FailedEvaluationPrintsOneObjectToo) {
   JobScript script;
   script.end = v1::FAILED;

@@ -1,4 +1,6 @@
 // What every metric must do: one suite over the evaluator table.
+#include <cmath>
+
 #include "absl/strings/str_replace.h"
 #include "evaluators/evaluator.h"
 #include "gmock/gmock.h"
@@ -17,6 +19,30 @@ class EvaluatorConformanceTest : public testing::TestWithParam<v1::MetricInfo> {
   std::string metric(const std::string& window = "16") const {
     return absl::StrReplaceAll(GetParam().pattern(), {{"-N", "-" + window}});
   }
+
+  // Folds `nll` in, the way the metric wants it; a baseline then gives every
+  // token half the negative log-likelihood.
+  static absl::Status Fold(Evaluator& evaluator, size_t index,
+                           const std::vector<double>& nll) {
+    if (!evaluator.compares()) {
+      EXPECT_FALSE(evaluator.FoldPair(index, {}).ok());
+      return evaluator.Fold(index, nll);
+    }
+    EXPECT_FALSE(evaluator.Fold(index, nll).ok());
+    std::vector<TargetDivergence> targets;
+    for (double value : nll) {
+      TargetDivergence target;
+      target.candidate_nll = value;
+      target.baseline_nll = value / 2;
+      target.kl = value / 2;
+      target.baseline_confidence = std::exp(-value / 2);
+      target.candidate_confidence = std::exp(-value);
+      target.candidate_top = static_cast<int32_t>(value);
+      targets.push_back(target);
+    }
+    return evaluator.FoldPair(index, targets);
+  }
+
   std::unique_ptr<Tokenizer> tokenizer_ =
       *ParseTokenizer(test::SmallTokenizer().dump(), "");
 };
@@ -54,7 +80,7 @@ TEST_P(EvaluatorConformanceTest, FoldOrderDoesNotMatter) {
       for (int t = 0; t < requests[index].target_count; ++t) {
         nll.push_back(0.1 * static_cast<double>(index) + t);
       }
-      ASSERT_TRUE(e->Fold(index, nll).ok());
+      ASSERT_TRUE(Fold(*e, index, nll).ok());
     }
     ASSERT_TRUE(e->Report(&reports[static_cast<size_t>(pass)]).ok());
   }
@@ -68,7 +94,7 @@ TEST_P(EvaluatorConformanceTest, NaNFailsTheRun) {
   for (size_t i = 0; i < requests.size(); ++i) {
     std::vector<double> nll(static_cast<size_t>(requests[i].target_count), 1);
     if (i == 1) nll[0] = std::nan("");
-    ASSERT_TRUE(e->Fold(i, nll).ok());
+    ASSERT_TRUE(Fold(*e, i, nll).ok());
   }
   v1::Evaluation evaluation;
   EXPECT_FALSE(e->Report(&evaluation).ok());
@@ -106,6 +132,27 @@ TEST(EvaluatorTableTest, UnknownMetricsAreRefusedWithTheKnownOnes) {
         StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("ppl/gptq-N")))
         << metric;
   }
+}
+
+TEST(EvaluatorTableTest, WhatAnotherMetricReportsIsNotRunTwice) {
+  const auto run = [](const std::vector<std::string>& asked) {
+    return MetricsToRun(MetricNames(asked.begin(), asked.end()));
+  };
+  EXPECT_THAT(run({"ppl/gptq-8", "divergence/gptq-8", "ppl/gptq-16",
+                   "divergence/gptq-8"}),
+              testing::ElementsAre("divergence/gptq-8", "ppl/gptq-16"));
+}
+
+TEST(EvaluatorTableTest, MetricsSayWhetherTheyCompare) {
+  const auto compares = [](const std::string& metric) {
+    MetricNames names;
+    *names.Add() = metric;
+    return AnyCompares(names);
+  };
+  EXPECT_TRUE(compares("divergence/gptq-8"));
+  EXPECT_FALSE(compares("ppl/gptq-8"));
+  EXPECT_FALSE(compares("divergence/gptq-x"));
+  EXPECT_FALSE(compares("what"));
 }
 
 }  // namespace

@@ -3,6 +3,8 @@
 #include <cmath>
 #include <map>
 #include <memory>
+#include <utility>
+#include <vector>
 
 #include "gmock/gmock.h"
 #include "tests/testing/status_matchers.h"
@@ -200,6 +202,212 @@ TEST_F(ScorerTest, CancellationStopsBetweenBatches) {
                   [](double) {}, ctx),
               StatusIs(absl::StatusCode::kCancelled, _));
   EXPECT_EQ(scored, 3u);
+}
+
+class PairScorerTest : public ScorerTest {
+ protected:
+  void OpenPair(const test::TinyModelOptions& options,
+                const test::TinyModelOptions& baseline) {
+    Open(options);
+    test::WriteTinyModel(baseline_directory_.path(), baseline);
+    ASSERT_OK_AND_ASSIGN(auto checkpoint,
+                         Checkpoint::Open(baseline_directory_.path()));
+    ASSERT_OK_AND_ASSIGN(baseline_, Model::Open(checkpoint));
+  }
+
+  static test::TinyModelOptions OtherModel() {
+    test::TinyModelOptions options;
+    options.seed = 2;
+    options.blocks = 3;
+    options.hidden = 48;
+    return options;
+  }
+
+  // All numbers of all targets.
+  using Result = std::vector<std::vector<double>>;
+
+  absl::StatusOr<Result> Compare(const std::vector<ScoreRequest>& requests,
+                                 const ScorerOptions& options, int threads) {
+    const auto device = NewCpuDevice(threads);
+    ExecutionContext ctx(device.get());
+    ASSIGN_OR_RETURN(Scorer scorer,
+                     Scorer::LoadPair(*model_, *baseline_, options, ctx));
+    Result results;
+    double part = 0;
+    size_t next = 0;
+    RETURN_IF_ERROR(scorer.ScorePair(
+        requests,
+        [&](size_t index, absl::Span<const TargetDivergence> targets) {
+          EXPECT_EQ(index, next++);
+          for (const TargetDivergence& t : targets) {
+            results.push_back({t.baseline_nll, t.candidate_nll, t.kl,
+                               t.reverse_kl, t.js, t.baseline_entropy,
+                               t.candidate_entropy, double(t.baseline_top),
+                               double(t.candidate_top), t.baseline_confidence,
+                               t.candidate_confidence, t.top_overlap});
+          }
+          return absl::OkStatus();
+        },
+        [&](double now) {
+          EXPECT_GT(now, part);
+          part = now;
+        },
+        ctx));
+    EXPECT_DOUBLE_EQ(part, 1);
+    spilled_bytes_ = scorer.spilled_bytes();
+    return results;
+  }
+
+  TempDir baseline_directory_;
+  std::unique_ptr<Model> baseline_;
+};
+
+TEST_F(PairScorerTest, AModelBesideItselfHasNoDivergence) {
+  OpenPair({}, {});
+  for (const auto order :
+       {ScoringOrder::kBatchMajor, ScoringOrder::kLayerMajor}) {
+    ScorerOptions options;
+    options.order = order;
+    ASSERT_OK_AND_ASSIGN(const Result result,
+                         Compare(Windows(3, 24), options, 2));
+    ASSERT_EQ(result.size(), 3u * 23);
+    for (const std::vector<double>& t : result) {
+      EXPECT_EQ(t[0], t[1]);
+      EXPECT_EQ(t[2], 0);
+      EXPECT_EQ(t[3], 0);
+      EXPECT_EQ(t[4], 0);
+      EXPECT_EQ(t[7], t[8]);
+      EXPECT_EQ(t[11], 1);
+    }
+  }
+}
+
+TEST_F(PairScorerTest, EachSideIsWhatTheModelSaysAlone) {
+  OpenPair({}, OtherModel());
+  const auto requests = Windows(3, 24);
+  ASSERT_OK_AND_ASSIGN(const Result pair, Compare(requests, {}, 1));
+  ASSERT_OK_AND_ASSIGN(const auto candidate, Score(requests, 8, 1));
+  std::swap(model_, baseline_);
+  ASSERT_OK_AND_ASSIGN(const auto baseline, Score(requests, 8, 1));
+  ASSERT_OK_AND_ASSIGN(const Result mirrored, Compare(requests, {}, 1));
+  size_t i = 0;
+  for (size_t w = 0; w < requests.size(); ++w) {
+    for (size_t t = 0; t < candidate[w].size(); ++t, ++i) {
+      EXPECT_NEAR(pair[i][1], candidate[w][t], 1e-5);
+      EXPECT_NEAR(pair[i][0], baseline[w][t], 1e-5);
+      EXPECT_GT(pair[i][2], 0);
+      EXPECT_EQ(pair[i][2], mirrored[i][3]);
+      EXPECT_EQ(pair[i][5], mirrored[i][6]);
+    }
+  }
+  EXPECT_EQ(i, pair.size());
+}
+
+TEST_F(PairScorerTest, AgainstAUniformModelEntropyIsMissing) {
+  test::TinyModelOptions uniform;
+  uniform.uniform = true;
+  OpenPair(uniform, {});
+  ASSERT_OK_AND_ASSIGN(const Result result, Compare(Windows(2, 16), {}, 1));
+  const double most = std::log(double{test::kTinyVocabulary});
+  for (const std::vector<double>& t : result) {
+    EXPECT_NEAR(t[6], most, 1e-9);
+    EXPECT_NEAR(t[2], most - t[5], 1e-9);
+  }
+}
+
+// Models of different depth and width, windows of two lengths, activations in
+// memory, partly and wholly on disk: all the same. Batches differ by the
+// rounding of float32 products.
+TEST_F(PairScorerTest, ThreadsAndOrderDoNotChangeABit) {
+  OpenPair({}, OtherModel());
+  auto requests = Windows(5, 24);
+  for (auto& request : Windows(3, 16)) requests.push_back(request);
+  ASSERT_OK_AND_ASSIGN(const Result one_batch, Compare(requests, {}, 1));
+  const uint64_t rows = 5 * 24 + 3 * 16;
+  const uint64_t row_bytes = (32 + 48) * sizeof(float);
+  for (int batch : {1, 2, 100}) {
+    ScorerOptions options;
+    options.batch_windows = batch;
+    ASSERT_OK_AND_ASSIGN(const Result expected, Compare(requests, options, 1));
+    ASSERT_EQ(expected.size(), one_batch.size());
+    for (size_t i = 0; i < expected.size(); ++i) {
+      for (size_t k = 0; k < expected[i].size(); ++k) {
+        ASSERT_NEAR(expected[i][k], one_batch[i][k], 1e-5) << i << " " << k;
+      }
+    }
+    for (const auto order :
+         {ScoringOrder::kBatchMajor, ScoringOrder::kLayerMajor}) {
+      for (const uint64_t rows_in_memory : {rows, uint64_t{29}, uint64_t{0}}) {
+        for (int threads : {1, 4}) {
+          options.order = order;
+          options.activations.directory = directory_.path();
+          options.activations.memory_bytes = rows_in_memory * row_bytes;
+          ASSERT_OK_AND_ASSIGN(const Result got,
+                               Compare(requests, options, threads));
+          EXPECT_TRUE(got == expected)
+              << batch << " " << rows_in_memory << " " << threads;
+          EXPECT_EQ(spilled_bytes_, order == ScoringOrder::kLayerMajor
+                                        ? (rows - rows_in_memory) * row_bytes
+                                        : 0u);
+        }
+      }
+    }
+  }
+}
+
+// Where products do not depend on the batch
+// (BatchSizeAndThreadsDoNotChangeABit) neither does what is made of them.
+TEST_F(PairScorerTest, BatchesOfEqualWindowsDoNotChangeABit) {
+  OpenPair({}, {.seed = 2});
+  const auto requests = Windows(7, 24);
+  ScorerOptions options;
+  options.batch_windows = 1;
+  ASSERT_OK_AND_ASSIGN(const Result expected, Compare(requests, options, 1));
+  for (int batch : {2, 3, 100}) {
+    options.batch_windows = batch;
+    ASSERT_OK_AND_ASSIGN(const Result got, Compare(requests, options, 4));
+    EXPECT_TRUE(got == expected) << batch;
+  }
+}
+
+TEST_F(PairScorerTest, DifferentVocabulariesAreRefused) {
+  test::TinyModelOptions padded;
+  padded.vocabulary = 260;
+  OpenPair({}, padded);
+  EXPECT_THAT(Compare(Windows(1, 16), {}, 1),
+              StatusIs(absl::StatusCode::kInvalidArgument,
+                       testing::AllOf(HasSubstr("256"), HasSubstr("260"))));
+}
+
+TEST_F(PairScorerTest, CancellationStopsInsideEitherModel) {
+  OpenPair({}, OtherModel());
+  const auto device = NewCpuDevice(1);
+  const auto requests = Windows(4, 16);
+  for (const auto order :
+       {ScoringOrder::kBatchMajor, ScoringOrder::kLayerMajor}) {
+    ScorerOptions options;
+    options.order = order;
+    options.batch_windows = 1;
+    for (int steps : {1, 3, 14}) {
+      // Layer-major: 2 blocks and 3, of 4 batches each; then 4 heads.
+      if (order == ScoringOrder::kBatchMajor && steps > 3) continue;
+      ExecutionContext ctx(device.get());
+      ASSERT_OK_AND_ASSIGN(Scorer scorer,
+                           Scorer::LoadPair(*model_, *baseline_, options, ctx));
+      int done = 0;
+      EXPECT_THAT(scorer.ScorePair(
+                      requests,
+                      [](size_t, absl::Span<const TargetDivergence>) {
+                        return absl::OkStatus();
+                      },
+                      [&](double) {
+                        if (++done == steps) ctx.RequestCancel();
+                      },
+                      ctx),
+                  StatusIs(absl::StatusCode::kCancelled, _));
+      EXPECT_EQ(done, steps);
+    }
+  }
 }
 
 }  // namespace

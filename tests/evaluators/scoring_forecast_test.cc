@@ -55,6 +55,35 @@ TEST_F(ScoringForecastTest, TheOrderIsBatchMajorIfThatFits) {
             ScoringOrder::kLayerMajor);
 }
 
+TEST_F(ScoringForecastTest, ABaselineHoldsItsBlocksButInTurnOnlyOne) {
+  ModelFootprint baseline = footprint_;
+  baseline.description.blocks = 10;
+  ScoringShape shape = shape_;
+  shape.baseline = &baseline;
+  const uint64_t block = FloatBlockBytes(footprint_.description);
+  const uint64_t divergences = 9 * 16 * 16;
+  const RunForecast batch =
+      ForecastScoring(footprint_, shape, ScoringOrder::kBatchMajor);
+  const RunForecast alone =
+      ForecastScoring(footprint_, shape_, ScoringOrder::kBatchMajor);
+  EXPECT_EQ(batch.parts[0].bytes, 50 * block);
+  EXPECT_EQ(batch.parts[1].bytes, 2 * alone.parts[1].bytes);
+  EXPECT_EQ(batch.parts.back().bytes, divergences);
+  EXPECT_GT(batch.work.product_flops, alone.work.product_flops);
+  const RunForecast layer =
+      ForecastScoring(footprint_, shape, ScoringOrder::kLayerMajor);
+  const RunForecast layer_alone =
+      ForecastScoring(footprint_, shape_, ScoringOrder::kLayerMajor);
+  EXPECT_EQ(layer.activation_bytes, 2 * layer_alone.activation_bytes);
+  // Two heads at the end, but still one block after the other.
+  EXPECT_LE(SumOf(layer.parts), 2 * SumOf(layer_alone.parts) + divergences);
+  footprint_.compressed_bytes = baseline.compressed_bytes = 1 << 20;
+  EXPECT_EQ(ForecastScoring(footprint_, shape, ScoringOrder::kLayerMajor)
+                .parts[0]
+                .bytes,
+            block + (1 << 20));
+}
+
 TEST_F(ScoringForecastTest, GenerationHoldsKeysAndValuesOfWhatRunsTogether) {
   GenerationShape shape = {.prompts = 100,
                            .prompt_tokens = 10,

@@ -107,6 +107,66 @@ TEST_F(FirstLightTest, QuantizeEvaluateCompareDownload) {
   EXPECT_EQ(server_->Stop(SIGTERM), 0) << "drains";
 }
 
+TEST_F(FirstLightTest, DivergenceFromTheOriginalInOnePass) {
+  Ok({"models", "add", "demo", DemoModel()});
+  for (const std::string bits : {"2", "8"}) {
+    Ok({"quantize", "demo", "--method", "rtn", "--set", "bits=" + bits,
+        "--name", "rtn" + bits, "--wait"});
+  }
+  const auto divergence = [&](const std::string& target,
+                              const std::vector<std::string>& more) {
+    std::vector<std::string> args = {"evaluate",      target,
+                                     "--metric",      "divergence/gptq-256",
+                                     "--text",        DemoModel() + "/eval.txt",
+                                     "--max-windows", "12",
+                                     "--wait",        "--json"};
+    args.insert(args.end(), more.begin(), more.end());
+    auto json = nlohmann::json::parse(Ok(args), nullptr, false);
+    EXPECT_TRUE(json.is_object());
+    return json;
+  };
+  const nlohmann::json rtn8 = divergence("rtn8", {});
+  const nlohmann::json rtn2 = divergence("rtn2", {});
+  ASSERT_TRUE(rtn8.contains("divergence"));
+  ASSERT_TRUE(rtn2.contains("divergence"));
+  EXPECT_EQ(rtn8["divergence"]["baseline"], "models/demo");
+  EXPECT_GT(rtn8["divergence"]["kl"]["mean"], 0);
+  EXPECT_LT(rtn8["divergence"]["kl"]["mean"], 0.01);
+  EXPECT_GT(rtn2["divergence"]["kl"]["mean"], 0.1);
+  EXPECT_GT(rtn8["divergence"]["top1_agreement"]["mean"], 0.95);
+  EXPECT_EQ(rtn2["divergence"]["worst_tokens"].size(), 10u);
+  EXPECT_NE(rtn2["divergence"]["worst_tokens"][0]["context"], "");
+
+  // The perplexity is that of the metric of its own, to rounding.
+  const auto alone =
+      nlohmann::json::parse(Ok({"evaluate", "rtn2", "--metric", "ppl/gptq-256",
+                                "--text", DemoModel() + "/eval.txt",
+                                "--max-windows", "12", "--wait", "--json"}),
+                            nullptr, false);
+  ASSERT_TRUE(alone.is_object());
+  EXPECT_EQ(alone["tag"], rtn2["tag"]);
+  EXPECT_NEAR(
+      rtn2["perplexity"].get<double>() / alone["perplexity"].get<double>(), 1,
+      1e-5);
+
+  const nlohmann::json itself = divergence("demo", {"--baseline", "demo"});
+  ASSERT_TRUE(itself.contains("divergence"));
+  EXPECT_EQ(itself["divergence"]["kl"]["maximum"], 0);
+  EXPECT_EQ(itself["divergence"]["top1_agreement"]["mean"], 1);
+
+  const nlohmann::json layers =
+      divergence("rtn2", {"--order", "layer-major", "--threads", "1"});
+  EXPECT_EQ(layers["divergence"], rtn2["divergence"]);
+
+  const CommandResult refused =
+      Ctl({"evaluate", "demo", "--metric", "divergence/gptq-256", "--text",
+           DemoModel() + "/eval.txt"});
+  EXPECT_EQ(refused.exit_code, 2) << refused.err;
+  EXPECT_THAT(refused.err, HasSubstr("spec.evaluate.baseline"));
+  EXPECT_THAT(Ok({"report", "demo"}), HasSubstr("MEAN KL"));
+  EXPECT_THAT(Ok({"jobs", "list", "--json"}), HasSubstr("/mean_kl"));
+}
+
 TEST_F(FirstLightTest, MemoryIsForecastReportedAndEnforced) {
   Ok({"models", "add", "demo", DemoModel()});
   const std::vector<std::string> gptq = {

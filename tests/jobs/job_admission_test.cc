@@ -203,6 +203,50 @@ TEST_F(JobAdmissionTest, ArtifactsAreForecastFromTheirConfiguration) {
             source.forecast().peak_memory_bytes() + 6 * 1000);
 }
 
+TEST_F(JobAdmissionTest, ABaselineIsForecastBesideItsTarget) {
+  v1::CreateJobRequest request = Evaluate("real");
+  ASSERT_OK_AND_ASSIGN(const v1::Job alone, DryRun(request));
+  v1::EvaluateSpec& spec = *request.mutable_spec()->mutable_evaluate();
+  spec.set_metrics(0, "divergence/gptq-64");
+  spec.set_baseline("real");
+  ASSERT_OK_AND_ASSIGN(const v1::Job pair, DryRun(request));
+  const auto blocks = [](const v1::Job& job) {
+    for (const v1::ForecastPart& part : job.forecast().parts()) {
+      if (part.name() == "all blocks in float32") return part.bytes();
+    }
+    return uint64_t{0};
+  };
+  EXPECT_EQ(blocks(pair), 2 * blocks(alone));
+  EXPECT_GT(pair.forecast().seconds(), 1.5 * alone.forecast().seconds());
+  // What is reported alongside costs nothing more.
+  spec.add_metrics("ppl/gptq-64");
+  ASSERT_OK_AND_ASSIGN(const v1::Job both, DryRun(request));
+  EXPECT_EQ(both.forecast().SerializeAsString(),
+            pair.forecast().SerializeAsString());
+}
+
+TEST_F(JobAdmissionTest, ABaselineOfAnotherVocabularyIsRefusedByName) {
+  TempDir padded;
+  TinyModelOptions options;
+  options.vocabulary = 300;
+  WriteTinyModel(padded.path(), options);
+  v1::Model model;
+  model.set_name("models/padded");
+  model.set_path(padded.path());
+  MetadataBatch batch;
+  batch.Put(Table::kModels, "padded", model);
+  ASSERT_THAT(server_.store->Commit(batch), IsOk());
+  v1::CreateJobRequest request = Evaluate("real");
+  v1::EvaluateSpec& spec = *request.mutable_spec()->mutable_evaluate();
+  spec.set_metrics(0, "divergence/gptq-64");
+  spec.set_baseline("padded");
+  EXPECT_THAT(DryRun(request).status(),
+              StatusIs(Code::kInvalidArgument,
+                       AllOf(HasSubstr("spec.evaluate.baseline"),
+                             HasSubstr("models/padded has a vocabulary of 300"),
+                             HasSubstr("models/real one of 256"))));
+}
+
 TEST_F(JobAdmissionTest, AGenerationHoldsTheWholeModel) {
   v1::CreateJobRequest request = Evaluate("real");
   v1::EvaluateSpec& spec = *request.mutable_spec()->mutable_evaluate();

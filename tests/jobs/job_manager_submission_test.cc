@@ -170,6 +170,27 @@ TEST_F(JobSubmissionTest, RefusesWhatCannotRunAndNamesTheField) {
       {"an unknown target",
        [](v1::CreateJobRequest* r) { *r = EvaluateRequest("nothing"); },
        Code::kNotFound, "spec.evaluate.target"},
+      {"a baseline that nothing is compared with",
+       [](v1::CreateJobRequest* r) {
+         *r = EvaluateRequest("tiny");
+         r->mutable_spec()->mutable_evaluate()->set_baseline("tiny");
+       },
+       Code::kInvalidArgument, "spec.evaluate.baseline: none of the metrics"},
+      {"a model without a baseline",
+       [](v1::CreateJobRequest* r) {
+         *r = EvaluateRequest("tiny");
+         r->mutable_spec()->mutable_evaluate()->set_metrics(
+             0, "divergence/gptq-512");
+       },
+       Code::kInvalidArgument, "spec.evaluate.baseline: name the original"},
+      {"an unknown baseline",
+       [](v1::CreateJobRequest* r) {
+         *r = EvaluateRequest("tiny");
+         v1::EvaluateSpec& spec = *r->mutable_spec()->mutable_evaluate();
+         spec.set_metrics(0, "divergence/gptq-512");
+         spec.set_baseline("models/none");
+       },
+       Code::kNotFound, "spec.evaluate.baseline: no model"},
       {"an unknown artifact",
        [](v1::CreateJobRequest* r) { *r = EvaluateRequest("artifacts/tiny"); },
        Code::kNotFound, "spec.evaluate.target"},
@@ -333,6 +354,46 @@ TEST_F(JobSubmissionTest, ABareTargetIsAModelBeforeItIsAnOutput) {
     EXPECT_THAT(of_output.spec().after(), ElementsAre(producer));
     EXPECT_EQ(of_output.state_reason(), "WAITING_FOR_DEPENDENCY");
   }
+}
+
+v1::CreateJobRequest DivergenceRequest(v1::CreateJobRequest request,
+                                       const std::string& baseline) {
+  v1::EvaluateSpec& spec = *request.mutable_spec()->mutable_evaluate();
+  spec.set_metrics(0, "divergence/gptq-512");
+  spec.set_baseline(baseline);
+  return request;
+}
+
+TEST_F(JobSubmissionTest, AnArtifactIsComparedWithTheModelItWasMadeFrom) {
+  const std::string producer = Submit(QuantizeRequest("out"));
+  ASSERT_OK_AND_ASSIGN(v1::Job of_output, manager().Submit(DivergenceRequest(
+                                              EvaluateRequest("out"), "")));
+  EXPECT_EQ(of_output.spec().evaluate().baseline(), "models/tiny");
+  EXPECT_THAT(of_output.spec().after(), ElementsAre(producer));
+
+  v1::Artifact artifact;
+  artifact.set_name("artifacts/made");
+  artifact.set_source("models/tiny");
+  MetadataBatch batch;
+  batch.Put(Table::kArtifacts, "made", artifact);
+  ASSERT_THAT(server_.store->Commit(batch), IsOk());
+  ASSERT_OK_AND_ASSIGN(v1::Job of_artifact, manager().Submit(DivergenceRequest(
+                                                EvaluateRequest("made"), "")));
+  EXPECT_EQ(of_artifact.spec().evaluate().baseline(), "models/tiny");
+}
+
+TEST_F(JobSubmissionTest, ABaselineIsNamedResolvedAndReadLikeATarget) {
+  AddModel("other");
+  const std::string producer = Submit(QuantizeRequest("out"));
+  ASSERT_OK_AND_ASSIGN(v1::Job job, manager().Submit(DivergenceRequest(
+                                        EvaluateRequest("other"), "out")));
+  EXPECT_EQ(job.spec().evaluate().target(), "models/other");
+  EXPECT_EQ(job.spec().evaluate().baseline(), producer);
+  EXPECT_THAT(job.spec().after(), ElementsAre(producer));
+  EXPECT_EQ(manager().ReaderOf("artifacts/out"), job.name());
+  v1::CreateJobRequest again;
+  *again.mutable_spec() = job.spec();
+  EXPECT_THAT(manager().Submit(again), IsOk());
 }
 
 TEST_F(JobSubmissionTest, AnEvaluationHasNoOutputToRead) {

@@ -13,6 +13,7 @@
 #include "absl/synchronization/mutex.h"
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
+#include "base/file.h"
 #include "base/sha256.h"
 #include "gmock/gmock.h"
 #include "google/protobuf/util/message_differencer.h"
@@ -148,6 +149,60 @@ TEST_F(WorkerTest, RunsTheJobAndReportsItsResult) {
             success.result().metrics().at("peak_anonymous_memory_bytes"));
   EXPECT_GT(success.result().metrics().at("phase_seconds.load"), 0);
   EXPECT_GT(success.result().metrics().at("phase_seconds.evaluate"), 0);
+}
+
+TEST_F(WorkerTest, ComparesAModelWithItsBaseline) {
+  OnlyWindows(4);
+  v1::EvaluateSpec& spec =
+      *service_.to_assign.mutable_job()->mutable_spec()->mutable_evaluate();
+  spec.set_metrics(0, "divergence/gptq-64");
+  spec.add_metrics("ppl/gptq-64");
+  service_.to_assign.set_baseline_directory(
+      service_.to_assign.input_directory());
+  service_.to_assign.set_baseline_name("models/itself");
+  service_.to_assign.set_baseline_digest("digest");
+  EXPECT_EQ(RunWorkerMain(options_), kWorkerReported);
+  ASSERT_THAT(service_.reports, SizeIs(1));
+  ASSERT_TRUE(service_.reports[0].has_success())
+      << service_.reports[0].ShortDebugString();
+  const v1::AttemptSuccess& success = service_.reports[0].success();
+  ASSERT_EQ(success.evaluation().divergences_size(), 1);
+  const v1::DivergenceReport& report = success.evaluation().divergences(0);
+  EXPECT_EQ(report.baseline(), "models/itself");
+  EXPECT_EQ(report.baseline_digest(), "digest");
+  EXPECT_EQ(report.kl().maximum(), 0);
+  EXPECT_EQ(report.top1_agreement().mean(), 1);
+  EXPECT_EQ(success.evaluation().perplexities_size(), 1) << "of one pass";
+  const auto& metrics = success.result().metrics();
+  EXPECT_EQ(metrics.at("divergence/gptq-64/first-4/mean_kl"), 0);
+  EXPECT_EQ(metrics.at("divergence/gptq-64/first-4/top1_agreement"), 1);
+  EXPECT_GT(metrics.at("ppl/gptq-64/first-4"), 1);
+}
+
+TEST_F(WorkerTest, RefusesABaselineWithAnotherTokenizer) {
+  OnlyWindows(4);
+  const std::string model = service_.to_assign.input_directory();
+  test::TempDir other;
+  for (const char* file : {"config.json", "model.safetensors",
+                           "tokenizer_config.json", "tokenizer.json"}) {
+    ASSERT_OK_AND_ASSIGN(std::string bytes, ReadFile(model + "/" + file));
+    if (file == std::string("tokenizer.json")) bytes += "\n";
+    ASSERT_TRUE(WriteFileDurably(other.File(file), bytes).ok());
+  }
+  service_.to_assign.mutable_job()
+      ->mutable_spec()
+      ->mutable_evaluate()
+      ->set_metrics(0, "divergence/gptq-64");
+  service_.to_assign.set_baseline_directory(other.path());
+  service_.to_assign.set_baseline_name("models/other");
+  EXPECT_EQ(RunWorkerMain(options_), kWorkerReported);
+  ASSERT_THAT(service_.reports, SizeIs(1));
+  EXPECT_EQ(service_.reports[0].error().code(),
+            static_cast<int>(absl::StatusCode::kInvalidArgument));
+  EXPECT_THAT(
+      service_.reports[0].error().message(),
+      testing::AllOf(HasSubstr("models/demo"), HasSubstr("models/other"),
+                     HasSubstr("different tokenizers")));
 }
 
 TEST_F(WorkerTest, ReportsTheErrorOfTheJob) {

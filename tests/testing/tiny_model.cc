@@ -52,7 +52,7 @@ void WriteTinyModel(const std::string& directory, const TinyModelOptions& o) {
   const int head_dim = o.hidden / o.heads;
   nlohmann::json config = {{"architectures", {"LlamaForCausalLM"}},
                            {"model_type", "llama"},
-                           {"vocab_size", kTinyVocabulary},
+                           {"vocab_size", o.vocabulary},
                            {"hidden_size", o.hidden},
                            {"intermediate_size", o.intermediate},
                            {"num_hidden_layers", o.blocks},
@@ -84,7 +84,7 @@ void WriteTinyModel(const std::string& directory, const TinyModelOptions& o) {
         {std::move(name), o.dtype, std::move(shape), Encode(numbers, o.dtype)});
   };
   const float spread = 1.0f / std::sqrt(static_cast<float>(o.hidden));
-  add("model.embed_tokens.weight", {kTinyVocabulary, o.hidden}, 0, 1);
+  add("model.embed_tokens.weight", {o.vocabulary, o.hidden}, 0, 1);
   for (int k = 0; k < o.blocks; ++k) {
     const std::string block = absl::StrCat("model.layers.", k, ".");
     add(block + "input_layernorm.weight", {o.hidden}, 1, 0.1f);
@@ -115,8 +115,7 @@ void WriteTinyModel(const std::string& directory, const TinyModelOptions& o) {
     }
   }
   add("model.norm.weight", {o.hidden}, 1, 0.1f);
-  add("lm_head.weight", {kTinyVocabulary, o.hidden}, 0,
-      o.uniform ? 0.0f : spread);
+  add("lm_head.weight", {o.vocabulary, o.hidden}, 0, o.uniform ? 0.0f : spread);
   ASSERT_TRUE(
       WriteSafetensors(directory + "/model.safetensors", tensors, {}).ok());
 }

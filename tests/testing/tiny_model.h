@@ -15,7 +15,11 @@
 
 namespace quantd::test {
 
+inline constexpr int kTinyVocabulary = 256;
+
 struct TinyModelOptions {
+  // More than the tokenizer's are padding.
+  int vocabulary = kTinyVocabulary;
   int blocks = 2;
   int hidden = 32;
   int intermediate = 64;
@@ -31,8 +35,6 @@ struct TinyModelOptions {
   // Zero head and final norm: every token equally likely.
   bool uniform = false;
 };
-
-inline constexpr int kTinyVocabulary = 256;
 
 // REQUIRES: `directory` exists.
 void WriteTinyModel(const std::string& directory,
