@@ -2,7 +2,10 @@
 
 #include "absl/strings/str_join.h"
 #include "base/status_macros.h"
+#include "models/layouts/fp6_split.h"
+#include "models/layouts/lookup_table.h"
 #include "models/layouts/low_rank_sum.h"
+#include "models/layouts/packed_affine.h"
 #include "models/layouts/packed_int.h"
 #include "models/layouts/sparse_overlay.h"
 #include "nlohmann/json.hpp"
@@ -19,6 +22,9 @@ struct LayoutRow {
 };
 
 constexpr LayoutRow kLayouts[] = {
+    {kFp6SplitLayout, LoadFp6Split},
+    {kLookupTableLayout, LoadLookupTable},
+    {kPackedAffineLayout, LoadPackedAffine},
     {kPackedIntLayout, LoadPackedInt},
     {kSparseOverlayLayout, LoadSparseOverlay},
     {kLowRankSumLayout, LoadLowRankSum},
