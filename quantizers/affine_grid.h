@@ -4,10 +4,11 @@
 //
 // Asymmetric: zero is always inside the range, scale = (max - min) / (2^b - 1),
 // zero = round(-min / scale). Symmetric: max = max|w|, min = -max, zero =
-// 2^(b-1). Rounding is half to even. An all-zero group uses [-1, 1]. The
-// optional shrink search scales both ends by p = 1 - i / 100 and keeps the p
-// with the least sum |q(w) - w|^norm. Source: GPTQ (arXiv:2210.17323),
-// reference grid.
+// 2^(b-1). Signed symmetric: scale = max|w| / (2^(b-1) - 1), zero = 2^(b-1), so
+// that the greatest weight is on the grid. Rounding is half to even. An
+// all-zero group uses [-1, 1]. The optional shrink search scales both ends by p
+// = 1 - i / 100 and keeps the p with the least sum |q(w) - w|^norm. Source:
+// GPTQ (arXiv:2210.17323), reference grid.
 //
 // The scale is rounded to binary16 before anything is computed with it,
 // because that is how it is stored; error compensation then sees the grid that
@@ -28,7 +29,8 @@ namespace quantd {
 struct AffineGridOptions {
   int bits = 4;
   bool symmetric = false;
-  int64_t group_size = -1;  // -1: one group per output channel
+  bool signed_range = false;  // of a symmetric grid
+  int64_t group_size = -1;    // -1: one group per output channel
   bool shrink_search = false;
   double shrink_norm = 2.4;
   int shrink_steps = 80;
@@ -42,6 +44,10 @@ struct AffineGridOptions {
 
 // REQUIRES: defaults were filled in and validated (proto/field_rules.h).
 AffineGridOptions GridOptionsFrom(const v1::AffineGrid& grid);
+
+// The binary16 number a scale is stored as: positive and finite, whatever
+// `scale` >= 0 is.
+float StorableScale(double scale);
 
 // The grid of one group. `scale` is a positive value exact in binary16.
 struct GroupGrid {

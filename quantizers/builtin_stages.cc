@@ -2,8 +2,12 @@
 #include <string>
 
 #include "absl/strings/str_cat.h"
+#include "nlohmann/json.hpp"
 #include "quantizers/stage.h"
 #include "quantizers/stages/gptq.h"
+#include "quantizers/stages/granularity.h"
+#include "quantizers/stages/half_quadratic.h"
+#include "quantizers/stages/power_exponent.h"
 #include "quantizers/stages/rtn.h"
 
 namespace quantd {
@@ -14,6 +18,18 @@ constexpr StageRow kStages[] = {
      [](const v1::Stage& stage) { return NewRtnStage(stage.rtn()); }},
     {v1::Stage::kGptq, "gptq", StageRole::kSolver,
      [](const v1::Stage& stage) { return NewGptqStage(stage.gptq()); }},
+    {v1::Stage::kHalfQuadratic, "half_quadratic", StageRole::kSolver,
+     [](const v1::Stage& stage) {
+       return NewHalfQuadraticStage(stage.half_quadratic());
+     }},
+    {v1::Stage::kGranularity, "granularity", StageRole::kAllocate,
+     [](const v1::Stage& stage) {
+       return NewGranularityStage(stage.granularity());
+     }},
+    {v1::Stage::kPowerExponent, "power_exponent", StageRole::kAllocate,
+     [](const v1::Stage& stage) {
+       return NewPowerExponentStage(stage.power_exponent());
+     }},
 };
 
 }  // namespace
@@ -28,6 +44,13 @@ void StatisticsRequest::Merge(const StatisticsRequest& other) {
 std::string StatisticsRequest::Describe() const {
   return absl::StrCat("second_moment=", second_moment, " mean_abs=", mean_abs,
                       " sample_rows=", sample_rows, " per_set=", per_set);
+absl::StatusOr<nlohmann::json> Stage::Survey(LayerSurvey& /*layers*/,
+                                             ExecutionContext& /*ctx*/) {
+  return nlohmann::json::object();
+}
+
+absl::Status Stage::UseSurvey(const nlohmann::json& /*found*/) {
+  return absl::OkStatus();
 }
 
 absl::Span<const StageRow> BuiltinStages() { return kStages; }

@@ -5,21 +5,25 @@
 
 namespace quantd {
 
+absl::Status ValidateGroupSize(int64_t group_size, absl::string_view prefix,
+                               const LinearShape& layer) {
+  const std::string field = absl::StrCat(prefix, ".group_size");
+  if (group_size == 0 || group_size < -1) {
+    return InvalidField(
+        field, "must be -1 (one group per output channel) or positive");
+  }
+  if (group_size > 0 && layer.cols % group_size != 0) {
+    return InvalidField(
+        field, absl::StrCat(group_size, " does not divide the ", layer.cols,
+                            " input channels of layer ", layer.name));
+  }
+  return absl::OkStatus();
+}
+
 absl::Status ValidateGridFor(const AffineGridOptions& grid,
                              absl::string_view prefix,
                              const LinearShape& layer) {
-  if (grid.group_size == 0 || grid.group_size < -1) {
-    return InvalidField(absl::StrCat(prefix, ".group_size"),
-                        "must be -1 (one group per output channel) or "
-                        "positive");
-  }
-  if (layer.cols % grid.GroupSizeFor(layer.cols) != 0) {
-    return InvalidField(
-        absl::StrCat(prefix, ".group_size"),
-        absl::StrCat(grid.group_size, " does not divide the ", layer.cols,
-                     " input channels of layer ", layer.name));
-  }
-  return absl::OkStatus();
+  return ValidateGroupSize(grid.group_size, prefix, layer);
 }
 
 }  // namespace quantd

@@ -21,6 +21,7 @@
 #include "nlohmann/json.hpp"
 #include "quantizers/calibration_flow.h"
 #include "quantizers/compiled_recipe.h"
+#include "quantizers/model_survey.h"
 #include "quantizers/recipe.h"
 #include "quantizers/run_workspace.h"
 #include "quantizers/stage_pipeline.h"
@@ -46,6 +47,10 @@ absl::StatusOr<nlohmann::json> RecipeToJson(const v1::Recipe& recipe) {
   return ParseJson(text, "recipe");
 }
 
+// What a survey counts of the progress that is left when it begins. It rounds
+// all weights several times, the blocks after it once or in calibrated sweeps.
+constexpr double kSurveyShare = 0.5;
+
 // The whole run: one object per RunRecipe() call.
 class Runner {
  public:
@@ -62,6 +67,11 @@ class Runner {
         statistics_(run.statistics_directory, run.statistics_bytes) {}
 
   absl::StatusOr<RecipeOutcome> Run() {
+<<<<<<< HEAD
+=======
+    RETURN_IF_ERROR(Survey());
+    if (calibrates()) RETURN_IF_ERROR(Embed());
+>>>>>>> 5f294a1 (WIP)
     for (int k = 0; k < model_.block_count(); ++k) {
       RETURN_IF_ERROR(Annotate(RunOneBlock(k), "block ", k));
     }
@@ -84,12 +94,79 @@ class Runner {
  private:
   bool calibrates() const { return recipe_.needs().any(); }
 
+<<<<<<< HEAD
   bool on_original() const { return recipe_.calibrates_on_original(); }
 
   // Brings the calibration windows in front of block k.
   absl::Status Advance(int k) {
     if (flow_.position() < 0) RETURN_IF_ERROR(flow_.Start(ctx_));
     while (flow_.position() < k) {
+=======
+  // Lets stages that want it see all layers, unless an earlier attempt did.
+  absl::Status Survey() {
+    int index = 0;
+    for (const CompiledRecipe::Stages& stages : recipe_.stage_lists()) {
+      for (const std::unique_ptr<Stage>& stage : stages) {
+        if (stage->survey_passes() == 0) continue;
+        RETURN_IF_ERROR(Annotate(SurveyFor(*stage, stages, index++), "survey ",
+                                 stage->name()));
+      }
+    }
+    return absl::OkStatus();
+  }
+
+  absl::Status SurveyFor(Stage& stage, const CompiledRecipe::Stages& stages,
+                         int index) {
+    uint64_t visits = 0;
+    ModelSurvey survey(
+        model_, recipe_, stages,
+        [&](uint64_t done, const std::string& layer) {
+          ProgressUpdate update;
+          update.phase = "survey";
+          update.done = done;
+          update.total = visits;
+          update.fraction =
+              FractionAt(kSurveyShare * static_cast<double>(done) /
+                         static_cast<double>(visits));
+          update.detail = layer;
+          ctx_.ReportProgress(update);
+        },
+        ctx_);
+    if (survey.layers() == 0) return absl::OkStatus();
+    visits = survey.layers() * static_cast<uint64_t>(stage.survey_passes());
+    std::optional<nlohmann::json> found = workspace_.FindSurvey(index);
+    if (!found.has_value() || !stage.UseSurvey(*found).ok()) {
+      ASSIGN_OR_RETURN(found, stage.Survey(survey, ctx_));
+      RETURN_IF_ERROR(workspace_.WriteSurvey(index, *found));
+      RETURN_IF_ERROR(stage.UseSurvey(*found));
+      surveyed_ = FractionAt(kSurveyShare);
+    }
+    surveys_.push_back({{"stage", std::string(stage.name())},
+                        {"layers", survey.layers()},
+                        {"found", *std::move(found)}});
+    return absl::OkStatus();
+  }
+
+  // Fills the store with what enters the first block.
+  absl::Status Embed() {
+    const int64_t window = run_.calibration.window_tokens;
+    const int64_t windows = run_.calibration.count();
+    ActivationOptions options;
+    options.memory_bytes = run_.activation_memory_bytes;
+    options.directory = workspace_.scratch_directory();
+    ASSIGN_OR_RETURN(hidden_, ActivationStore::Create(
+                                  windows * window,
+                                  model_.description().hidden_size, options));
+    if (hidden_->spilled_bytes() > 0) {
+      ctx_.ReportNote(
+          absl::StrCat(hidden_->spilled_bytes(), " of ",
+                       SpilledBytes(hidden_->rows(), hidden_->cols(), 0),
+                       " bytes of calibration activations lie on disk"));
+    }
+    const int64_t step = CalibrationBatchWindows(window);
+    const absl::Span<const int32_t> tokens = run_.calibration.tokens;
+    for (int64_t w = 0; w < windows; w += step) {
+>>>>>>> 5f294a1 (WIP)
       RETURN_IF_ERROR(ctx_.CheckCancelled());
       const int at = flow_.position();
       ASSIGN_OR_RETURN(const std::unique_ptr<Block> block,
@@ -372,6 +449,7 @@ class Runner {
                               {"bits_per_weight", BitsPerWeight()},
                               {"compressed_weights", total_.weights},
                               {"layers", std::move(layers)}};
+    if (!surveys_.empty()) summary["surveys"] = surveys_;
     if (calibrates()) {
       summary["calibration"] = {
           {"text_digest", run_.provenance.calibration_digest},
@@ -390,9 +468,14 @@ class Runner {
     update.phase = phase;
     update.done = static_cast<uint64_t>(k);
     update.total = static_cast<uint64_t>(model_.block_count());
-    update.fraction = (k + part) / (model_.block_count() + 0.1);
+    update.fraction = FractionAt((k + part) / (model_.block_count() + 0.1));
     update.detail = detail;
     ctx_.ReportProgress(update);
+  }
+
+  // Of the whole run, when `part` of what follows the surveys is done.
+  double FractionAt(double part) const {
+    return surveyed_ + (1 - surveyed_) * part;
   }
 
   const RecipeRun& run_;
@@ -401,9 +484,18 @@ class Runner {
   const RunWorkspace workspace_;
   const CheckpointWriter writer_;
   ExecutionContext& ctx_;
+<<<<<<< HEAD
   CalibrationFlow flow_;
   const StatisticsStore statistics_;
   BlockRecord total_;  // of all blocks so far
+=======
+  // Inputs of the current block, all calibration windows.
+  std::optional<ActivationStore> hidden_;
+  // The share of the run that surveys took.
+  double surveyed_ = 0;
+  nlohmann::json surveys_ = nlohmann::json::array();
+  BlockRecord total_;
+>>>>>>> 5f294a1 (WIP)
   int resumed_blocks_ = 0;
   int reused_statistics_ = 0;
 };

@@ -3,6 +3,7 @@
 #include <set>
 
 #include "gmock/gmock.h"
+#include "quantizers/grid.h"
 #include "quantizers/recipe_files.h"
 #include "quantizers/stage.h"
 #include "tests/testing/status_matchers.h"
@@ -42,6 +43,19 @@ TEST(RecipeTest, StageTableCoversTheContract) {
   }
 }
 
+TEST(RecipeTest, GridTableCoversTheContract) {
+  const auto* oneof = v1::Grid::descriptor()->FindOneofByName("kind");
+  std::set<int> kinds;
+  for (const GridRow& row : BuiltinGrids()) {
+    kinds.insert(row.kind);
+    const auto* field =
+        v1::Grid::descriptor()->FindFieldByNumber(static_cast<int>(row.kind));
+    ASSERT_NE(field, nullptr);
+    EXPECT_EQ(field->name(), std::string(row.name));
+  }
+  EXPECT_EQ(static_cast<int>(kinds.size()), oneof->field_count());
+}
+
 TEST(RecipeTest, ResolvingWritesEveryDefaultOut) {
   ASSERT_OK_AND_ASSIGN(const v1::Recipe recipe,
                        ResolveRecipe("gptq", {"bits=3", "group_size=32"}));
@@ -59,7 +73,8 @@ TEST(RecipeTest, ResolvingWritesEveryDefaultOut) {
 
 TEST(RecipeTest, BadRequestsNameTheFault) {
   EXPECT_THAT(ResolveRecipe("gtpq", {}),
-              StatusIs(absl::StatusCode::kNotFound, HasSubstr("gptq, rtn")));
+              StatusIs(absl::StatusCode::kNotFound,
+                       HasSubstr("fp4, fp6, fp6-gptq, gptq, hqq")));
   struct Row {
     std::string assignment;
     std::string expected;
