@@ -23,7 +23,7 @@ namespace quantd {
 
 // The phases that runs report (Progress.phase).
 inline constexpr absl::string_view kPhases[] = {
-    "load", "resume", "calibrate", "quantize", "write", "evaluate"};
+    "load", "resume", "survey", "calibrate", "quantize", "write", "evaluate"};
 
 // Keys of JobResult.metrics: this and the phase. Persisted.
 inline constexpr absl::string_view kPhaseSecondsPrefix = "phase_seconds.";

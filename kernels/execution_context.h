@@ -23,7 +23,8 @@
 namespace quantd {
 
 struct ProgressUpdate {
-  std::string phase;  // "load", "calibrate", "quantize", "write", "evaluate"
+  // "load", "survey", "calibrate", "quantize", "write", "evaluate"
+  std::string phase;
   uint64_t done = 0;  // in units of the phase
   uint64_t total = 0;
   double fraction = 0;  // of the whole run, 0..1

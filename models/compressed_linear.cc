@@ -6,6 +6,10 @@
 #include "models/layouts/input_scale.h"
 #include "models/layouts/low_rank_sum.h"
 #include "models/layouts/mixed_int.h"
+#include "models/layouts/fp6_split.h"
+#include "models/layouts/lookup_table.h"
+#include "models/layouts/low_rank_sum.h"
+#include "models/layouts/packed_affine.h"
 #include "models/layouts/packed_int.h"
 #include "models/layouts/row_codebook.h"
 #include "models/layouts/partially_binary.h"
@@ -25,6 +29,9 @@ struct LayoutRow {
 };
 
 constexpr LayoutRow kLayouts[] = {
+    {kFp6SplitLayout, LoadFp6Split},
+    {kLookupTableLayout, LoadLookupTable},
+    {kPackedAffineLayout, LoadPackedAffine},
     {kPackedIntLayout, LoadPackedInt},
     {kMixedIntLayout, LoadMixedInt},
     {kPartiallyBinaryLayout, LoadPartiallyBinary},

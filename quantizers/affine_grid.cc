@@ -12,16 +12,13 @@ namespace {
 constexpr float kSmallestScale = 0x1p-24f;  // least positive binary16
 constexpr float kLargestScale = 65504.0f;   // greatest finite binary16
 
-float StorableScale(double scale) {
-  const float rounded = F16ToF32(F32ToF16(
-      static_cast<float>(std::min(scale, static_cast<double>(kLargestScale)))));
-  return std::max(rounded, kSmallestScale);
-}
-
 GroupGrid GridOfRange(double min, double max,
                       const AffineGridOptions& options) {
   GroupGrid grid;
-  grid.scale = StorableScale((max - min) / options.max_code());
+  grid.scale =
+      StorableScale(options.symmetric && options.signed_range
+                        ? max / std::max(1, (1 << (options.bits - 1)) - 1)
+                        : (max - min) / options.max_code());
   grid.zero = options.symmetric
                   ? 1 << (options.bits - 1)
                   : std::clamp(static_cast<int>(std::nearbyint(
@@ -137,10 +134,17 @@ RangeFit RangeFitFrom(v1::AffineGrid::RangeFit fit) {
 
 }  // namespace
 
+float StorableScale(double scale) {
+  const float rounded = F16ToF32(F32ToF16(
+      static_cast<float>(std::min(scale, static_cast<double>(kLargestScale)))));
+  return std::max(rounded, kSmallestScale);
+}
+
 AffineGridOptions GridOptionsFrom(const v1::AffineGrid& grid) {
   AffineGridOptions options;
   options.bits = static_cast<int>(grid.bits());
   options.symmetric = grid.symmetric();
+  options.signed_range = grid.signed_range();
   options.group_size = grid.group_size();
   options.range_fit = RangeFitFrom(grid.range_fit());
   options.shrink_norm = grid.shrink_norm();

@@ -4,8 +4,9 @@
 //
 // Asymmetric: zero is always inside the range, scale = (max - min) / (2^b - 1),
 // zero = round(-min / scale). Symmetric: max = max|w|, min = -max, zero =
-// 2^(b-1). Rounding is half to even. An all-zero group uses [-1, 1]. Source:
-// GPTQ (arXiv:2210.17323), reference grid.
+// 2^(b-1). Signed symmetric: scale = max|w| / (2^(b-1) - 1), zero = 2^(b-1), so
+// that the greatest weight is on the grid. Rounding is half to even. An
+// all-zero group uses [-1, 1]. Source: GPTQ (arXiv:2210.17323), reference grid.
 //
 // The range may be fitted to the weights (RangeFit). Shrink search scales both
 // ends by p = 1 - i / 100 and keeps the p with the least sum |q(w) - w|^norm.
@@ -40,7 +41,8 @@ enum class RangeFit { kMinMax, kShrinkSearch, kScaleDescent, kSalienceSearch };
 struct AffineGridOptions {
   int bits = 4;
   bool symmetric = false;
-  int64_t group_size = -1;  // -1: one group per output channel
+  bool signed_range = false;  // of a symmetric grid
+  int64_t group_size = -1;    // -1: one group per output channel
   RangeFit range_fit = RangeFit::kMinMax;
   double shrink_norm = 2.4;
   int shrink_steps = 80;
@@ -73,6 +75,10 @@ struct AffineGridOptions {
 
 // REQUIRES: defaults were filled in and validated (proto/field_rules.h).
 AffineGridOptions GridOptionsFrom(const v1::AffineGrid& grid);
+
+// The binary16 number a scale is stored as: positive and finite, whatever
+// `scale` >= 0 is.
+float StorableScale(double scale);
 
 // The grid of one group. `scale` is a positive value exact in binary16.
 struct GroupGrid {

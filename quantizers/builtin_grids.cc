@@ -1,8 +1,12 @@
+#include "absl/strings/str_cat.h"
 #include "google/protobuf/stubs/logging.h"
 #include "quantizers/grid.h"
 #include "quantizers/grids/affine.h"
 #include "quantizers/grids/codebook.h"
+#include "quantizers/grids/float_point.h"
+#include "quantizers/grids/normal_float.h"
 #include "quantizers/grids/partially_binary.h"
+#include "quantizers/grids/power.h"
 #include "quantizers/grids/vector_codebook.h"
 
 namespace quantd {
@@ -11,6 +15,16 @@ namespace {
 constexpr GridRow kGrids[] = {
     {v1::Grid::kAffine, "affine",
      [](const v1::Grid& grid) { return NewAffineGrid(grid.affine()); }},
+    {v1::Grid::kFloatPoint, "float_point",
+     [](const v1::Grid& grid) {
+       return NewFloatPointGrid(grid.float_point());
+     }},
+    {v1::Grid::kNormalFloat, "normal_float",
+     [](const v1::Grid& grid) {
+       return NewNormalFloatGrid(grid.normal_float());
+     }},
+    {v1::Grid::kPower, "power",
+     [](const v1::Grid& grid) { return NewPowerGrid(grid.power()); }},
     {v1::Grid::kCodebook, "codebook",
      [](const v1::Grid& grid) { return NewCodebookGrid(grid.codebook()); }},
     {v1::Grid::kVectorCodebook, "vector_codebook",
@@ -24,6 +38,13 @@ constexpr GridRow kGrids[] = {
 };
 
 }  // namespace
+
+absl::Status RefuseExponent(const GridPlan& plan, absl::string_view kind) {
+  if (plan.exponent == 0) return absl::OkStatus();
+  return absl::InvalidArgumentError(
+      absl::StrCat("an exponent was chosen for the layer, but a grid of kind ",
+                   kind, " has none"));
+}
 
 absl::Span<const GridRow> BuiltinGrids() { return kGrids; }
 

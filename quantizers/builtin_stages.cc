@@ -2,14 +2,18 @@
 #include <string>
 
 #include "absl/strings/str_cat.h"
+#include "nlohmann/json.hpp"
 #include "quantizers/stage.h"
 #include "quantizers/stages/activation_scaling.h"
 #include "quantizers/stages/bit_allocation.h"
 #include "quantizers/stages/clip.h"
 #include "quantizers/stages/coordinate_descent.h"
 #include "quantizers/stages/gptq.h"
+#include "quantizers/stages/granularity.h"
+#include "quantizers/stages/half_quadratic.h"
 #include "quantizers/stages/low_rank.h"
 #include "quantizers/stages/outliers.h"
+#include "quantizers/stages/power_exponent.h"
 #include "quantizers/stages/rotate.h"
 #include "quantizers/stages/rtn.h"
 #include "quantizers/stages/token_importance.h"
@@ -30,6 +34,14 @@ constexpr StageRow kStages[] = {
      [](const v1::Stage& stage) { return NewOutliersStage(stage.outliers()); }},
     {v1::Stage::kLowRank, "low_rank", StageRole::kCompensate,
      [](const v1::Stage& stage) { return NewLowRankStage(stage.low_rank()); }},
+    {v1::Stage::kHalfQuadratic, "half_quadratic", StageRole::kSolver,
+     [](const v1::Stage& stage) {
+       return NewHalfQuadraticStage(stage.half_quadratic());
+     }},
+    {v1::Stage::kGranularity, "granularity", StageRole::kAllocate,
+     [](const v1::Stage& stage) {
+       return NewGranularityStage(stage.granularity());
+     }},
     {v1::Stage::kRotate, "rotate", StageRole::kTransform,
      [](const v1::Stage& stage) { return NewRotateStage(stage.rotate()); }},
     {v1::Stage::kActivationScaling, "activation_scaling", StageRole::kTransform,
@@ -45,6 +57,10 @@ constexpr StageRow kStages[] = {
     {v1::Stage::kTokenImportance, "token_importance", StageRole::kStatistics,
      [](const v1::Stage& stage) {
        return NewTokenImportanceStage(stage.token_importance());
+     }},
+    {v1::Stage::kPowerExponent, "power_exponent", StageRole::kAllocate,
+     [](const v1::Stage& stage) {
+       return NewPowerExponentStage(stage.power_exponent());
      }},
 };
 
@@ -66,23 +82,32 @@ std::string StatisticsRequest::Describe() const {
       " tokens=", static_cast<int>(token_weighting.kind), " ",
       token_weighting.least, " ", static_cast<int>(token_weighting.per_reader),
       " ", token_weighting.first_share, " window_copies=", window_copies);
-}
-
-absl::Span<const StageRow> BuiltinStages() { return kStages; }
-
-const StageRow* FindStageRow(v1::Stage::KindCase kind) {
-  for (const StageRow& row : kStages) {
-    if (row.kind == kind) return &row;
+  return absl::StrCat("second_moment=", second_moment, " mean_abs=", mean_abs,
+                      " sample_rows=", sample_rows, " per_set=", per_set);
+  absl::StatusOr<nlohmann::json> Stage::Survey(
+      LayerSurvey& /*layers*/, ExecutionContext & /*ctx*/) {
+    return nlohmann::json::object();
   }
-  return nullptr;
-}
 
-absl::StatusOr<std::unique_ptr<Stage>> NewStage(const v1::Stage& options) {
-  const StageRow* row = FindStageRow(options.kind_case());
-  if (row == nullptr) {
-    return absl::UnimplementedError("a stage of the recipe names no kind");
+  absl::Status Stage::UseSurvey(const nlohmann::json& /*found*/) {
+    return absl::OkStatus();
   }
-  return row->make(options);
-}
+
+  absl::Span<const StageRow> BuiltinStages() { return kStages; }
+
+  const StageRow* FindStageRow(v1::Stage::KindCase kind) {
+    for (const StageRow& row : kStages) {
+      if (row.kind == kind) return &row;
+    }
+    return nullptr;
+  }
+
+  absl::StatusOr<std::unique_ptr<Stage>> NewStage(const v1::Stage& options) {
+    const StageRow* row = FindStageRow(options.kind_case());
+    if (row == nullptr) {
+      return absl::UnimplementedError("a stage of the recipe names no kind");
+    }
+    return row->make(options);
+  }
 
 }  // namespace quantd

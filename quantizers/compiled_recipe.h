@@ -16,6 +16,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
+#include "absl/types/span.h"
 #include "models/model_description.h"
 #include "quantd/v1/recipe.pb.h"
 #include "quantizers/layer_rules.h"
@@ -45,6 +46,9 @@ class CompiledRecipe {
 
   // What is to be made of the checkpoint first; null: nothing.
   const CheckpointTransform* checkpoint_transform() const;
+  // The stages under each rule: first those without one, then rule by rule;
+  // layers that a rule keeps in floating point have none.
+  absl::Span<const Stages> stage_lists() const { return stages_; }
 
   // The union over all rules.
   const StatisticsRequest& needs() const { return needs_; }

@@ -26,7 +26,12 @@ struct GridPlan {
   int64_t group_size = 0;
   // Bits of every group of input channels; empty: as the options say.
   std::vector<uint8_t> group_bits;
+  // Exponent of a power grid; 0: as the options say.
+  double exponent = 0;
 };
+
+// For kinds without an exponent: InvalidArgument when `plan` has one.
+absl::Status RefuseExponent(const GridPlan& plan, absl::string_view kind);
 
 // What a grid takes for one layer, known from its shape.
 struct GridCost {

@@ -2,6 +2,8 @@
 #ifndef QUANTD_QUANTIZERS_GRID_VALIDATION_H_
 #define QUANTD_QUANTIZERS_GRID_VALIDATION_H_
 
+#include <cstdint>
+
 #include "absl/status/status.h"
 #include "absl/strings/string_view.h"
 #include "quantizers/affine_grid.h"
@@ -10,7 +12,11 @@
 namespace quantd {
 
 // InvalidArgument naming "<prefix>.group_size", the layer and its input size
-// when the group size does not divide it.
+// when `group_size` is neither -1 nor a divisor of it.
+absl::Status ValidateGroupSize(int64_t group_size, absl::string_view prefix,
+                               const LinearShape& layer);
+
+// The same for the group size of an affine grid.
 absl::Status ValidateGridFor(const AffineGridOptions& grid,
                              absl::string_view prefix,
                              const LinearShape& layer);

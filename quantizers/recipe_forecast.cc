@@ -116,8 +116,10 @@ class Forecaster {
         finished += cost.stored_bytes;
         work.product_flops += cost.product_flops;
         work.rounded_weights += cost.rounded_weights;
+        double reads = 1;
+        for (const auto& stage : stages) reads += stage->survey_passes();
         work.moved_bytes +=
-            weights * static_cast<double>(footprint_.weight_bytes);
+            reads * weights * static_cast<double>(footprint_.weight_bytes);
         factor_flops = std::max(factor_flops, cost.factor_flops_per_set);
       }
       work.factor_flops += factor_flops;

@@ -21,6 +21,7 @@
 #include "nlohmann/json.hpp"
 #include "quantizers/calibration_flow.h"
 #include "quantizers/compiled_recipe.h"
+#include "quantizers/model_survey.h"
 #include "quantizers/recipe.h"
 #include "quantizers/run_workspace.h"
 #include "quantizers/stage_pipeline.h"
@@ -46,6 +47,10 @@ absl::StatusOr<nlohmann::json> RecipeToJson(const v1::Recipe& recipe) {
   return ParseJson(text, "recipe");
 }
 
+// What a survey counts of the progress that is left when it begins. It rounds
+// all weights several times, the blocks after it once or in calibrated sweeps.
+constexpr double kSurveyShare = 0.5;
+
 // The whole run: one object per RunRecipe() call.
 class Runner {
  public:
@@ -65,6 +70,7 @@ class Runner {
         statistics_(run.statistics_directory, run.statistics_bytes) {}
 
   absl::StatusOr<RecipeOutcome> Run() {
+    RETURN_IF_ERROR(Survey());
     for (int k = 0; k < model_.block_count(); ++k) {
       RETURN_IF_ERROR(Annotate(RunOneBlock(k), "block ", k));
     }
@@ -88,6 +94,51 @@ class Runner {
   bool calibrates() const { return recipe_.needs().any(); }
 
   bool on_original() const { return recipe_.calibrates_on_original(); }
+
+  // Lets stages that want it see all layers, unless an earlier attempt did.
+  absl::Status Survey() {
+    int index = 0;
+    for (const CompiledRecipe::Stages& stages : recipe_.stage_lists()) {
+      for (const std::unique_ptr<Stage>& stage : stages) {
+        if (stage->survey_passes() == 0) continue;
+        RETURN_IF_ERROR(Annotate(SurveyFor(*stage, stages, index++), "survey ",
+                                 stage->name()));
+      }
+    }
+    return absl::OkStatus();
+  }
+
+  absl::Status SurveyFor(Stage& stage, const CompiledRecipe::Stages& stages,
+                         int index) {
+    uint64_t visits = 0;
+    ModelSurvey survey(
+        model_, recipe_, stages,
+        [&](uint64_t done, const std::string& layer) {
+          ProgressUpdate update;
+          update.phase = "survey";
+          update.done = done;
+          update.total = visits;
+          update.fraction =
+              FractionAt(kSurveyShare * static_cast<double>(done) /
+                         static_cast<double>(visits));
+          update.detail = layer;
+          ctx_.ReportProgress(update);
+        },
+        ctx_);
+    if (survey.layers() == 0) return absl::OkStatus();
+    visits = survey.layers() * static_cast<uint64_t>(stage.survey_passes());
+    std::optional<nlohmann::json> found = workspace_.FindSurvey(index);
+    if (!found.has_value() || !stage.UseSurvey(*found).ok()) {
+      ASSIGN_OR_RETURN(found, stage.Survey(survey, ctx_));
+      RETURN_IF_ERROR(workspace_.WriteSurvey(index, *found));
+      RETURN_IF_ERROR(stage.UseSurvey(*found));
+      surveyed_ = FractionAt(kSurveyShare);
+    }
+    surveys_.push_back({{"stage", std::string(stage.name())},
+                        {"layers", survey.layers()},
+                        {"found", *std::move(found)}});
+    return absl::OkStatus();
+  }
 
   // Brings the calibration windows in front of block k.
   absl::Status Advance(int k) {
@@ -395,6 +446,7 @@ class Runner {
                               {"bits_per_weight", BitsPerWeight()},
                               {"compressed_weights", total_.weights},
                               {"layers", std::move(layers)}};
+    if (!surveys_.empty()) summary["surveys"] = surveys_;
     if (calibrates()) {
       summary["calibration"] = {
           {"text_digest", run_.provenance.calibration_digest},
@@ -413,9 +465,14 @@ class Runner {
     update.phase = phase;
     update.done = static_cast<uint64_t>(k);
     update.total = static_cast<uint64_t>(model_.block_count());
-    update.fraction = (k + part) / (model_.block_count() + 0.1);
+    update.fraction = FractionAt((k + part) / (model_.block_count() + 0.1));
     update.detail = detail;
     ctx_.ReportProgress(update);
+  }
+
+  // Of the whole run, when `part` of what follows the surveys is done.
+  double FractionAt(double part) const {
+    return surveyed_ + (1 - surveyed_) * part;
   }
 
   const RecipeRun& run_;
@@ -428,6 +485,9 @@ class Runner {
   const StatisticsStore statistics_;
   // Of the block at work, as soon as they are known.
   std::optional<std::vector<float>> token_weights_;
+  // The share of the run that surveys took.
+  double surveyed_ = 0;
+  nlohmann::json surveys_ = nlohmann::json::array();
   BlockRecord total_;  // of all blocks so far
   int resumed_blocks_ = 0;
   int reused_statistics_ = 0;

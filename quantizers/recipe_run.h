@@ -3,6 +3,8 @@
 //
 //   <workspace>/plan.json             what is being made; a workspace of
 //                                     another plan is emptied
+//   <workspace>/blocks/survey-00000.json  what a stage found by looking at all
+//                                     layers before the first block
 //   <workspace>/blocks/00003.json     layer headers and reports of block 3,
 //                                     written after its shard
 //   <workspace>/transformed/...       the checkpoint that a stage made of the

@@ -107,6 +107,47 @@ absl::Status RoundToNearest(const Grid& grid,
   return absl::OkStatus();
 }
 
+absl::StatusOr<double> SquaredRoundingError(const Grid& grid,
+                                            const GridPlan& plan,
+                                            const Tensor& weight,
+                                            ExecutionContext& ctx) {
+  const int64_t rows = weight.rows();
+  const int64_t cols = weight.cols();
+  ASSIGN_OR_RETURN(const std::unique_ptr<LayerGrid<float>> layer,
+                   grid.NewLayerGrid(rows, cols, plan));
+  LayerView<float> view;
+  view.rows = rows;
+  view.cols = cols;
+  view.weights = weight.data();
+  RETURN_IF_ERROR(layer->Prepare(view, ctx));
+  FitAllGroups<float>(rows, cols, weight.data(), nullptr, *layer, ctx);
+  const int64_t size = layer->group_size();
+  std::vector<double> errors(static_cast<size_t>(rows));
+  ctx.device().pool().ParallelFor(rows, [&](int64_t r) {
+    std::vector<float> quantized(static_cast<size_t>(size));
+    Patch<float> patch;
+    patch.row_begin = r;
+    patch.row_end = r + 1;
+    patch.columns = size;
+    patch.quantized = quantized.data();
+    double error = 0;
+    for (int64_t g = 0; g * size < cols; ++g) {
+      patch.group = g;
+      patch.column = g * size;
+      patch.values = weight.row(r) + patch.column;
+      layer->Quantize(patch);
+      for (int64_t c = 0; c < size; ++c) {
+        const double difference =
+            static_cast<double>(quantized[static_cast<size_t>(c)]) -
+            patch.values[c];
+        error += difference * difference;
+      }
+    }
+    errors[static_cast<size_t>(r)] = error;
+  });
+  return std::accumulate(errors.begin(), errors.end(), 0.0);
+}
+
 StageCost RoundToNearestCost(const LinearShape& layer, const Grid& grid) {
   const GridCost rounding = grid.Cost(layer);
   StageCost cost;

@@ -39,7 +39,14 @@ absl::Status RoundToNearest(const Grid& grid,
                             absl::Span<const float> factor_diagonal,
                             LayerWork& item, ExecutionContext& ctx);
 
-// What that takes for a layer (stage.h).
+// ||W - q(W)||^2 (Frobenius) of rounding `weight` to the grid of `plan`, for
+// decisions over grids. Neither outliers nor importance.
+absl::StatusOr<double> SquaredRoundingError(const Grid& grid,
+                                            const GridPlan& plan,
+                                            const Tensor& weight,
+                                            ExecutionContext& ctx);
+
+// What RoundToNearest() takes for a layer (stage.h).
 StageCost RoundToNearestCost(const LinearShape& layer, const Grid& grid);
 
 }  // namespace quantd

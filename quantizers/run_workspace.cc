@@ -138,4 +138,22 @@ absl::Status RunWorkspace::WriteBlock(int block,
   return WriteFileDurably(RecordPath(block), json.dump(2) + "\n");
 }
 
+std::string RunWorkspace::SurveyPath(int index) const {
+  return absl::StrFormat("%s/survey-%05d.json", blocks_, index);
+}
+
+std::optional<nlohmann::json> RunWorkspace::FindSurvey(int index) const {
+  const std::string path = SurveyPath(index);
+  const absl::StatusOr<std::string> text = ReadFile(path);
+  if (!text.ok()) return std::nullopt;
+  absl::StatusOr<nlohmann::json> found = ParseJson(*text, path);
+  if (!found.ok()) return std::nullopt;
+  return *std::move(found);
+}
+
+absl::Status RunWorkspace::WriteSurvey(int index,
+                                       const nlohmann::json& found) const {
+  return WriteFileDurably(SurveyPath(index), found.dump(2) + "\n");
+}
+
 }  // namespace quantd

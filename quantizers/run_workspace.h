@@ -52,6 +52,11 @@ class RunWorkspace {
 
   absl::Status WriteBlock(int block, const BlockRecord& record) const;
 
+  // What the `index`-th survey of the plan found (Stage::Survey); nullopt:
+  // nothing readable is there.
+  std::optional<nlohmann::json> FindSurvey(int index) const;
+  absl::Status WriteSurvey(int index, const nlohmann::json& found) const;
+
  private:
   explicit RunWorkspace(const std::string& directory)
       : blocks_(directory + "/blocks"),
@@ -60,6 +65,7 @@ class RunWorkspace {
 
   std::string RecordPath(int block) const;
   std::string TransformedMarker() const;
+  std::string SurveyPath(int index) const;
 
   std::string blocks_;
   std::string artifact_;

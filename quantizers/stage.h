@@ -17,6 +17,7 @@
 #include <string>
 #include <vector>
 
+#include "absl/functional/function_ref.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
@@ -25,6 +26,7 @@
 #include "models/compressed_linear.h"
 #include "models/linear.h"
 #include "models/model_description.h"
+#include "nlohmann/json_fwd.hpp"
 #include "quantd/v1/recipe.pb.h"
 #include "quantizers/checkpoint_transform.h"
 #include "quantizers/grid.h"
@@ -160,6 +162,20 @@ struct StageCost {
   double rounded_weights = 0;
 };
 
+// The layers that a stage will process, for stages that decide by all of them
+// before the first block. They are streamed: one is in memory at a time.
+class LayerSurvey {
+ public:
+  virtual ~LayerSurvey() = default;
+
+  // Calls `visit` with the name and the float32 weight of every layer, in block
+  // order. Returns the first error of `visit`; Cancelled soon after the context
+  // is cancelled. May be called again.
+  using Visitor =
+      absl::FunctionRef<absl::Status(const std::string&, const Tensor&)>;
+  virtual absl::Status VisitLayers(Visitor visit) = 0;
+};
+
 class Stage {
  public:
   virtual ~Stage() = default;
@@ -196,9 +212,24 @@ class Stage {
   // REQUIRES: Validate(layer) was OK.
   virtual StageCost Cost(const LinearShape& layer) const = 0;
 
+  // How often Survey() visits the layers at most; 0: there is nothing to ask.
+  virtual int survey_passes() const { return 0; }
+
+  // Looks at all layers that this stage will process, in the basis of the
+  // checkpoint, before the first block. What it finds is kept with the job's
+  // workspace and written into the artifact: a later attempt gets it from there
+  // and makes the same bytes.
+  virtual absl::StatusOr<nlohmann::json> Survey(LayerSurvey& layers,
+                                                ExecutionContext& ctx);
+
+  // Takes what Survey() returned, in this attempt or an earlier one. REQUIRES:
+  // survey_passes() > 0. InvalidArgument when it cannot be that.
+  virtual absl::Status UseSurvey(const nlohmann::json& found);
+
   // REQUIRES: Validate() was OK for every layer; statistics are present as
-  // asked. Returns Cancelled soon after the context is cancelled. The result
-  // is independent of the number of threads.
+  // asked; UseSurvey() was OK if there is a survey. Returns Cancelled soon
+  // after the context is cancelled. The result is independent of the number of
+  // threads.
   virtual absl::Status ProcessBlock(BlockWork& work, ExecutionContext& ctx) = 0;
 };
 

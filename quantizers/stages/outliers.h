@@ -1,6 +1,6 @@
 // Chooses weights that the solver after it keeps in 16 bits (outliers.h): the
-// largest, those far from the mean (EasyQuant, Tang et al., arXiv:2403.02775), or
-// any. Needs no data.
+// largest, those far from the mean (EasyQuant, Tang et al., arXiv:2403.02775),
+// or any. Needs no data.
 #ifndef QUANTD_QUANTIZERS_STAGES_OUTLIERS_H_
 #define QUANTD_QUANTIZERS_STAGES_OUTLIERS_H_
 

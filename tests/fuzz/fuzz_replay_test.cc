@@ -16,6 +16,7 @@
 // build.
 extern "C" {
 int Fuzz_config(const uint8_t* data, size_t size);
+int Fuzz_layout(const uint8_t* data, size_t size);
 int Fuzz_recipe(const uint8_t* data, size_t size);
 int Fuzz_safetensors(const uint8_t* data, size_t size);
 int Fuzz_sentence_piece(const uint8_t* data, size_t size);
@@ -31,8 +32,11 @@ struct Target {
 };
 
 constexpr Target kTargets[] = {
-    {"config", Fuzz_config},           {"recipe", Fuzz_recipe},
-    {"safetensors", Fuzz_safetensors}, {"sentence_piece", Fuzz_sentence_piece},
+    {"config", Fuzz_config},
+    {"layout", Fuzz_layout},
+    {"recipe", Fuzz_recipe},
+    {"safetensors", Fuzz_safetensors},
+    {"sentence_piece", Fuzz_sentence_piece},
     {"tokenizer", Fuzz_tokenizer},
 };
 

@@ -120,6 +120,22 @@ TEST(AffineGridTest, ShrinkSearchNeverIncreasesTheErrorItMinimises) {
   }
 }
 
+TEST(AffineGridTest, SignedRangePutsTheGreatestWeightOnTheGrid) {
+  AffineGridOptions options;
+  options.symmetric = true;
+  options.signed_range = true;
+  options.bits = 3;
+  const std::vector<float> w = {-0.75f, 0.25f, 0.1f, 0};
+  const GroupGrid grid = FitGroupGrid<float>(w, options);
+  EXPECT_EQ(grid.scale, 0.25f);
+  EXPECT_EQ(grid.zero, 4);
+  EXPECT_EQ(EncodeWeight(-0.75f, grid, 7), 1);
+  EXPECT_EQ(DecodeWeight<float>(1, grid), -0.75f);
+  EXPECT_EQ(DecodeWeight<float>(EncodeWeight(0.0f, grid, 7), grid), 0.0f);
+  // Error compensation may use the code beyond.
+  EXPECT_EQ(EncodeWeight(-9.0f, grid, 7), 0);
+}
+
 TEST(AffineGridTest, FloatAndDoubleAgree) {
   const std::vector<float> w = RandomWeights(64, 5);
   const std::vector<double> d(w.begin(), w.end());

@@ -218,6 +218,104 @@ TEST_F(RecipeRunTest, ResumedRunIsByteIdenticalAfterAnyBlock) {
   }
 }
 
+TEST_F(RecipeRunTest, SurveysAreKeptWithTheWorkspaceAndTheArtifact) {
+  TempDir whole, workspace;
+  ASSERT_OK_AND_ASSIGN(const auto expected,
+                       Execute(NewRun("nupes", {}, whole.path()), 1));
+  const auto summary = nlohmann::json::parse(
+      FilesIn(expected.artifact_directory)["quantd.json"]);
+  ASSERT_EQ(summary["surveys"].size(), 1u);
+  EXPECT_EQ(summary["surveys"][0]["stage"], "power_exponent");
+  EXPECT_EQ(summary["surveys"][0]["layers"], 14);
+  const double exponent = summary["surveys"][0]["found"]["exponent"];
+  EXPECT_GT(exponent, 0.2);
+  EXPECT_LT(exponent, 1.0);
+
+  // Cut off after the survey, and then after a block.
+  const RecipeRun run = NewRun("nupes", {}, workspace.path());
+  for (const char* until : {"quantize", "write"}) {
+    const auto device = NewCpuDevice(4);
+    ExecutionContext ctx(device.get());
+    int surveyed = 0;
+    double fraction = 0;
+    ctx.set_progress_sink([&](const ProgressUpdate& update) {
+      EXPECT_GE(update.fraction, fraction);
+      fraction = update.fraction;
+      if (update.phase == "survey") {
+        EXPECT_LT(update.done, update.total);
+        ++surveyed;
+      }
+      if (update.phase == until) ctx.RequestCancel();
+    });
+    EXPECT_THAT(RunRecipe(run, ctx), StatusIs(absl::StatusCode::kCancelled, _));
+    EXPECT_EQ(surveyed, until == std::string("quantize") ? 16 * 14 : 0);
+  }
+  ASSERT_OK_AND_ASSIGN(const auto resumed, Execute(run));
+  EXPECT_EQ(resumed.resumed_blocks, 1);
+  EXPECT_EQ(FilesIn(resumed.artifact_directory),
+            FilesIn(expected.artifact_directory));
+  // What cannot have been found is looked for again.
+  ASSERT_THAT(WriteFileDurably(workspace.path() + "/blocks/survey-00000.json",
+                               "{\"exponent\": 7}"),
+              IsOk());
+  ASSERT_OK_AND_ASSIGN(const auto again, Execute(run));
+  EXPECT_EQ(FilesIn(again.artifact_directory),
+            FilesIn(expected.artifact_directory));
+}
+
+TEST_F(RecipeRunTest, SurveysAreCancelledBetweenLayers) {
+  TempDir workspace;
+  const auto device = NewCpuDevice(1);
+  ExecutionContext ctx(device.get());
+  int surveyed = 0;
+  ctx.set_progress_sink([&](const ProgressUpdate& update) {
+    if (update.phase == "survey" && ++surveyed == 5) ctx.RequestCancel();
+  });
+  EXPECT_THAT(RunRecipe(NewRun("nupes", {}, workspace.path()), ctx),
+              StatusIs(absl::StatusCode::kCancelled, _));
+  EXPECT_EQ(surveyed, 5);
+}
+
+TEST_F(RecipeRunTest, SurveysSeeTheLayersOfTheirRule) {
+  TempDir workspace;
+  RecipeRun run = NewRun("nupes", {}, workspace.path());
+  AddRule(&run, "model\\.layers\\.0\\..*", "");
+  AddRule(&run, ".*down_proj", "bits=8");
+  ASSERT_OK_AND_ASSIGN(const auto outcome, Execute(run));
+  const auto summary =
+      nlohmann::json::parse(FilesIn(outcome.artifact_directory)["quantd.json"]);
+  ASSERT_EQ(summary["surveys"].size(), 2u);
+  EXPECT_EQ(summary["surveys"][0]["layers"], 6);
+  EXPECT_EQ(summary["surveys"][1]["layers"], 1);
+}
+
+TEST_F(RecipeRunTest, EveryBuiltinRecipeOfGridsMakesAnArtifactThatLoads) {
+  for (const char* method :
+       {"fp6", "fp6-gptq", "fp4", "nf4", "nupes", "hqq", "finequant"}) {
+    TempDir workspace;
+    ASSERT_OK_AND_ASSIGN(
+        const auto outcome,
+        Execute(NewRun(method, {"group_size=16"}, workspace.path())));
+    ASSERT_OK_AND_ASSIGN(auto compressed,
+                         Checkpoint::Open(outcome.artifact_directory));
+    ASSERT_OK_AND_ASSIGN(const auto model, Model::Open(compressed));
+    const auto device = NewCpuDevice(1);
+    ExecutionContext ctx(device.get());
+    uint64_t bits = 0;
+    for (int k = 0; k < model->block_count(); ++k) {
+      ASSERT_OK_AND_ASSIGN(const auto block, model->LoadBlock(k, ctx));
+      for (const Linear& layer : block->linears()) {
+        bits += layer.compressed()->stored_bits();
+      }
+    }
+    EXPECT_NEAR(outcome.bits_per_weight,
+                static_cast<double>(bits) /
+                    static_cast<double>(outcome.compressed_weights),
+                1e-12)
+        << method;
+  }
+}
+
 TEST_F(RecipeRunTest, ExpertsThatNoTokenReachesAreRoundedWithANote) {
   test::TinyModelOptions options;
   options.experts = 3;

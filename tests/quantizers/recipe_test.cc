@@ -3,6 +3,7 @@
 #include <set>
 
 #include "gmock/gmock.h"
+#include "quantizers/grid.h"
 #include "quantizers/recipe_files.h"
 #include "quantizers/stage.h"
 #include "tests/testing/status_matchers.h"
@@ -40,6 +41,19 @@ TEST(RecipeTest, StageTableCoversTheContract) {
     ASSERT_NE(field, nullptr);
     EXPECT_EQ(field->name(), std::string(row.name));
   }
+}
+
+TEST(RecipeTest, GridTableCoversTheContract) {
+  const auto* oneof = v1::Grid::descriptor()->FindOneofByName("kind");
+  std::set<int> kinds;
+  for (const GridRow& row : BuiltinGrids()) {
+    kinds.insert(row.kind);
+    const auto* field =
+        v1::Grid::descriptor()->FindFieldByNumber(static_cast<int>(row.kind));
+    ASSERT_NE(field, nullptr);
+    EXPECT_EQ(field->name(), std::string(row.name));
+  }
+  EXPECT_EQ(static_cast<int>(kinds.size()), oneof->field_count());
 }
 
 TEST(RecipeTest, ResolvingWritesEveryDefaultOut) {

@@ -1,0 +1,100 @@
+#include "models/layouts/grouped_codes.h"
+
+#include <cstring>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "base/status_macros.h"
+#include "models/layouts/packed_int.h"
+#include "models/layouts/stored_parts.h"
+
+namespace quantd {
+
+std::vector<uint8_t> PackRows(const std::vector<uint8_t>& codes, int64_t rows,
+                              int64_t cols, int bits) {
+  const int64_t row_bytes = PackedRowBytes(cols, bits);
+  std::vector<uint8_t> packed(static_cast<size_t>(rows * row_bytes));
+  for (int64_t r = 0; r < rows; ++r) {
+    PackBits(codes.data() + r * cols, cols, bits,
+             packed.data() + r * row_bytes);
+  }
+  return packed;
+}
+
+TensorToWrite PackedRowsTensor(std::string name, int64_t rows,
+                               const std::vector<uint8_t>& bytes) {
+  return {std::move(name),
+          DType::kU8,
+          {rows, static_cast<int64_t>(bytes.size()) / rows},
+          std::string(bytes.begin(), bytes.end())};
+}
+
+absl::StatusOr<std::vector<int32_t>> GroupIndexPart(TensorFinder find,
+                                                    absl::string_view layer,
+                                                    int64_t cols) {
+  ASSIGN_OR_RETURN(const absl::string_view bytes,
+                   PartBytes(find, layer, "group_index", DType::kI32, {cols}));
+  std::vector<int32_t> index(static_cast<size_t>(cols));
+  std::memcpy(index.data(), bytes.data(), bytes.size());
+  return index;
+}
+
+TensorToWrite GroupIndexTensor(absl::string_view layer,
+                               const std::vector<int32_t>& group_index) {
+  return {absl::StrCat(layer, ".group_index"),
+          DType::kI32,
+          {static_cast<int64_t>(group_index.size())},
+          std::string(reinterpret_cast<const char*>(group_index.data()),
+                      group_index.size() * sizeof(int32_t))};
+}
+
+absl::Status CheckBits(int64_t bits) {
+  if (bits < 1 || bits > 8) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("bits ", bits, " is not in 1..8"));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status CheckGroupSize(int64_t group_size, int64_t cols) {
+  if (group_size < 1 || cols % group_size != 0) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "group_size ", group_size, " does not divide the input size ", cols));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status CheckGroupIndex(const std::vector<int32_t>& group_index,
+                             int64_t cols, int64_t groups) {
+  if (group_index.empty()) return absl::OkStatus();
+  if (group_index.size() != static_cast<size_t>(cols)) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("group_index has ", group_index.size(), " entries for ",
+                     cols, " input channels"));
+  }
+  for (const int32_t g : group_index) {
+    if (g < 0 || g >= groups) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("group_index ", g, " is not in 0..", groups - 1));
+    }
+  }
+  return absl::OkStatus();
+}
+
+absl::Status CheckCodes(const std::vector<uint8_t>& codes, int64_t rows,
+                        int64_t cols, int bits) {
+  if (codes.size() != static_cast<size_t>(rows * cols)) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("expected ", rows * cols, " codes, got ", codes.size()));
+  }
+  const int max_code = (1 << bits) - 1;
+  for (const uint8_t code : codes) {
+    if (code > max_code) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("code ", int{code}, " exceeds ", max_code));
+    }
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace quantd

@@ -1,0 +1,61 @@
+// What layouts of codes in groups of input channels have in common beside
+// stored_parts.h: rows of codes as bit streams, the index of groups, and the
+// checks of both. Every error says what was expected; the caller adds the
+// layer.
+//
+// Free functions, thread-safe.
+#ifndef QUANTD_MODELS_LAYOUTS_GROUPED_CODES_H_
+#define QUANTD_MODELS_LAYOUTS_GROUPED_CODES_H_
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "models/compressed_linear.h"
+#include "models/safetensors.h"
+#include "tensor/tensor.h"
+
+namespace quantd {
+
+// Bytes of the bit stream (PackBits() in packed_int.h) of a row of codes.
+inline int64_t PackedRowBytes(int64_t cols, int bits) {
+  return (cols * bits + 7) / 8;
+}
+
+// [rows, cols] codes as one bit stream per row, each on a byte boundary.
+// REQUIRES: CheckCodes().
+std::vector<uint8_t> PackRows(const std::vector<uint8_t>& codes, int64_t rows,
+                              int64_t cols, int bits);
+
+// Packed rows as a U8 tensor [rows, bytes.size() / rows].
+TensorToWrite PackedRowsTensor(std::string name, int64_t rows,
+                               const std::vector<uint8_t>& bytes);
+
+// The part "group_index", I32 [cols], read and written.
+absl::StatusOr<std::vector<int32_t>> GroupIndexPart(TensorFinder find,
+                                                    absl::string_view layer,
+                                                    int64_t cols);
+TensorToWrite GroupIndexTensor(absl::string_view layer,
+                               const std::vector<int32_t>& group_index);
+
+// InvalidArgument unless bits is in 1..8.
+absl::Status CheckBits(int64_t bits);
+
+// InvalidArgument unless group_size divides cols.
+absl::Status CheckGroupSize(int64_t group_size, int64_t cols);
+
+// InvalidArgument unless `group_index` is empty or has one entry in
+// [0, groups) per input channel.
+absl::Status CheckGroupIndex(const std::vector<int32_t>& group_index,
+                             int64_t cols, int64_t groups);
+
+// InvalidArgument unless there are rows * cols codes below 2^bits.
+absl::Status CheckCodes(const std::vector<uint8_t>& codes, int64_t rows,
+                        int64_t cols, int bits);
+
+}  // namespace quantd
+
+#endif  // QUANTD_MODELS_LAYOUTS_GROUPED_CODES_H_
