@@ -56,7 +56,7 @@ absl::StatusOr<double> LossOf(const Grid& grid, const LayerWork& item,
                               ExecutionContext& ctx) {
   LayerWork trial = item;
   trial.weight = ScaledColumns(item.weight, scales, ctx);
-  RETURN_IF_ERROR(RoundToNearest(grid, trial, ctx));
+  RETURN_IF_ERROR(RoundToNearest(grid, {}, trial, ctx));
   Tensor difference = trial.compressed->Decode(ctx);
   for (int64_t r = 0; r < difference.rows(); ++r) {
     float* d = difference.row(r);

@@ -183,7 +183,7 @@ class ClipStage final : public Stage {
       std::fill(shares.values.begin(), shares.values.end(),
                 1.0 - static_cast<double>(i) / steps_);
       trial.weight = Clamped(w, group_size, largest, shares, ctx);
-      RETURN_IF_ERROR(RoundToNearest(*grid_, trial, ctx));
+      RETURN_IF_ERROR(RoundToNearest(*grid_, {}, trial, ctx));
       const Tensor rounded = trial.compressed->Decode(ctx);
       const GroupTable errors =
           ErrorsOf(w, rounded, item.statistics->second_moment, group_size, ctx);

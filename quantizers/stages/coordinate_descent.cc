@@ -152,7 +152,7 @@ class CoordinateDescentStage final : public Stage {
         // An expert that no calibration token was routed to. Its weights
         // matter to other texts, so they are kept as well as the grid allows.
         RETURN_IF_ERROR(
-            Annotate(RoundToNearest(*grid_, item, ctx), "layer ", item.name));
+            Annotate(RoundToNearest(*grid_, {}, item, ctx), "layer ", item.name));
         ctx.ReportNote(absl::StrCat(
             item.name,
             ": no calibration token reached it; rounded to nearest"));

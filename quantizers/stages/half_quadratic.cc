@@ -153,7 +153,7 @@ class HalfQuadraticStage final : public Stage {
     for (LayerWork& item : work.layers) {
       RETURN_IF_ERROR(ctx.CheckCancelled());
       RETURN_IF_ERROR(
-          Annotate(RoundToNearest(grid_, item, ctx), "layer ", item.name));
+          Annotate(RoundToNearest(grid_, {}, item, ctx), "layer ", item.name));
     }
     return absl::OkStatus();
   }

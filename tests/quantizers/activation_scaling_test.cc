@@ -132,7 +132,7 @@ TEST_F(ActivationScalingTest, LossIsNeverAboveThatWithoutScales) {
   std::vector<Tensor> weights;
   for (const LayerWork& item : work.layers) {
     LayerWork trial = item;
-    ASSERT_THAT(RoundToNearest(*grid_, trial, ctx_), IsOk());
+    ASSERT_THAT(RoundToNearest(*grid_, {}, trial, ctx_), IsOk());
     weights.push_back(item.weight);
     plain += RelativeOutputError(item.weight, trial.compressed->Decode(ctx_), h,
                                  ctx_) *
@@ -142,7 +142,7 @@ TEST_F(ActivationScalingTest, LossIsNeverAboveThatWithoutScales) {
   double searched = 0;
   for (size_t i = 0; i < 3; ++i) {
     LayerWork& item = work.layers[i];
-    ASSERT_THAT(RoundToNearest(*grid_, item, ctx_), IsOk());
+    ASSERT_THAT(RoundToNearest(*grid_, {}, item, ctx_), IsOk());
     ASSERT_OK_AND_ASSIGN(const auto back,
                          item.transforms.at(0)(item.compressed));
     EXPECT_EQ(back->layout(), kInputScaleLayout);

@@ -260,7 +260,7 @@ TEST_F(CodebookGridsTest, VectorsOfOneAndAUniformCodebookAreGptq) {
   view.rows = rows;
   view.cols = cols;
   view.weights = w.data();
-  ASSERT_OK(vectors.Prepare(view, ctx_));
+  ASSERT_THAT(vectors.Prepare(view, ctx_), IsOk());
   ASSERT_OK_AND_ASSIGN(const GptqResult got,
                        QuantizeGptq<float>(rows, cols, w.data(), nullptr,
                                            factor, options, vectors, ctx_));
@@ -380,7 +380,7 @@ TEST_F(CodebookGridsTest, EveryOptionStoresWhatItQuantized) {
     view.weights = w.data();
     view.moment_diagonal = moment;
     view.second_moment = &statistics->second_moment;
-    ASSERT_OK(grid.Prepare(view, ctx_));
+    ASSERT_THAT(grid.Prepare(view, ctx_), IsOk());
     const int64_t step = grid.row_alignment();
     EXPECT_EQ(step % variants[i].coding.vector_length, 0);
     Tensor quantized = Tensor::Zeros({rows, cols});
@@ -447,7 +447,7 @@ TEST_F(CodebookGridsTest, OutlierWeightsAreKeptAndLeftOutOfTheFits) {
   view.weights = w.data();
   view.moment_diagonal = moment;
   view.second_moment = &statistics->second_moment;
-  ASSERT_OK(grid->Prepare(view, ctx_));
+  ASSERT_THAT(grid->Prepare(view, ctx_), IsOk());
   GptqOptions gptq;
   ASSERT_OK_AND_ASSIGN(
       const auto factor,
