@@ -82,6 +82,13 @@ std::string StatisticsRequest::Describe() const {
       " tokens=", static_cast<int>(token_weighting.kind), " ",
       token_weighting.least, " ", static_cast<int>(token_weighting.per_reader),
       " ", token_weighting.first_share, " window_copies=", window_copies);
+  return absl::StrCat("second_moment=", second_moment, " mean_abs=", mean_abs,
+                      " sample_rows=", sample_rows, " per_set=", per_set);
+}
+
+absl::StatusOr<nlohmann::json> Stage::Survey(LayerSurvey& /*layers*/,
+                                             ExecutionContext& /*ctx*/) {
+  return nlohmann::json::object();
 }
 
   absl::StatusOr<nlohmann::json> Stage::Survey(

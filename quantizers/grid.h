@@ -40,8 +40,13 @@ struct GridCost {
   uint64_t stored_bytes = 0;
   // Memory at most, beside the weights that are quantized.
   uint64_t working_bytes = 0;
-  // Weights rounded, counting every candidate of a search.
+  // Weights rounded in one pass over the layer and to fit the grid, counting
+  // every candidate of a search.
   double rounded_weights = 0;
+  // Passes that a solver makes over the layer, as Refine() asks.
+  double passes = 1;
+  // Of Refine() itself.
+  double product_flops = 0;
 };
 
 class Grid {

@@ -159,6 +159,7 @@ StageCost RoundToNearestCost(const LinearShape& layer, const Grid& grid) {
       rounding.stored_bytes +
           static_cast<uint64_t>(layer.rows * layer.cols) * sizeof(float));
   cost.rounded_weights = rounding.rounded_weights;
+  cost.product_flops = rounding.product_flops;
   return cost;
 }
 

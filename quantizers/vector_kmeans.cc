@@ -255,6 +255,12 @@ class LloydRun {
 
 }  // namespace
 
+int64_t KMeansSumBytes(int64_t count, int64_t dimension, int64_t k) {
+  const int64_t pieces =
+      (count + PieceVectors(count) - 1) / PieceVectors(count);
+  return pieces * k * dimension * 2 * static_cast<int64_t>(sizeof(double));
+}
+
 void AssignToNearest(const VectorKMeansProblem& problem, int64_t k,
                      const float* centroids, int32_t* nearest,
                      ExecutionContext& ctx) {

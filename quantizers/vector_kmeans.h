@@ -51,6 +51,9 @@ absl::StatusOr<VectorKMeans> FitVectorKMeans(const VectorKMeansProblem& problem,
                                              const VectorKMeansOptions& options,
                                              ExecutionContext& ctx);
 
+// Memory for sums of centroids while it runs, beside 12 bytes a vector.
+int64_t KMeansSumBytes(int64_t count, int64_t dimension, int64_t k);
+
 // nearest[i] of centroids [k, dimension], as FitVectorKMeans() assigns, on all
 // threads of the context.
 void AssignToNearest(const VectorKMeansProblem& problem, int64_t k,

@@ -647,17 +647,24 @@ class VectorCodebookGrid final : public Grid {
     GridCost cost;
     cost.stored_bytes = VectorCodebookBytes(layer.rows, layer.cols, shapes,
                                             options_.row_scales);
-    // k-means of a group: vectors and weights, and per vector distance and
-    // assignment; later residuals in place of the vectors, and the codes.
-    // Refits: the decoded weight and its product with H, and H in float32.
+    // k-means of a group: vectors and weights, per vector a distance and an
+    // assignment, and the sums of its pieces; later residuals in place of the
+    // vectors, and the codes. Refits: the decoded weight, its product with H,
+    // and H in float32.
     const double length = static_cast<double>(options_.coding.vector_length);
     double bytes = static_cast<double>(cost.stored_bytes) +
-                   weights * (12.0 + 20.0 / length);
-    if (options_.refits > 0) {
-      bytes += 8 * weights + 4 * static_cast<double>(layer.cols) *
-                                 static_cast<double>(layer.cols);
-    }
+                   weights * (12.0 + 20.0 / length) +
+                   static_cast<double>(KMeansSumBytes(
+                       static_cast<int64_t>(weights / length),
+                       options_.coding.vector_length,
+                       int64_t{1} << options_.coding.index_bits));
+    const double cols = static_cast<double>(layer.cols);
+    if (options_.refits > 0) bytes += 8 * weights + 4 * cols * cols;
     cost.working_bytes = static_cast<uint64_t>(bytes);
+    const int residual = options_.coding.residual_index_bits > 0 ? 1 : 0;
+    cost.passes = 1 + residual + std::max(0, options_.refits - 1);
+    cost.product_flops =
+        2 * weights * cols * options_.refits * (kRefitSteps + 2);
     // A distance to a centroid is far cheaper than rounding to a grid, all
     // the more as vectors are searched in registers.
     double centroids = 0;
@@ -666,8 +673,8 @@ class VectorCodebookGrid final : public Grid {
     }
     constexpr double kDistancesPerRounding = 16;
     cost.rounded_weights = weights * centroids / kDistancesPerRounding *
-                           options_.kmeans.restarts *
-                           options_.kmeans.max_iterations / 2;
+                           (cost.passes + options_.kmeans.restarts *
+                                              options_.kmeans.max_iterations);
     return cost;
   }
 

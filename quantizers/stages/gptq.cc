@@ -261,7 +261,8 @@ class GptqStage final : public Stage {
     const double check = 4 * square + static_cast<double>(cost.stored_bytes) +
                          4 * rows * cols + 8 * std::min(rows, 1024.0) * cols;
     cost.working_bytes = static_cast<uint64_t>(std::max({made, sweep, check}));
-    cost.product_flops = 5 * rows * square;
+    cost.product_flops =
+        5 * rows * square * rounding.passes + rounding.product_flops;
     cost.factor_flops_per_set = 2.0 / 3.0 * square * cols;
     return cost;
   }

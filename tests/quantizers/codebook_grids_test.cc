@@ -31,6 +31,8 @@
 namespace quantd {
 namespace {
 
+using ::quantd::test::IsOk;
+
 using ::quantd::test::StatusIs;
 using ::testing::HasSubstr;
 
@@ -455,9 +457,9 @@ TEST_F(CodebookGridsTest, OutlierWeightsAreKeptAndLeftOutOfTheFits) {
   bool again = true;
   int sweeps = 0;
   while (again) {
-    ASSERT_OK(QuantizeGptq<float>(rows, cols, w.data(), nullptr, factor, gptq,
-                                  *grid, ctx_)
-                  .status());
+    ASSERT_THAT(QuantizeGptq<float>(rows, cols, w.data(), nullptr, factor, gptq,
+                                    *grid, ctx_),
+                IsOk());
     ++sweeps;
     ASSERT_OK_AND_ASSIGN(again, grid->Refine(view, ctx_));
   }

@@ -20,6 +20,12 @@ Tensor Gaussian(int64_t rows, int64_t cols, uint64_t seed) {
   return t;
 }
 
+GridPlan PlanOfGroups(int64_t size) {
+  GridPlan plan;
+  plan.group_size = size;
+  return plan;
+}
+
 class GranularityTest : public testing::Test {
  protected:
   int64_t Choose(const Tensor& weight, const GranularityOptions& options,
@@ -88,7 +94,7 @@ TEST_F(GranularityTest, HalvingNeverRaisesTheErrorOfRoundingMuch) {
     for (int64_t size = 512; size >= 16; size /= 2) {
       ASSERT_OK_AND_ASSIGN(
           const double error,
-          SquaredRoundingError(*grid, GridPlan{.group_size = size}, w, ctx_));
+          SquaredRoundingError(*grid, PlanOfGroups(size), w, ctx_));
       EXPECT_LT(error, 1.01 * previous) << size;
       previous = error;
     }

@@ -10,6 +10,7 @@
 #include "gmock/gmock.h"
 #include "kernels/float_formats.h"
 #include "models/layouts/value_tables.h"
+#include "nlohmann/json.hpp"
 #include "proto/field_rules.h"
 #include "quantizers/affine_grid.h"
 #include "quantizers/grids/power.h"
@@ -35,6 +36,18 @@ Tensor Gaussian(int64_t rows, int64_t cols, uint64_t seed) {
     v = static_cast<float>(0.05 * sum);
   }
   return t;
+}
+
+GridPlan PlanOfGroups(int64_t size) {
+  GridPlan plan;
+  plan.group_size = size;
+  return plan;
+}
+
+GridPlan PlanOfExponent(double exponent) {
+  GridPlan plan;
+  plan.exponent = exponent;
+  return plan;
 }
 
 class TableGridTest : public testing::Test {
@@ -199,23 +212,24 @@ TEST_F(TableGridTest, WeightsThatDoNotCountLeaveTheScaleAlone) {
 
 TEST_F(TableGridTest, PlansReplaceTheGroupSizeAndTheExponent) {
   const Tensor w = Gaussian(4, 32, 5);
-  ASSERT_OK_AND_ASSIGN(const auto grouped, Round(*Make("float_point", {}), w,
-                                                 GridPlan{.group_size = 8}));
+  ASSERT_OK_AND_ASSIGN(const auto grouped,
+                       Round(*Make("float_point", {}), w, PlanOfGroups(8)));
   EXPECT_EQ(grouped->layout(), "lookup-table.v1");
   EXPECT_DOUBLE_EQ(grouped->bits_per_weight(), 6 + 16.0 / 8);
   ASSERT_OK_AND_ASSIGN(const auto planned, Round(*Make("power", {"exponent=1"}),
-                                                 w, GridPlan{.exponent = 0.6}));
+                                                 w, PlanOfExponent(0.6)));
   ASSERT_OK_AND_ASSIGN(const auto fixed,
                        Round(*Make("power", {"exponent=0.6"}), w));
   const Tensor a = planned->Decode(ctx_);
   const Tensor b = fixed->Decode(ctx_);
   for (int64_t i = 0; i < a.size(); ++i) EXPECT_EQ(a.data()[i], b.data()[i]);
   for (const char* kind : {"affine", "float_point", "normal_float"}) {
-    EXPECT_THAT(
-        Round(*Make(kind, {"group_size=8"}), w, GridPlan{.exponent = 0.6}),
-        StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr(kind)));
+    EXPECT_THAT(Round(*Make(kind, {"group_size=8"}), w, PlanOfExponent(0.6)),
+                StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr(kind)));
   }
-  EXPECT_THAT(Round(*Make("power", {}), w, GridPlan{.group_bits = {3, 4}}),
+  GridPlan widths;
+  widths.group_bits = {3, 4};
+  EXPECT_THAT(Round(*Make("power", {}), w, widths),
               StatusIs(absl::StatusCode::kUnimplemented, HasSubstr("power")));
 }
 
