@@ -82,8 +82,6 @@ std::string StatisticsRequest::Describe() const {
       " tokens=", static_cast<int>(token_weighting.kind), " ",
       token_weighting.least, " ", static_cast<int>(token_weighting.per_reader),
       " ", token_weighting.first_share, " window_copies=", window_copies);
-  return absl::StrCat("second_moment=", second_moment, " mean_abs=", mean_abs,
-                      " sample_rows=", sample_rows, " per_set=", per_set);
 }
 
 absl::StatusOr<nlohmann::json> Stage::Survey(LayerSurvey& /*layers*/,
@@ -91,30 +89,25 @@ absl::StatusOr<nlohmann::json> Stage::Survey(LayerSurvey& /*layers*/,
   return nlohmann::json::object();
 }
 
-  absl::StatusOr<nlohmann::json> Stage::Survey(
-      LayerSurvey& /*layers*/, ExecutionContext & /*ctx*/) {
-    return nlohmann::json::object();
-  }
+absl::Status Stage::UseSurvey(const nlohmann::json& /*found*/) {
+  return absl::OkStatus();
+}
 
-  absl::Status Stage::UseSurvey(const nlohmann::json& /*found*/) {
-    return absl::OkStatus();
-  }
+absl::Span<const StageRow> BuiltinStages() { return kStages; }
 
-  absl::Span<const StageRow> BuiltinStages() { return kStages; }
-
-  const StageRow* FindStageRow(v1::Stage::KindCase kind) {
-    for (const StageRow& row : kStages) {
-      if (row.kind == kind) return &row;
-    }
-    return nullptr;
+const StageRow* FindStageRow(v1::Stage::KindCase kind) {
+  for (const StageRow& row : kStages) {
+    if (row.kind == kind) return &row;
   }
+  return nullptr;
+}
 
-  absl::StatusOr<std::unique_ptr<Stage>> NewStage(const v1::Stage& options) {
-    const StageRow* row = FindStageRow(options.kind_case());
-    if (row == nullptr) {
-      return absl::UnimplementedError("a stage of the recipe names no kind");
-    }
-    return row->make(options);
+absl::StatusOr<std::unique_ptr<Stage>> NewStage(const v1::Stage& options) {
+  const StageRow* row = FindStageRow(options.kind_case());
+  if (row == nullptr) {
+    return absl::UnimplementedError("a stage of the recipe names no kind");
   }
+  return row->make(options);
+}
 
 }  // namespace quantd
