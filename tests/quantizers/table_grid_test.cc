@@ -72,7 +72,7 @@ class TableGridTest : public testing::Test {
     LayerWork item;
     item.weight = weight;
     item.grid_plan = plan;
-    const absl::Status status = RoundToNearest(grid, item, ctx_);
+    const absl::Status status = RoundToNearest(grid, {}, item, ctx_);
     if (!status.ok()) return status;
     return item.compressed;
   }
