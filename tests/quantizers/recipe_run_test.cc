@@ -398,6 +398,35 @@ TEST_F(RecipeRunTest, LayerRulesKeepFloatAndChangeBits) {
   }
 }
 
+TEST_F(RecipeRunTest, SalienceMovesBitsAndKeepsTheirAverage) {
+  TempDir workspace;
+  ASSERT_OK_AND_ASSIGN(const auto outcome,
+                       Execute(NewRun("slim-llm", {"bits=3", "group_size=4"},
+                                      workspace.path())));
+  ASSERT_OK_AND_ASSIGN(auto compressed,
+                       Checkpoint::Open(outcome.artifact_directory));
+  int mixed = 0;
+  for (const auto& [name, tensor] : compressed->tensors()) {
+    if (name.substr(name.rfind('.') + 1) != "widths") continue;
+    ++mixed;
+    // bits - 1 in 3 bits each.
+    const bool down = name.find("down_proj") != std::string::npos;
+    const size_t groups = down ? 16 : 8;
+    int sum = 0;
+    for (size_t g = 0; g < groups; ++g) {
+      for (size_t b = 0; b < 3; ++b) {
+        const size_t bit = 3 * g + b;
+        const auto byte = static_cast<uint8_t>(tensor->bytes[bit / 8]);
+        sum += ((byte >> (bit % 8)) & 1) << b;
+      }
+      sum += 1;
+    }
+    EXPECT_EQ(sum, 3 * static_cast<int>(groups)) << name;
+  }
+  EXPECT_GT(mixed, 0);
+  EXPECT_NEAR(outcome.bits_per_weight, 3 + 19.0 / 4, 0.05);
+}
+
 TEST_F(RecipeRunTest, CompressedSourceAndRecipeWithoutWorkAreRefused) {
   TempDir workspace, again;
   ASSERT_OK_AND_ASSIGN(

@@ -1,6 +1,8 @@
 #include "quantizers/recipe.h"
 
 #include <set>
+#include <string>
+#include <utility>
 
 #include "gmock/gmock.h"
 #include "quantizers/grid.h"
@@ -69,6 +71,29 @@ TEST(RecipeTest, ResolvingWritesEveryDefaultOut) {
   EXPECT_TRUE(recipe.needs_calibration());
   ASSERT_OK_AND_ASSIGN(const v1::Recipe rtn, ResolveRecipe("rtn", {}));
   EXPECT_FALSE(rtn.needs_calibration());
+}
+
+TEST(RecipeTest, OptionsOfOneTypeAreSetInEveryStage) {
+  ASSERT_OK_AND_ASSIGN(const v1::Recipe recipe,
+                       ResolveRecipe("slim-llm", {"bits=3", "group_size=32"}));
+  for (const v1::AffineGrid& grid : {recipe.stages(0).bit_allocation().grid(),
+                                     recipe.stages(1).gptq().grid().affine()}) {
+    EXPECT_EQ(grid.bits(), 3u);
+    EXPECT_EQ(grid.group_size(), 32);
+  }
+}
+
+TEST(RecipeTest, RoundingNeedsCalibrationOnlyWhereTheGridUsesIt) {
+  for (const auto& [metric, needs] :
+       {std::pair("HESSIAN", true), std::pair("MAGNITUDE", false)}) {
+    ASSERT_OK_AND_ASSIGN(
+        v1::Recipe recipe,
+        ParseRecipe("name: \"x\" stages { rtn { grid { partially_binary { "
+                    "metric: " +
+                    std::string(metric) + " } } } }"));
+    ASSERT_OK_AND_ASSIGN(recipe, CompleteRecipe(std::move(recipe), {}));
+    EXPECT_EQ(recipe.needs_calibration(), needs) << metric;
+  }
 }
 
 TEST(RecipeTest, BadRequestsNameTheFault) {
