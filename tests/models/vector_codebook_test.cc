@@ -12,6 +12,7 @@
 namespace quantd {
 namespace {
 
+using ::quantd::test::IsOk;
 using ::quantd::test::StatusIs;
 using ::testing::AllOf;
 using ::testing::HasSubstr;
@@ -245,7 +246,7 @@ TEST_F(VectorCodebookTest, Int8EntriesKeepTheLargestAndAreMultiples) {
 
 TEST_F(VectorCodebookTest, WrongWeightsAreRefused) {
   const VectorCodebookWeights good = Example();
-  ASSERT_OK(NewVectorCodebook(good).status());
+  ASSERT_THAT(NewVectorCodebook(good).status(), IsOk());
   auto expect = [&](auto&& damage, const char* fault) {
     VectorCodebookWeights bad = good;
     damage(bad);
