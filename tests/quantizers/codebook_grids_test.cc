@@ -158,11 +158,11 @@ TEST_F(CodebookGridsTest, RowsAreQuantizedToTheirOptimalTables) {
     }
     // The tables are rounded to binary16.
     EXPECT_NEAR(SquaredDistance(w, got.weight) / optimum, 1, 1e-4) << bits;
-    EXPECT_EQ(got.bits, bits +
-                            (bits == 1   ? 4.0 / 60
-                             : bits == 3 ? 4.0 / 60
-                                         : 0) +
-                            16.0 * (1 << bits) / 60);
+    EXPECT_DOUBLE_EQ(got.bits, bits +
+                                   (bits == 1   ? 4.0 / 60
+                                    : bits == 3 ? 4.0 / 60
+                                                : 0) +
+                                   16.0 * (1 << bits) / 60);
   }
 }
 
