@@ -232,8 +232,9 @@ TEST(SetFieldTest, ErrorsQuoteOnlyTheBeginningOfLongValues) {
 // set to its own default by its full path and by every suffix it is told.
 TEST(SetFieldTest, EveryDescribedOptionAcceptsItsDefault) {
   const v1::Recipe start = GptqRecipe();
-  for (const FieldDescription& field :
-       DescribeFields(*v1::GptqStage::descriptor())) {
+  v1::Recipe full = start;
+  FillDefaults(&full);
+  for (const FieldDescription& field : DescribeFields(full.stages(0).gptq())) {
     v1::Recipe recipe = start;
     EXPECT_THAT(SetField(&recipe, field.path, field.default_value), IsOk())
         << field.path;
