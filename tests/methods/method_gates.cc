@@ -57,6 +57,7 @@ GateVerdict JudgeOne(const MethodGate& gate, const MethodResults& results) {
   const auto left = Evaluate(gate.left, gate.quantity, results);
   const auto right = Evaluate(gate.right, gate.quantity, results);
   if (!left.has_value() || !right.has_value()) {
+    verdict.measured = false;
     verdict.numbers = "not measured";
     return verdict;
   }

@@ -32,6 +32,7 @@ using MethodResults = std::map<std::string, MethodResult>;  // by row id
 
 struct GateVerdict {
   std::string name;
+  bool measured = true;  // both sides are known
   bool holds = false;
   std::string numbers;  // "0.0248 <= 1 x 0.0380"
 };

@@ -97,7 +97,10 @@ std::string MethodPage(const MethodContext& context,
       &page, "\n## Claims\n\n| claim | holds | numbers |\n|---|---|---|\n");
   for (const GateVerdict& gate : gates) {
     absl::StrAppend(&page, "| ", gate.name, " | ",
-                    gate.holds ? "yes" : "**NO**", " | ", gate.numbers, " |\n");
+                    !gate.measured ? "?"
+                    : gate.holds   ? "yes"
+                                   : "**NO**",
+                    " | ", gate.numbers, " |\n");
   }
   return page;
 }
