@@ -7,6 +7,7 @@
 #include "base/status_macros.h"
 #include "models/layouts/packed_int.h"
 #include "models/layouts/stored_parts.h"
+#include "nlohmann/json.hpp"
 
 namespace quantd {
 
@@ -19,6 +20,14 @@ std::vector<uint8_t> PackRows(const std::vector<uint8_t>& codes, int64_t rows,
              packed.data() + r * row_bytes);
   }
   return packed;
+}
+
+std::string PackStream(const std::vector<uint8_t>& values, int bits) {
+  const int64_t count = static_cast<int64_t>(values.size());
+  std::string stream(static_cast<size_t>(PackedRowBytes(count, bits)), '\0');
+  PackBits(values.data(), count, bits,
+           reinterpret_cast<uint8_t*>(stream.data()));
+  return stream;
 }
 
 TensorToWrite PackedRowsTensor(std::string name, int64_t rows,
@@ -48,10 +57,10 @@ TensorToWrite GroupIndexTensor(absl::string_view layer,
                       group_index.size() * sizeof(int32_t))};
 }
 
-absl::Status CheckBits(int64_t bits) {
-  if (bits < 1 || bits > 8) {
+absl::Status CheckBits(int64_t bits, int least) {
+  if (bits < least || bits > 8) {
     return absl::InvalidArgumentError(
-        absl::StrCat("bits ", bits, " is not in 1..8"));
+        absl::StrCat("bits ", bits, " is not in ", least, "..8"));
   }
   return absl::OkStatus();
 }
@@ -62,6 +71,19 @@ absl::Status CheckGroupSize(int64_t group_size, int64_t cols) {
         "group_size ", group_size, " does not divide the input size ", cols));
   }
   return absl::OkStatus();
+}
+
+absl::StatusOr<int> HeaderBits(const nlohmann::json& header, int least) {
+  ASSIGN_OR_RETURN(const int64_t bits, HeaderInt(header, "bits"));
+  RETURN_IF_ERROR(Annotate(CheckBits(bits, least), "header"));
+  return static_cast<int>(bits);
+}
+
+absl::StatusOr<int64_t> HeaderGroupSize(const nlohmann::json& header,
+                                        int64_t cols) {
+  ASSIGN_OR_RETURN(const int64_t group_size, HeaderInt(header, "group_size"));
+  RETURN_IF_ERROR(Annotate(CheckGroupSize(group_size, cols), "header"));
+  return group_size;
 }
 
 absl::Status CheckGroupIndex(const std::vector<int32_t>& group_index,

@@ -16,6 +16,7 @@
 #include "absl/strings/string_view.h"
 #include "models/compressed_linear.h"
 #include "models/safetensors.h"
+#include "nlohmann/json_fwd.hpp"
 #include "tensor/tensor.h"
 
 namespace quantd {
@@ -30,6 +31,9 @@ inline int64_t PackedRowBytes(int64_t cols, int bits) {
 std::vector<uint8_t> PackRows(const std::vector<uint8_t>& codes, int64_t rows,
                               int64_t cols, int bits);
 
+// Values of `bits` bits as one bit stream.
+std::string PackStream(const std::vector<uint8_t>& values, int bits);
+
 // Packed rows as a U8 tensor [rows, bytes.size() / rows].
 TensorToWrite PackedRowsTensor(std::string name, int64_t rows,
                                const std::vector<uint8_t>& bytes);
@@ -41,11 +45,16 @@ absl::StatusOr<std::vector<int32_t>> GroupIndexPart(TensorFinder find,
 TensorToWrite GroupIndexTensor(absl::string_view layer,
                                const std::vector<int32_t>& group_index);
 
-// InvalidArgument unless bits is in 1..8.
-absl::Status CheckBits(int64_t bits);
+// InvalidArgument unless bits is in least..8.
+absl::Status CheckBits(int64_t bits, int least = 1);
 
 // InvalidArgument unless group_size divides cols.
 absl::Status CheckGroupSize(int64_t group_size, int64_t cols);
+
+// The header's "bits" and "group_size", checked as above.
+absl::StatusOr<int> HeaderBits(const nlohmann::json& header, int least = 1);
+absl::StatusOr<int64_t> HeaderGroupSize(const nlohmann::json& header,
+                                        int64_t cols);
 
 // InvalidArgument unless `group_index` is empty or has one entry in
 // [0, groups) per input channel.

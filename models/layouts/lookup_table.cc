@@ -88,10 +88,7 @@ class LookupTableLinear final : public CompressedLinear {
 // Fetches the values of a named table, and the checks that memory and disk
 // share. Codes are not looked at.
 absl::Status CompleteAndCheck(LookupTableWeights* w) {
-  if (w->bits < 1 || w->bits > 8) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("bits ", w->bits, " is not in 1..8"));
-  }
+  RETURN_IF_ERROR(CheckBits(w->bits));
   RETURN_IF_ERROR(CheckGroupSize(w->group_size, w->cols));
   if (!w->table.empty()) {
     w->values = StandardValues(w->table);
@@ -149,11 +146,8 @@ absl::StatusOr<std::shared_ptr<const CompressedLinear>> LoadLookupTable(
   LookupTableWeights w;
   w.rows = rows;
   w.cols = cols;
-  ASSIGN_OR_RETURN(const int64_t bits, HeaderInt(header, "bits"));
-  RETURN_IF_ERROR(Annotate(CheckBits(bits), "header"));
-  w.bits = static_cast<int>(bits);
-  ASSIGN_OR_RETURN(w.group_size, HeaderInt(header, "group_size"));
-  RETURN_IF_ERROR(Annotate(CheckGroupSize(w.group_size, cols), "header"));
+  ASSIGN_OR_RETURN(w.bits, HeaderBits(header));
+  ASSIGN_OR_RETURN(w.group_size, HeaderGroupSize(header, cols));
   ASSIGN_OR_RETURN(w.table, HeaderString(header, "values"));
   ASSIGN_OR_RETURN(const bool indexed, HeaderBool(header, "group_index"));
 

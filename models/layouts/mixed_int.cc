@@ -6,6 +6,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "base/status_macros.h"
+#include "models/layouts/grouped_codes.h"
 #include "models/layouts/stored_parts.h"
 #include "models/layouts/varied_bit_stream.h"
 #include "nlohmann/json.hpp"
@@ -83,8 +84,9 @@ class MixedIntLinear final : public CompressedLinear {
     for (uint8_t bits : meta_.bits) {
       widths.Put(static_cast<uint32_t>(bits - 1), kWidthBits);
     }
-    AddBytes(layer, "widths", std::move(widths).Finish(), tensors);
-    AddBytes(layer, "codes", codes_, tensors);
+    tensors->push_back(
+        BytesTensor(layer, "widths", std::move(widths).Finish()));
+    tensors->push_back(BytesTensor(layer, "codes", codes_));
     tensors->push_back(F16Tensor(absl::StrCat(layer, ".scales"),
                                  {meta_.rows, meta_.groups()}, meta_.scales));
     if (!meta_.symmetric) {
@@ -102,7 +104,8 @@ class MixedIntLinear final : public CompressedLinear {
         }
       }
       if (sizes_.zero_bits > 0) {
-        AddBytes(layer, "zeros", std::move(zeros).Finish(), tensors);
+        tensors->push_back(
+            BytesTensor(layer, "zeros", std::move(zeros).Finish()));
       }
       if (!means.empty()) {
         tensors->push_back(F16Tensor(absl::StrCat(layer, ".means"),
@@ -116,13 +119,6 @@ class MixedIntLinear final : public CompressedLinear {
   }
 
  private:
-  static void AddBytes(absl::string_view layer, absl::string_view part,
-                       std::string bytes, std::vector<TensorToWrite>* tensors) {
-    const int64_t size = static_cast<int64_t>(bytes.size());
-    tensors->push_back(
-        {absl::StrCat(layer, ".", part), DType::kU8, {size}, std::move(bytes)});
-  }
-
   void DecodeRow(int64_t row, float* out) const {
     BitReader reader(codes_.data() +
                      sizes_.row_starts[static_cast<size_t>(row)]);
@@ -154,23 +150,14 @@ class MixedIntLinear final : public CompressedLinear {
 
 // Group size and widths: what everything else is read by.
 absl::Status CheckShape(const MixedIntWeights& w) {
-  if (w.group_size < 1 || w.cols % w.group_size != 0) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("group_size ", w.group_size,
-                     " does not divide the input size ", w.cols));
-  }
+  RETURN_IF_ERROR(CheckGroupSize(w.group_size, w.cols));
   const size_t groups = static_cast<size_t>(w.groups());
   const size_t all = static_cast<size_t>(w.rows) * groups;
   if (w.bits.size() != groups && w.bits.size() != all) {
     return absl::InvalidArgumentError(absl::StrCat(
         "expected ", groups, " or ", all, " widths, got ", w.bits.size()));
   }
-  for (uint8_t bits : w.bits) {
-    if (bits < 1 || bits > 8) {
-      return absl::InvalidArgumentError(
-          absl::StrCat("bits ", int{bits}, " is not in 1..8"));
-    }
-  }
+  for (uint8_t bits : w.bits) RETURN_IF_ERROR(CheckBits(bits));
   return absl::OkStatus();
 }
 
@@ -253,12 +240,7 @@ absl::StatusOr<std::shared_ptr<const CompressedLinear>> LoadMixedInt(
   MixedIntWeights w;
   w.rows = rows;
   w.cols = cols;
-  ASSIGN_OR_RETURN(w.group_size, HeaderInt(header, "group_size"));
-  if (w.group_size < 1 || cols % w.group_size != 0) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("header: group_size ", w.group_size,
-                     " does not divide the input size ", cols));
-  }
+  ASSIGN_OR_RETURN(w.group_size, HeaderGroupSize(header, cols));
   ASSIGN_OR_RETURN(w.symmetric, HeaderBool(header, "symmetric"));
   ASSIGN_OR_RETURN(const bool row_widths, HeaderBool(header, "row_widths"));
 

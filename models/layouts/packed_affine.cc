@@ -106,11 +106,8 @@ absl::StatusOr<std::shared_ptr<const CompressedLinear>> LoadPackedAffine(
   PackedAffineWeights w;
   w.rows = rows;
   w.cols = cols;
-  ASSIGN_OR_RETURN(const int64_t bits, HeaderInt(header, "bits"));
-  RETURN_IF_ERROR(Annotate(CheckBits(bits), "header"));
-  w.bits = static_cast<int>(bits);
-  ASSIGN_OR_RETURN(w.group_size, HeaderInt(header, "group_size"));
-  RETURN_IF_ERROR(Annotate(CheckGroupSize(w.group_size, cols), "header"));
+  ASSIGN_OR_RETURN(w.bits, HeaderBits(header));
+  ASSIGN_OR_RETURN(w.group_size, HeaderGroupSize(header, cols));
   ASSIGN_OR_RETURN(const absl::string_view codes,
                    PartBytes(find, layer, "codes", DType::kU8,
                              {rows, PackedRowBytes(cols, w.bits)}));

@@ -4,18 +4,20 @@
 #include <utility>
 
 #include "base/status_macros.h"
+#include "models/layouts/grouped_codes.h"
 #include "models/layouts/stored_parts.h"
 #include "nlohmann/json.hpp"
 
 namespace quantd {
 namespace {
 
-int64_t BytesOf(int64_t count, int bits) { return (count * bits + 7) / 8; }
+// One bit and a zero point are three values at most.
+constexpr int kLeastBits = 2;
 
 // The stored form: what the tensors hold, unpacked where that is small.
 class PackedIntLinear final : public CompressedLinear {
  public:
-  // `codes` is packed, [rows, BytesOf(cols, bits)].
+  // `codes` is packed, [rows, PackedRowBytes(cols, bits)].
   PackedIntLinear(PackedIntWeights meta, std::vector<uint8_t> codes)
       : meta_(std::move(meta)), codes_(std::move(codes)) {}
 
@@ -50,30 +52,16 @@ class PackedIntLinear final : public CompressedLinear {
   nlohmann::json Save(absl::string_view layer,
                       std::vector<TensorToWrite>* tensors) const override {
     const int64_t groups = meta_.groups();
-    tensors->push_back({absl::StrCat(layer, ".codes"),
-                        DType::kU8,
-                        {meta_.rows, BytesOf(meta_.cols, meta_.bits)},
-                        std::string(codes_.begin(), codes_.end())});
+    tensors->push_back(
+        PackedRowsTensor(absl::StrCat(layer, ".codes"), meta_.rows, codes_));
     tensors->push_back(F16Tensor(absl::StrCat(layer, ".scales"),
                                  {meta_.rows, groups}, meta_.scales));
     if (!meta_.symmetric) {
-      const int64_t count = meta_.rows * groups;
-      std::string zeros(static_cast<size_t>(BytesOf(count, meta_.bits)), '\0');
-      PackBits(meta_.zeros.data(), count, meta_.bits,
-               reinterpret_cast<uint8_t*>(zeros.data()));
-      const int64_t size = static_cast<int64_t>(zeros.size());
-      tensors->push_back({absl::StrCat(layer, ".zeros"),
-                          DType::kU8,
-                          {size},
-                          std::move(zeros)});
+      tensors->push_back(
+          BytesTensor(layer, "zeros", PackStream(meta_.zeros, meta_.bits)));
     }
     if (!meta_.group_index.empty()) {
-      tensors->push_back(
-          {absl::StrCat(layer, ".group_index"),
-           DType::kI32,
-           {meta_.cols},
-           std::string(reinterpret_cast<const char*>(meta_.group_index.data()),
-                       meta_.group_index.size() * sizeof(int32_t))});
+      tensors->push_back(GroupIndexTensor(layer, meta_.group_index));
     }
     return {{"layout", std::string(kPackedIntLayout)},
             {"bits", meta_.bits},
@@ -89,33 +77,15 @@ class PackedIntLinear final : public CompressedLinear {
 
 // The checks that memory and disk share. Codes are not looked at.
 absl::Status CheckShape(const PackedIntWeights& w) {
-  if (w.bits < 2 || w.bits > 8) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("bits ", w.bits, " is not in 2..8"));
-  }
-  if (w.group_size < 1 || w.cols % w.group_size != 0) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("group_size ", w.group_size,
-                     " does not divide the input size ", w.cols));
-  }
+  RETURN_IF_ERROR(CheckBits(w.bits, kLeastBits));
+  RETURN_IF_ERROR(CheckGroupSize(w.group_size, w.cols));
   const size_t groups = static_cast<size_t>(w.rows * w.groups());
   if (w.scales.size() != groups || w.zeros.size() != groups) {
     return absl::InvalidArgumentError(
         absl::StrCat("expected ", groups, " scales and zeros, got ",
                      w.scales.size(), " and ", w.zeros.size()));
   }
-  if (!w.group_index.empty() &&
-      w.group_index.size() != static_cast<size_t>(w.cols)) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("group_index has ", w.group_index.size(), " entries for ",
-                     w.cols, " input channels"));
-  }
-  for (int32_t g : w.group_index) {
-    if (g < 0 || g >= w.groups()) {
-      return absl::InvalidArgumentError(
-          absl::StrCat("group_index ", g, " is not in 0..", w.groups() - 1));
-    }
-  }
+  RETURN_IF_ERROR(CheckGroupIndex(w.group_index, w.cols, w.groups()));
   const int max_code = (1 << w.bits) - 1;
   RETURN_IF_ERROR(CheckF16(w.scales, "scale"));
   for (size_t i = 0; i < groups; ++i) {
@@ -136,7 +106,7 @@ void FillSymmetricZeros(PackedIntWeights* w) {
 }  // namespace
 
 void PackBits(const uint8_t* values, int64_t count, int bits, uint8_t* bytes) {
-  std::memset(bytes, 0, static_cast<size_t>(BytesOf(count, bits)));
+  std::memset(bytes, 0, static_cast<size_t>(PackedRowBytes(count, bits)));
   for (int64_t i = 0; i < count; ++i) {
     const int64_t bit = i * bits;
     const uint32_t word = uint32_t{values[i]} << (bit % 8);
@@ -162,25 +132,10 @@ absl::StatusOr<std::shared_ptr<const CompressedLinear>> NewPackedInt(
     PackedIntWeights weights) {
   FillSymmetricZeros(&weights);
   RETURN_IF_ERROR(CheckShape(weights));
-  if (weights.codes.size() !=
-      static_cast<size_t>(weights.rows * weights.cols)) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("expected ", weights.rows * weights.cols, " codes, got ",
-                     weights.codes.size()));
-  }
-  const int max_code = (1 << weights.bits) - 1;
-  for (uint8_t code : weights.codes) {
-    if (code > max_code) {
-      return absl::InvalidArgumentError(
-          absl::StrCat("code ", int{code}, " exceeds ", max_code));
-    }
-  }
-  const int64_t row_bytes = BytesOf(weights.cols, weights.bits);
-  std::vector<uint8_t> packed(static_cast<size_t>(weights.rows * row_bytes));
-  for (int64_t r = 0; r < weights.rows; ++r) {
-    PackBits(weights.codes.data() + r * weights.cols, weights.cols,
-             weights.bits, packed.data() + r * row_bytes);
-  }
+  RETURN_IF_ERROR(
+      CheckCodes(weights.codes, weights.rows, weights.cols, weights.bits));
+  std::vector<uint8_t> packed =
+      PackRows(weights.codes, weights.rows, weights.cols, weights.bits);
   weights.codes = {};
   return std::shared_ptr<const CompressedLinear>(
       std::make_shared<PackedIntLinear>(std::move(weights), std::move(packed)));
@@ -189,8 +144,8 @@ absl::StatusOr<std::shared_ptr<const CompressedLinear>> NewPackedInt(
 uint64_t PackedIntBytes(int64_t rows, int64_t cols, int bits,
                         int64_t group_size, bool symmetric) {
   const int64_t scales = rows * (cols / group_size);
-  int64_t bytes = rows * BytesOf(cols, bits) + 2 * scales;
-  if (!symmetric) bytes += BytesOf(scales, bits);
+  int64_t bytes = rows * PackedRowBytes(cols, bits) + 2 * scales;
+  if (!symmetric) bytes += PackedRowBytes(scales, bits);
   return static_cast<uint64_t>(bytes);
 }
 
@@ -200,43 +155,28 @@ absl::StatusOr<std::shared_ptr<const CompressedLinear>> LoadPackedInt(
   PackedIntWeights w;
   w.rows = rows;
   w.cols = cols;
-  ASSIGN_OR_RETURN(const int64_t bits, HeaderInt(header, "bits"));
-  if (bits < 2 || bits > 8) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("header: bits ", bits, " is not in 2..8"));
-  }
-  w.bits = static_cast<int>(bits);
-  ASSIGN_OR_RETURN(w.group_size, HeaderInt(header, "group_size"));
-  if (w.group_size < 1 || cols % w.group_size != 0) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("header: group_size ", w.group_size,
-                     " does not divide the input size ", cols));
-  }
+  ASSIGN_OR_RETURN(w.bits, HeaderBits(header, kLeastBits));
+  ASSIGN_OR_RETURN(w.group_size, HeaderGroupSize(header, cols));
   ASSIGN_OR_RETURN(w.symmetric, HeaderBool(header, "symmetric"));
   ASSIGN_OR_RETURN(const bool indexed, HeaderBool(header, "group_index"));
 
   const int64_t groups = w.groups();
-  const int64_t row_bytes = BytesOf(cols, w.bits);
-  ASSIGN_OR_RETURN(
-      const absl::string_view codes,
-      PartBytes(find, layer, "codes", DType::kU8, {rows, row_bytes}));
+  ASSIGN_OR_RETURN(const absl::string_view codes,
+                   PartBytes(find, layer, "codes", DType::kU8,
+                             {rows, PackedRowBytes(cols, w.bits)}));
   ASSIGN_OR_RETURN(w.scales, F16Part(find, layer, "scales", {rows, groups}));
   if (w.symmetric) {
     FillSymmetricZeros(&w);
   } else {
     ASSIGN_OR_RETURN(const absl::string_view zeros,
                      PartBytes(find, layer, "zeros", DType::kU8,
-                               {BytesOf(rows * groups, w.bits)}));
+                               {PackedRowBytes(rows * groups, w.bits)}));
     w.zeros.resize(w.scales.size());
     UnpackBits(reinterpret_cast<const uint8_t*>(zeros.data()), rows * groups,
                w.bits, w.zeros.data());
   }
   if (indexed) {
-    ASSIGN_OR_RETURN(
-        const absl::string_view index,
-        PartBytes(find, layer, "group_index", DType::kI32, {cols}));
-    w.group_index.resize(static_cast<size_t>(cols));
-    std::memcpy(w.group_index.data(), index.data(), index.size());
+    ASSIGN_OR_RETURN(w.group_index, GroupIndexPart(find, layer, cols));
   }
   RETURN_IF_ERROR(CheckShape(w));
   return std::shared_ptr<const CompressedLinear>(

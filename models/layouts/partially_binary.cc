@@ -8,6 +8,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "base/status_macros.h"
+#include "models/layouts/grouped_codes.h"
 #include "models/layouts/packed_int.h"
 #include "models/layouts/stored_parts.h"
 #include "models/layouts/varied_bit_stream.h"
@@ -18,7 +19,7 @@ namespace {
 
 constexpr absl::string_view kBitmap = "bitmap";
 constexpr absl::string_view kColumns = "columns";
-constexpr int64_t kMostU16Columns = 65536;
+constexpr int kLeastBits = 2;  // of a salient code
 
 // Rows per piece; fixed, so the partition does not depend on the threads.
 constexpr int64_t kPieceRows = 16;
@@ -27,14 +28,9 @@ int64_t BitmapBytes(int64_t rows, int64_t cols) {
   return BytesForBits(rows * cols);
 }
 
-int64_t ColumnBytes(int64_t cols) { return cols > kMostU16Columns ? 4 : 2; }
-
-DType ColumnType(int64_t cols) {
-  return cols > kMostU16Columns ? DType::kU32 : DType::kU16;
-}
-
 int64_t ColumnListBytes(int64_t rows, int64_t cols, int64_t salient) {
-  return 4 * (rows + 1) + ColumnBytes(cols) * salient;
+  return 4 * (rows + 1) +
+         static_cast<int64_t>(DTypeSize(ColumnType(cols))) * salient;
 }
 
 // [rows + 1], bits into codes. `salient` [rows, cols] of 0 and 1.
@@ -92,7 +88,7 @@ class PartiallyBinaryLinear final : public CompressedLinear {
 
   nlohmann::json Save(absl::string_view layer,
                       std::vector<TensorToWrite>* tensors) const override {
-    AddBytes(layer, "codes", codes_, tensors);
+    tensors->push_back(BytesTensor(layer, "codes", codes_));
     const Shape per_group = {meta_.rows, meta_.groups()};
     tensors->push_back(
         F16Tensor(absl::StrCat(layer, ".alphas"), per_group, meta_.alphas));
@@ -102,23 +98,15 @@ class PartiallyBinaryLinear final : public CompressedLinear {
     }
     tensors->push_back(
         F16Tensor(absl::StrCat(layer, ".scales"), {meta_.rows}, meta_.scales));
-    std::string zeros(
-        static_cast<size_t>(BytesForBits(meta_.rows * meta_.bits)), '\0');
-    PackBits(meta_.zeros.data(), meta_.rows, meta_.bits,
-             reinterpret_cast<uint8_t*>(zeros.data()));
-    AddBytes(layer, "zeros", std::move(zeros), tensors);
+    tensors->push_back(
+        BytesTensor(layer, "zeros", PackStream(meta_.zeros, meta_.bits)));
     if (!meta_.group_index.empty()) {
-      tensors->push_back(
-          {absl::StrCat(layer, ".group_index"),
-           DType::kI32,
-           {meta_.cols},
-           std::string(reinterpret_cast<const char*>(meta_.group_index.data()),
-                       meta_.group_index.size() * sizeof(int32_t))});
+      tensors->push_back(GroupIndexTensor(layer, meta_.group_index));
     }
     const bool bitmap = BitmapBytes(meta_.rows, meta_.cols) <=
                         ColumnListBytes(meta_.rows, meta_.cols, salient_);
     if (bitmap) {
-      AddBytes(layer, "bitmap", bitmap_, tensors);
+      tensors->push_back(BytesTensor(layer, "bitmap", bitmap_));
     } else {
       SaveColumns(layer, tensors);
     }
@@ -131,13 +119,6 @@ class PartiallyBinaryLinear final : public CompressedLinear {
   }
 
  private:
-  static void AddBytes(absl::string_view layer, absl::string_view part,
-                       std::string bytes, std::vector<TensorToWrite>* tensors) {
-    const int64_t size = static_cast<int64_t>(bytes.size());
-    tensors->push_back(
-        {absl::StrCat(layer, ".", part), DType::kU8, {size}, std::move(bytes)});
-  }
-
   bool centered() const { return !meta_.means.empty(); }
 
   bool Salient(int64_t row, int64_t col) const {
@@ -150,7 +131,7 @@ class PartiallyBinaryLinear final : public CompressedLinear {
                    std::vector<TensorToWrite>* tensors) const {
     std::vector<int32_t> starts = {0};
     std::string columns;
-    const size_t width = static_cast<size_t>(ColumnBytes(meta_.cols));
+    const size_t width = DTypeSize(ColumnType(meta_.cols));
     int32_t count = 0;
     for (int64_t r = 0; r < meta_.rows; ++r) {
       for (int64_t c = 0; c < meta_.cols; ++c) {
@@ -202,15 +183,8 @@ class PartiallyBinaryLinear final : public CompressedLinear {
 
 // The checks that memory and disk share; codes and mask are not looked at.
 absl::Status CheckParameters(const PartiallyBinaryWeights& w) {
-  if (w.bits < 2 || w.bits > 8) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("bits ", w.bits, " is not in 2..8"));
-  }
-  if (w.group_size < 1 || w.cols % w.group_size != 0) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("group_size ", w.group_size,
-                     " does not divide the input size ", w.cols));
-  }
+  RETURN_IF_ERROR(CheckBits(w.bits, kLeastBits));
+  RETURN_IF_ERROR(CheckGroupSize(w.group_size, w.cols));
   const size_t rows = static_cast<size_t>(w.rows);
   const size_t groups = rows * static_cast<size_t>(w.groups());
   if (w.alphas.size() != groups ||
@@ -224,18 +198,7 @@ absl::Status CheckParameters(const PartiallyBinaryWeights& w) {
         absl::StrCat("expected ", rows, " scales and zeros, got ",
                      w.scales.size(), " and ", w.zeros.size()));
   }
-  if (!w.group_index.empty() &&
-      w.group_index.size() != static_cast<size_t>(w.cols)) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("group_index has ", w.group_index.size(), " entries for ",
-                     w.cols, " input channels"));
-  }
-  for (int32_t g : w.group_index) {
-    if (g < 0 || g >= w.groups()) {
-      return absl::InvalidArgumentError(
-          absl::StrCat("group_index ", g, " is not in 0..", w.groups() - 1));
-    }
-  }
+  RETURN_IF_ERROR(CheckGroupIndex(w.group_index, w.cols, w.groups()));
   RETURN_IF_ERROR(CheckF16(w.alphas, "alpha"));
   RETURN_IF_ERROR(CheckF16(w.means, "mean"));
   RETURN_IF_ERROR(CheckF16(w.scales, "scale"));
@@ -268,7 +231,7 @@ absl::Status ReadColumns(TensorFinder find, absl::string_view layer,
   ASSIGN_OR_RETURN(const absl::string_view columns,
                    PartBytes(find, layer, "columns", ColumnType(cols),
                              {int64_t{starts.back()}}));
-  const size_t width = static_cast<size_t>(ColumnBytes(cols));
+  const size_t width = DTypeSize(ColumnType(cols));
   for (int64_t r = 0; r < rows; ++r) {
     int64_t previous = -1;
     const size_t row = static_cast<size_t>(r);
@@ -340,18 +303,8 @@ absl::StatusOr<std::shared_ptr<const CompressedLinear>> LoadPartiallyBinary(
   PartiallyBinaryWeights w;
   w.rows = rows;
   w.cols = cols;
-  ASSIGN_OR_RETURN(const int64_t bits, HeaderInt(header, "bits"));
-  if (bits < 2 || bits > 8) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("header: bits ", bits, " is not in 2..8"));
-  }
-  w.bits = static_cast<int>(bits);
-  ASSIGN_OR_RETURN(w.group_size, HeaderInt(header, "group_size"));
-  if (w.group_size < 1 || cols % w.group_size != 0) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("header: group_size ", w.group_size,
-                     " does not divide the input size ", cols));
-  }
+  ASSIGN_OR_RETURN(w.bits, HeaderBits(header, kLeastBits));
+  ASSIGN_OR_RETURN(w.group_size, HeaderGroupSize(header, cols));
   ASSIGN_OR_RETURN(const bool centered, HeaderBool(header, "centered"));
   ASSIGN_OR_RETURN(const bool indexed, HeaderBool(header, "group_index"));
   ASSIGN_OR_RETURN(const std::string positions,
@@ -387,11 +340,7 @@ absl::StatusOr<std::shared_ptr<const CompressedLinear>> LoadPartiallyBinary(
   UnpackBits(reinterpret_cast<const uint8_t*>(zeros.data()), rows, w.bits,
              w.zeros.data());
   if (indexed) {
-    ASSIGN_OR_RETURN(
-        const absl::string_view index,
-        PartBytes(find, layer, "group_index", DType::kI32, {cols}));
-    w.group_index.resize(static_cast<size_t>(cols));
-    std::memcpy(w.group_index.data(), index.data(), index.size());
+    ASSIGN_OR_RETURN(w.group_index, GroupIndexPart(find, layer, cols));
   }
   RETURN_IF_ERROR(CheckParameters(w));
   return std::shared_ptr<const CompressedLinear>(

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "base/status_macros.h"
+#include "models/layouts/grouped_codes.h"
 #include "models/layouts/packed_int.h"
 #include "models/layouts/stored_parts.h"
 #include "nlohmann/json.hpp"
@@ -15,11 +16,9 @@ namespace {
 // Rows per piece; fixed, so the partition does not depend on the threads.
 constexpr int64_t kPieceRows = 16;
 
-int64_t RowBytes(int64_t cols, int bits) { return (cols * bits + 7) / 8; }
-
 class RowCodebookLinear final : public CompressedLinear {
  public:
-  // `codes` is packed, [rows, RowBytes(cols, bits)].
+  // `codes` is packed, [rows, PackedRowBytes(cols, bits)].
   RowCodebookLinear(RowCodebookWeights meta, std::vector<uint8_t> codes)
       : meta_(std::move(meta)), codes_(std::move(codes)) {}
 
@@ -33,7 +32,7 @@ class RowCodebookLinear final : public CompressedLinear {
 
   Tensor Decode(ExecutionContext& ctx) const override {
     Tensor out = Tensor::Uninitialized({meta_.rows, meta_.cols});
-    const int64_t row_bytes = RowBytes(meta_.cols, meta_.bits);
+    const int64_t row_bytes = PackedRowBytes(meta_.cols, meta_.bits);
     const int64_t pieces = (meta_.rows + kPieceRows - 1) / kPieceRows;
     ctx.device().pool().ParallelFor(pieces, [&](int64_t piece) {
       std::vector<uint8_t> codes(static_cast<size_t>(meta_.cols));
@@ -51,10 +50,8 @@ class RowCodebookLinear final : public CompressedLinear {
 
   nlohmann::json Save(absl::string_view layer,
                       std::vector<TensorToWrite>* tensors) const override {
-    tensors->push_back({absl::StrCat(layer, ".codes"),
-                        DType::kU8,
-                        {meta_.rows, RowBytes(meta_.cols, meta_.bits)},
-                        std::string(codes_.begin(), codes_.end())});
+    tensors->push_back(
+        PackedRowsTensor(absl::StrCat(layer, ".codes"), meta_.rows, codes_));
     tensors->push_back(F16Tensor(absl::StrCat(layer, ".codebook"),
                                  {meta_.rows, int64_t{1} << meta_.bits},
                                  meta_.codebook));
@@ -66,25 +63,11 @@ class RowCodebookLinear final : public CompressedLinear {
   const std::vector<uint8_t> codes_;
 };
 
-absl::Status CheckBits(int64_t bits) {
-  if (bits < 1 || bits > 8) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("bits ", bits, " is not in 1..8"));
-  }
-  return absl::OkStatus();
-}
-
 }  // namespace
 
 absl::StatusOr<std::shared_ptr<const CompressedLinear>> NewRowCodebook(
     RowCodebookWeights weights) {
   RETURN_IF_ERROR(CheckBits(weights.bits));
-  if (weights.codes.size() !=
-      static_cast<size_t>(weights.rows * weights.cols)) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("expected ", weights.rows * weights.cols, " codes, got ",
-                     weights.codes.size()));
-  }
   if (weights.codebook.size() !=
       static_cast<size_t>(weights.rows << weights.bits)) {
     return absl::InvalidArgumentError(
@@ -92,19 +75,10 @@ absl::StatusOr<std::shared_ptr<const CompressedLinear>> NewRowCodebook(
                      " codebook values, got ", weights.codebook.size()));
   }
   RETURN_IF_ERROR(CheckF16(weights.codebook, "codebook value"));
-  const int max_code = (1 << weights.bits) - 1;
-  for (uint8_t code : weights.codes) {
-    if (code > max_code) {
-      return absl::InvalidArgumentError(
-          absl::StrCat("code ", int{code}, " exceeds ", max_code));
-    }
-  }
-  const int64_t row_bytes = RowBytes(weights.cols, weights.bits);
-  std::vector<uint8_t> packed(static_cast<size_t>(weights.rows * row_bytes));
-  for (int64_t r = 0; r < weights.rows; ++r) {
-    PackBits(weights.codes.data() + r * weights.cols, weights.cols,
-             weights.bits, packed.data() + r * row_bytes);
-  }
+  RETURN_IF_ERROR(
+      CheckCodes(weights.codes, weights.rows, weights.cols, weights.bits));
+  std::vector<uint8_t> packed =
+      PackRows(weights.codes, weights.rows, weights.cols, weights.bits);
   weights.codes = {};
   return std::shared_ptr<const CompressedLinear>(
       std::make_shared<RowCodebookLinear>(std::move(weights),
@@ -112,22 +86,20 @@ absl::StatusOr<std::shared_ptr<const CompressedLinear>> NewRowCodebook(
 }
 
 uint64_t RowCodebookBytes(int64_t rows, int64_t cols, int bits) {
-  return static_cast<uint64_t>(rows * RowBytes(cols, bits) +
+  return static_cast<uint64_t>(rows * PackedRowBytes(cols, bits) +
                                2 * (rows << bits));
 }
 
 absl::StatusOr<std::shared_ptr<const CompressedLinear>> LoadRowCodebook(
     TensorFinder find, absl::string_view layer, const nlohmann::json& header,
     int64_t rows, int64_t cols) {
-  ASSIGN_OR_RETURN(const int64_t bits, HeaderInt(header, "bits"));
-  RETURN_IF_ERROR(Annotate(CheckBits(bits), "header"));
   RowCodebookWeights w;
   w.rows = rows;
   w.cols = cols;
-  w.bits = static_cast<int>(bits);
+  ASSIGN_OR_RETURN(w.bits, HeaderBits(header));
   ASSIGN_OR_RETURN(const absl::string_view codes,
                    PartBytes(find, layer, "codes", DType::kU8,
-                             {rows, RowBytes(cols, w.bits)}));
+                             {rows, PackedRowBytes(cols, w.bits)}));
   ASSIGN_OR_RETURN(w.codebook, F16Part(find, layer, "codebook",
                                        {rows, int64_t{1} << w.bits}));
   return std::shared_ptr<const CompressedLinear>(

@@ -16,10 +16,6 @@ namespace {
 
 constexpr const char* kWholeColumns = "whole_columns";
 
-DType ColumnType(int64_t cols) {
-  return cols > 65536 ? DType::kU32 : DType::kU16;
-}
-
 // Whether every row has the columns of the first.
 bool HasWholeColumns(const SparseEntries& entries) {
   const size_t k = static_cast<size_t>(entries.row_starts[1]);

@@ -101,4 +101,15 @@ TensorToWrite F16Tensor(std::string name, Shape shape,
   return {std::move(name), DType::kF16, std::move(shape), std::move(bytes)};
 }
 
+TensorToWrite BytesTensor(absl::string_view layer, absl::string_view part,
+                          std::string bytes) {
+  const int64_t size = static_cast<int64_t>(bytes.size());
+  return {absl::StrCat(layer, ".", part), DType::kU8, {size}, std::move(bytes)};
+}
+
+DType ColumnType(int64_t cols) {
+  constexpr int64_t kMostU16Columns = 65536;
+  return cols > kMostU16Columns ? DType::kU32 : DType::kU16;
+}
+
 }  // namespace quantd

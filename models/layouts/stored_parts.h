@@ -56,6 +56,14 @@ absl::Status CheckF16(absl::Span<const float> values, absl::string_view what);
 TensorToWrite F16Tensor(std::string name, Shape shape,
                         absl::Span<const float> values);
 
+// "<layer>.<part>", U8 [bytes.size()].
+TensorToWrite BytesTensor(absl::string_view layer, absl::string_view part,
+                          std::string bytes);
+
+// What the indices of `cols` input channels are stored as: U16, or U32 where
+// they do not fit.
+DType ColumnType(int64_t cols);
+
 }  // namespace quantd
 
 #endif  // QUANTD_MODELS_LAYOUTS_STORED_PARTS_H_
