@@ -9,7 +9,7 @@
 // the sign at bit 15 and the other bits at 12..8, a kernel decodes by moving
 // bits and multiplies by 2^12 * scale.
 //
-// Tensors, per row little-endian bit streams (packed_int.h):
+// Tensors, per row little-endian bit streams (grouped_codes.h):
 //   <layer>.high    U8  [rows, ceil(cols / 4)]: sign and first exponent bit,
 //                   two bits per code
 //   <layer>.low     U8  [rows, ceil(cols / 2)]: the other four bits

@@ -21,7 +21,12 @@
 
 namespace quantd {
 
-// Bytes of the bit stream (PackBits() in packed_int.h) of a row of codes.
+// Packs `count` values of `bits` bits into a little-endian bit stream, and
+// back. The last byte is padded with zero bits.
+void PackBits(const uint8_t* values, int64_t count, int bits, uint8_t* bytes);
+void UnpackBits(const uint8_t* bytes, int64_t count, int bits, uint8_t* values);
+
+// Bytes of the bit stream of a row of codes.
 inline int64_t PackedRowBytes(int64_t cols, int bits) {
   return (cols * bits + 7) / 8;
 }

@@ -11,7 +11,7 @@
 //
 // Tensors, bits = b, groups = G per row:
 //   <layer>.codes        U8  [rows, ceil(cols * b / 8)]: per row a little-
-//                        endian bit stream (packed_int.h)
+//                        endian bit stream (grouped_codes.h)
 //   <layer>.scales       F16 [rows, G]
 //   <layer>.values       F32 [2^b]; absent when the table has a name
 //   <layer>.group_index  I32 [cols]; absent when groups are consecutive

@@ -4,7 +4,6 @@
 
 #include "base/status_macros.h"
 #include "models/layouts/grouped_codes.h"
-#include "models/layouts/packed_int.h"
 #include "models/layouts/stored_parts.h"
 #include "nlohmann/json.hpp"
 

@@ -8,7 +8,7 @@
 //
 // Tensors, bits = b, groups = G per row:
 //   <layer>.codes   U8  [rows, ceil(cols * b / 8)]: per row a little-endian bit
-//                   stream (packed_int.h)
+//                   stream (grouped_codes.h)
 //   <layer>.scales  F16 [rows, G]
 //   <layer>.zeros   F16 [rows, G], in units of codes
 // Header: {"layout", "bits", "group_size"}.

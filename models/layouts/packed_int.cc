@@ -105,29 +105,6 @@ void FillSymmetricZeros(PackedIntWeights* w) {
 
 }  // namespace
 
-void PackBits(const uint8_t* values, int64_t count, int bits, uint8_t* bytes) {
-  std::memset(bytes, 0, static_cast<size_t>(PackedRowBytes(count, bits)));
-  for (int64_t i = 0; i < count; ++i) {
-    const int64_t bit = i * bits;
-    const uint32_t word = uint32_t{values[i]} << (bit % 8);
-    bytes[bit / 8] |= static_cast<uint8_t>(word);
-    if (bit % 8 + bits > 8) {
-      bytes[bit / 8 + 1] |= static_cast<uint8_t>(word >> 8);
-    }
-  }
-}
-
-void UnpackBits(const uint8_t* bytes, int64_t count, int bits,
-                uint8_t* values) {
-  const uint32_t mask = (1u << bits) - 1;
-  for (int64_t i = 0; i < count; ++i) {
-    const int64_t bit = i * bits;
-    uint32_t word = bytes[bit / 8];
-    if (bit % 8 + bits > 8) word |= uint32_t{bytes[bit / 8 + 1]} << 8;
-    values[i] = static_cast<uint8_t>((word >> (bit % 8)) & mask);
-  }
-}
-
 absl::StatusOr<std::shared_ptr<const CompressedLinear>> NewPackedInt(
     PackedIntWeights weights) {
   FillSymmetricZeros(&weights);

@@ -58,11 +58,6 @@ absl::StatusOr<std::shared_ptr<const CompressedLinear>> LoadPackedInt(
     TensorFinder find, absl::string_view layer, const nlohmann::json& header,
     int64_t rows, int64_t cols);
 
-// Packs `count` values of `bits` bits into a little-endian bit stream, and
-// back. The last byte is padded with zero bits.
-void PackBits(const uint8_t* values, int64_t count, int bits, uint8_t* bytes);
-void UnpackBits(const uint8_t* bytes, int64_t count, int bits, uint8_t* values);
-
 }  // namespace quantd
 
 #endif  // QUANTD_MODELS_LAYOUTS_PACKED_INT_H_

@@ -9,7 +9,6 @@
 #include "absl/strings/str_cat.h"
 #include "base/status_macros.h"
 #include "models/layouts/grouped_codes.h"
-#include "models/layouts/packed_int.h"
 #include "models/layouts/stored_parts.h"
 #include "models/layouts/varied_bit_stream.h"
 #include "nlohmann/json.hpp"

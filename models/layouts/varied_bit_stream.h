@@ -1,7 +1,7 @@
 // Little-endian bit streams of values whose width changes from value to value:
 // the first value occupies the lowest bits of the first byte, the last byte is
 // padded with zero bits. For one width throughout see PackBits()
-// (packed_int.h), which writes the same bytes.
+// (grouped_codes.h), which writes the same bytes.
 //
 // Confined to one thread.
 #ifndef QUANTD_MODELS_LAYOUTS_VARIED_BIT_STREAM_H_
