@@ -10,7 +10,6 @@ namespace quantd {
 namespace {
 
 constexpr float kSmallestScale = 0x1p-24f;  // least positive binary16
-constexpr float kLargestScale = 65504.0f;   // greatest finite binary16
 
 GroupGrid GridOfRange(double min, double max,
                       const AffineGridOptions& options) {
@@ -135,9 +134,7 @@ RangeFit RangeFitFrom(v1::AffineGrid::RangeFit fit) {
 }  // namespace
 
 float StorableScale(double scale) {
-  const float rounded = F16ToF32(F32ToF16(
-      static_cast<float>(std::min(scale, static_cast<double>(kLargestScale)))));
-  return std::max(rounded, kSmallestScale);
+  return std::max(NearestF16(scale), kSmallestScale);
 }
 
 AffineGridOptions GridOptionsFrom(const v1::AffineGrid& grid) {

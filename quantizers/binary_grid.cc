@@ -1,22 +1,11 @@
 #include "quantizers/binary_grid.h"
 
-#include <algorithm>
 #include <cmath>
 #include <cstddef>
 
 #include "kernels/float_formats.h"
 
 namespace quantd {
-namespace {
-
-// The nearest finite binary16 value.
-float Storable(double value) {
-  constexpr double kLargest = 65504.0;
-  return F16ToF32(
-      F32ToF16(static_cast<float>(std::clamp(value, -kLargest, kLargest))));
-}
-
-}  // namespace
 
 template <typename Real>
 BinaryGrid FitBinaryGrid(absl::Span<const Real> weights,
@@ -33,13 +22,13 @@ BinaryGrid FitBinaryGrid(absl::Span<const Real> weights,
   }
   BinaryGrid grid;
   if (!(total > 0)) return grid;
-  if (center == BinaryCenter::kMean) grid.mean = Storable(sum / total);
+  if (center == BinaryCenter::kMean) grid.mean = NearestF16(sum / total);
   double distance = 0;
   for (size_t i = 0; i < weights.size(); ++i) {
     distance += weight_of(i) * std::abs(static_cast<double>(weights[i]) -
                                         static_cast<double>(grid.mean));
   }
-  grid.alpha = Storable(distance / total);
+  grid.alpha = NearestF16(distance / total);
   return grid;
 }
 

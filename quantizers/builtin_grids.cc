@@ -39,13 +39,6 @@ constexpr GridRow kGrids[] = {
 
 }  // namespace
 
-absl::Status RefuseExponent(const GridPlan& plan, absl::string_view kind) {
-  if (plan.exponent == 0) return absl::OkStatus();
-  return absl::InvalidArgumentError(
-      absl::StrCat("an exponent was chosen for the layer, but a grid of kind ",
-                   kind, " has none"));
-}
-
 absl::Span<const GridRow> BuiltinGrids() { return kGrids; }
 
 std::unique_ptr<Grid> NewGrid(const v1::Grid& options) {

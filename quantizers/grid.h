@@ -30,9 +30,6 @@ struct GridPlan {
   double exponent = 0;
 };
 
-// For kinds without an exponent: InvalidArgument when `plan` has one.
-absl::Status RefuseExponent(const GridPlan& plan, absl::string_view kind);
-
 // What a grid takes for one layer, known from its shape.
 struct GridCost {
   // Exactly what CompressedLinear::Save() will write as tensors, unless a

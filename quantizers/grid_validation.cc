@@ -21,8 +21,15 @@ absl::Status ValidateGroupSize(int64_t group_size, absl::string_view prefix,
   return absl::OkStatus();
 }
 
+absl::Status RefuseExponent(absl::string_view grid, const GridPlan& plan) {
+  if (plan.exponent == 0) return absl::OkStatus();
+  return absl::InvalidArgumentError(
+      absl::StrCat("an exponent was chosen for the layer, but a grid of kind ",
+                   grid, " has none"));
+}
+
 absl::Status RefusePlan(absl::string_view grid, const GridPlan& plan) {
-  RETURN_IF_ERROR(RefuseExponent(plan, grid));
+  RETURN_IF_ERROR(RefuseExponent(grid, plan));
   if (plan.group_size == 0 && plan.group_bits.empty()) return absl::OkStatus();
   return absl::InvalidArgumentError(absl::StrCat(
       "grid ", grid,

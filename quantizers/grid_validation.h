@@ -21,6 +21,10 @@ absl::Status ValidateGridFor(const AffineGridOptions& grid,
                              absl::string_view prefix,
                              const LinearShape& layer);
 
+// For kinds without an exponent: InvalidArgument naming the kind when `plan`
+// has one.
+absl::Status RefuseExponent(absl::string_view grid, const GridPlan& plan);
+
 // For kinds that cannot follow an allocate stage: InvalidArgument naming the
 // kind when `plan` decides anything.
 absl::Status RefusePlan(absl::string_view grid, const GridPlan& plan);

@@ -13,10 +13,6 @@ namespace {
 // from zero is kept so large that they resolve a quarter of a code.
 constexpr double kMostZero = 512;
 
-float Storable(double zero) {
-  return F16ToF32(F32ToF16(static_cast<float>(zero)));
-}
-
 double CountOf(absl::Span<const float> importance, size_t i) {
   return importance.empty() ? 1.0 : static_cast<double>(importance[i]);
 }
@@ -55,7 +51,7 @@ RealZeroGrid RangeGrid(absl::Span<const float> weights,
   const double farthest = std::max(std::abs(min), std::abs(max));
   grid.scale = StorableScale(
       std::max((max - min) / options.max_code(), farthest / kMostZero));
-  grid.zero = Storable(-min / static_cast<double>(grid.scale));
+  grid.zero = NearestF16(-min / static_cast<double>(grid.scale));
   return grid;
 }
 
@@ -96,7 +92,7 @@ RealZeroGrid FitHalfQuadratic(absl::Span<const float> weights,
       total += count;
     }
     RealZeroGrid next = best;
-    next.zero = Storable(sum / total);
+    next.zero = NearestF16(sum / total);
     const double error = RealZeroError(weights, importance, next, options);
     if (!(error < least_error)) break;
     least_error = error;

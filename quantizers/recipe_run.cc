@@ -56,7 +56,8 @@ class Runner {
  public:
   // `model` is that of the run, or what a stage made of it.
   Runner(const RecipeRun& run, const Model& model,
-         const CalibrationWindows& calibration, RunWorkspace workspace,
+         const CalibrationWindows& calibration,
+         const std::string& calibration_digest, RunWorkspace workspace,
          ExecutionContext& ctx)
       : run_(run),
         model_(model),
@@ -67,7 +68,8 @@ class Runner {
         ctx_(ctx),
         flow_(model_, calibration,
               {run.activation_memory_bytes, workspace_.scratch_directory()}),
-        statistics_(run.statistics_directory, run.statistics_bytes) {}
+        statistics_(run.statistics_directory, run.statistics_bytes),
+        common_key_(CommonKey(run, calibration_digest, ctx)) {}
 
   absl::StatusOr<RecipeOutcome> Run() {
     RETURN_IF_ERROR(Survey());
@@ -309,20 +311,28 @@ class Runner {
     return absl::OkStatus();
   }
 
-  StatisticsKey KeyOf(int block, int set) const {
+  // What the keys of all sets have in common.
+  static StatisticsKey CommonKey(const RecipeRun& run,
+                                 const std::string& calibration_digest,
+                                 const ExecutionContext& ctx) {
     StatisticsKey key;
     // A transformed checkpoint's own digest says nothing of its weights.
-    key.model_digest = run_.model->checkpoint().digest();
-    if (const auto* transform = recipe_.checkpoint_transform()) {
+    key.model_digest = run.model->checkpoint().digest();
+    if (const auto* transform = run.recipe->checkpoint_transform()) {
       absl::StrAppend(&key.model_digest, " ", transform->Describe());
     }
-    key.calibration_digest = CalibrationDigest(run_.calibration);
+    key.calibration_digest = calibration_digest;
     key.arithmetic =
-        absl::StrCat(ctx_.device().name(), " ",
-                     static_cast<int>(ctx_.compute_type()), " ", kNumerics);
-    key.request = recipe_.needs();
+        absl::StrCat(ctx.device().name(), " ",
+                     static_cast<int>(ctx.compute_type()), " ", kNumerics);
+    key.request = run.recipe->needs();
     // When the statistics are gathered is not what they are.
     key.request.per_set = false;
+    return key;
+  }
+
+  StatisticsKey KeyOf(int block, int set) const {
+    StatisticsKey key = common_key_;
     key.block = block;
     key.set = set;
     return key;
@@ -483,6 +493,7 @@ class Runner {
   ExecutionContext& ctx_;
   CalibrationFlow flow_;
   const StatisticsStore statistics_;
+  const StatisticsKey common_key_;
   // Of the block at work, as soon as they are known.
   std::optional<std::vector<float>> token_weights_;
   // The share of the run that surveys took.
@@ -530,7 +541,8 @@ absl::StatusOr<RecipeOutcome> RunRecipe(const RecipeRun& run,
       RolledCopies(run.calibration, recipe.needs().window_copies);
   const CheckpointTransform* const transform = recipe.checkpoint_transform();
   if (transform == nullptr) {
-    return Runner(run, *run.model, calibration, std::move(workspace), ctx)
+    return Runner(run, *run.model, calibration, tokens_digest,
+                  std::move(workspace), ctx)
         .Run();
   }
   const std::string& directory = workspace.transformed_directory();
@@ -541,7 +553,9 @@ absl::StatusOr<RecipeOutcome> RunRecipe(const RecipeRun& run,
   }
   ASSIGN_OR_RETURN(auto transformed, Checkpoint::Open(directory));
   ASSIGN_OR_RETURN(const auto model, Model::Open(std::move(transformed)));
-  return Runner(run, *model, calibration, std::move(workspace), ctx).Run();
+  return Runner(run, *model, calibration, tokens_digest, std::move(workspace),
+                ctx)
+      .Run();
 }
 
 }  // namespace quantd

@@ -5,6 +5,7 @@
 #include <utility>
 #include <vector>
 
+#include "absl/strings/str_cat.h"
 #include "base/status_macros.h"
 
 namespace quantd {
@@ -104,6 +105,15 @@ absl::Status RoundToNearest(const Grid& grid,
     ASSIGN_OR_RETURN(again, layer->Refine(view, ctx));
   }
   ASSIGN_OR_RETURN(item.compressed, layer->Finish({}));
+  return absl::OkStatus();
+}
+
+absl::Status RoundUnseen(const Grid& grid, LayerWork& item,
+                         ExecutionContext& ctx) {
+  RETURN_IF_ERROR(
+      Annotate(RoundToNearest(grid, {}, item, ctx), "layer ", item.name));
+  ctx.ReportNote(absl::StrCat(
+      item.name, ": no calibration token reached it; rounded to nearest"));
   return absl::OkStatus();
 }
 

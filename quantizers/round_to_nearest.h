@@ -39,6 +39,12 @@ absl::Status RoundToNearest(const Grid& grid,
                             absl::Span<const float> factor_diagonal,
                             LayerWork& item, ExecutionContext& ctx);
 
+// RoundToNearest() for a layer that no calibration token reached, such as an
+// expert that none was routed to: its weights matter to other texts, so they
+// are kept as well as the grid allows. A note says so.
+absl::Status RoundUnseen(const Grid& grid, LayerWork& item,
+                         ExecutionContext& ctx);
+
 // ||W - q(W)||^2 (Frobenius) of rounding `weight` to the grid of `plan`, for
 // decisions over grids. Neither outliers nor importance.
 absl::StatusOr<double> SquaredRoundingError(const Grid& grid,

@@ -228,7 +228,7 @@ class AffineGrid final : public Grid {
   absl::StatusOr<std::unique_ptr<LayerGrid<float>>> NewLayerGrid(
       int64_t rows, int64_t cols, const GridPlan& plan) const override {
     AffineGridOptions options = options_;
-    RETURN_IF_ERROR(RefuseExponent(plan, name()));
+    RETURN_IF_ERROR(RefuseExponent(name(), plan));
     if (plan.group_size > 0) options.group_size = plan.group_size;
     if (!plan.group_bits.empty()) {
       const int64_t groups = cols / options.GroupSizeFor(cols);

@@ -22,10 +22,7 @@ std::unique_ptr<Grid> NewFloatPointGrid(const v1::FloatPointGrid& options) {
   if (format.exponent_bits == 3 && format.mantissa_bits == 2) {
     table.layout = TableLayout::kFp6Split;
   }
-  table.group_size = options.group_size();
-  table.shrink_search = options.shrink_search();
-  table.shrink_norm = options.shrink_norm();
-  table.shrink_steps = static_cast<int>(options.shrink_steps());
+  ReadSharedOptions(options, &table);
   return NewStandardTableGrid("float_point", table);
 }
 

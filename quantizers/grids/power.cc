@@ -38,10 +38,7 @@ class PowerGrid final : public Grid {
         rounding_(options.round_to_value() ? PowerRounding::kValue
                                            : PowerRounding::kPower) {
     options_.bits = static_cast<int>(options.bits());
-    options_.group_size = options.group_size();
-    options_.shrink_search = options.shrink_search();
-    options_.shrink_norm = options.shrink_norm();
-    options_.shrink_steps = static_cast<int>(options.shrink_steps());
+    ReadSharedOptions(options, &options_);
   }
 
   absl::string_view name() const override { return "power"; }

@@ -201,7 +201,7 @@ class StandardTableGrid final : public Grid {
 
   absl::StatusOr<std::unique_ptr<LayerGrid<float>>> NewLayerGrid(
       int64_t rows, int64_t cols, const GridPlan& plan) const override {
-    RETURN_IF_ERROR(RefuseExponent(plan, kind_));
+    RETURN_IF_ERROR(RefuseExponent(kind_, plan));
     ASSIGN_OR_RETURN(TableGridOptions options,
                      ApplyPlan(options_, plan, kind_));
     return std::make_unique<TableLayerGrid<float>>(rows, cols, options,

@@ -77,6 +77,15 @@ class TableLayerGrid final : public LayerGrid<Real> {
   std::vector<float> scales_;   // [rows, groups]
 };
 
+// The options that the messages of all such kinds have.
+template <typename Message>
+void ReadSharedOptions(const Message& message, TableGridOptions* options) {
+  options->group_size = message.group_size();
+  options->shrink_search = message.shrink_search();
+  options->shrink_norm = message.shrink_norm();
+  options->shrink_steps = static_cast<int>(message.shrink_steps());
+}
+
 // What the kinds share: everything but how the values depend on the plan.
 absl::Status ValidateTableGrid(const TableGridOptions& options,
                                absl::string_view prefix,

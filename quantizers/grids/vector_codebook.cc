@@ -66,7 +66,8 @@ std::vector<CodebookGroupShape> StoredShape(
   return shapes;
 }
 
-// Blocks of a group's first codebook and of all of them, in one loop.
+// Calls body(d, begin, end) for every block d of `vector_length` output
+// channels, [begin, end); the last may be shorter.
 template <typename Body>
 void ForBlocks(int64_t rows, int64_t vector_length, const Body& body) {
   for (int64_t d = 0; d * vector_length < rows; ++d) {

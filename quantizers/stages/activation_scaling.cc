@@ -17,9 +17,8 @@ namespace {
 
 // --- Algorithm -------------------------------------------------------------
 
-// Normal numbers of binary16, whose quotients stay finite.
+// A normal number of binary16, whose quotients stay finite.
 constexpr float kLeastScale = 0x1p-14f;
-constexpr float kLargestScale = 65504.0f;
 
 // s of one alpha; all one for inputs that no token reached.
 std::vector<float> ScalesFor(absl::Span<const float> mean_abs, double alpha) {
@@ -31,14 +30,13 @@ std::vector<float> ScalesFor(absl::Span<const float> mean_abs, double alpha) {
   const double norm = std::sqrt(*low * *high);
   std::vector<float> scales;
   for (double value : raw) {
-    const float scale = std::clamp(static_cast<float>(value / norm),
-                                   kLeastScale, kLargestScale);
-    scales.push_back(F16ToF32(F32ToF16(scale)));
+    scales.push_back(
+        NearestF16(std::max(static_cast<float>(value / norm), kLeastScale)));
   }
   return scales;
 }
 
-// Columns of w times s, or divided by it.
+// Columns of w times s.
 Tensor ScaledColumns(const Tensor& w, absl::Span<const float> scales,
                      ExecutionContext& ctx) {
   Tensor y = Tensor::Uninitialized(w.shape());

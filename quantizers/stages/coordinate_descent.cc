@@ -50,10 +50,7 @@ class RecordingGrid final : public LayerGrid<float> {
 // `base` with the outliers of `result` over it.
 absl::StatusOr<std::shared_ptr<const CompressedLinear>> WithOutliers(
     std::shared_ptr<const CompressedLinear> base, DescentResult<float> result) {
-  constexpr float kLargest = 65504.0f;  // of binary16
-  for (float& value : result.outlier_values) {
-    value = F16ToF32(F32ToF16(std::clamp(value, -kLargest, kLargest)));
-  }
+  for (float& value : result.outlier_values) value = NearestF16(value);
   return NewSparseOverlay(
       std::move(base),
       {std::move(result.outliers.row_starts),
@@ -149,13 +146,7 @@ class CoordinateDescentStage final : public Stage {
       RETURN_IF_ERROR(ctx.CheckCancelled());
       const LayerStatistics& statistics = *item.statistics;
       if (statistics.tokens == 0) {
-        // An expert that no calibration token was routed to. Its weights
-        // matter to other texts, so they are kept as well as the grid allows.
-        RETURN_IF_ERROR(
-            Annotate(RoundToNearest(*grid_, {}, item, ctx), "layer ", item.name));
-        ctx.ReportNote(absl::StrCat(
-            item.name,
-            ": no calibration token reached it; rounded to nearest"));
+        RETURN_IF_ERROR(RoundUnseen(*grid_, item, ctx));
         continue;
       }
       if (&statistics != shared) {

@@ -275,13 +275,7 @@ class GptqStage final : public Stage {
       RETURN_IF_ERROR(ctx.CheckCancelled());
       const LayerStatistics& statistics = *item.statistics;
       if (statistics.tokens == 0) {
-        // An expert that no calibration token was routed to. Its weights
-        // matter to other texts, so they are kept as well as the grid allows.
-        RETURN_IF_ERROR(Annotate(RoundToNearest(*grid_, {}, item, ctx),
-                                 "layer ", item.name));
-        ctx.ReportNote(absl::StrCat(
-            item.name,
-            ": no calibration token reached it; rounded to nearest"));
+        RETURN_IF_ERROR(RoundUnseen(*grid_, item, ctx));
         continue;
       }
       if (&statistics != shared) {

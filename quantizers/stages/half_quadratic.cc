@@ -105,7 +105,7 @@ class HalfQuadraticGrid final : public Grid {
 
   absl::StatusOr<std::unique_ptr<LayerGrid<float>>> NewLayerGrid(
       int64_t rows, int64_t cols, const GridPlan& plan) const override {
-    RETURN_IF_ERROR(RefuseExponent(plan, name()));
+    RETURN_IF_ERROR(RefuseExponent(name(), plan));
     HalfQuadraticOptions options = options_;
     if (plan.group_size > 0) options.group_size = plan.group_size;
     if (!plan.group_bits.empty()) {

@@ -13,12 +13,6 @@ namespace {
 
 // --- Algorithm -------------------------------------------------------------
 
-float ToF16(double value) {
-  constexpr double kLargest = 65504.0;
-  return F16ToF32(
-      F32ToF16(static_cast<float>(std::clamp(value, -kLargest, kLargest))));
-}
-
 // A [rows, cols] factor with components along its columns or rows.
 struct Factor {
   int64_t components = 0;
@@ -32,7 +26,7 @@ std::vector<float> Round(const Factor& factor, FactorType type,
                          std::vector<float>* values) {
   std::vector<float>& v = *values;
   if (type == FactorType::kF16) {
-    for (float& value : v) value = ToF16(value);
+    for (float& value : v) value = NearestF16(value);
     return {};
   }
   std::vector<float> scales;
@@ -44,7 +38,7 @@ std::vector<float> Round(const Factor& factor, FactorType type,
     for (int64_t k = 0; k < factor.length; ++k) {
       largest = std::max(largest, std::abs(at(k)));
     }
-    const float scale = ToF16(largest / 127.0f);
+    const float scale = NearestF16(largest / 127.0f);
     for (int64_t k = 0; k < factor.length; ++k) {
       at(k) = scale > 0
                   ? std::clamp(std::nearbyint(at(k) / scale), -127.0f, 127.0f)
