@@ -110,6 +110,11 @@ enum class Activation {
   kQuickGelu,    // x / (1 + exp(-1.702 x))
   kTanh,
   kSigmoid,
+  kRelu6,        // min(max(x, 0), 6)
+  kLeakyRelu,    // x, 0.01 x below zero
+  kMish,         // x tanh(log(1 + exp(x)))
+  kGeluClipped,  // kGelu cut off at +-10
+  kLaplace,      // Phi((x - 0.707107) / 0.282095)
 };
 
 // Depthwise causal convolution over one sequence, then nothing else:

@@ -48,6 +48,13 @@ constexpr ActivationName kActivationNames[] = {
     {"tanh", Activation::kTanh},
     {"sigmoid", Activation::kSigmoid},
     {"linear", Activation::kIdentity},
+    {"gelu_accurate", Activation::kGeluTanh},
+    {"gelu_python_tanh", Activation::kGeluTanh},
+    {"gelu_10", Activation::kGeluClipped},
+    {"relu6", Activation::kRelu6},
+    {"leaky_relu", Activation::kLeakyRelu},
+    {"mish", Activation::kMish},
+    {"laplace", Activation::kLaplace},
 };
 
 // Fills in what the scaling type needs beyond theta and rotary_dim.

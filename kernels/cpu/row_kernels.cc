@@ -222,28 +222,45 @@ struct SiluFunction {
     return hn::Mul(x, Sigmoid(d, x));
   }
 };
-// erf by Abramowitz and Stegun 7.1.26: absolute error 1.5e-7, which is that of
-// float32 rounding near 1.
+// The normal distribution, with erf by Abramowitz and Stegun 7.1.26: absolute
+// error 1.5e-7, which is that of float32 rounding near 1.
+template <class D, class V>
+V NormalDistribution(D d, V x) {
+  const auto one = hn::Set(d, 1.0f);
+  const auto z = hn::Mul(hn::Abs(x), hn::Set(d, 0.70710678118654752f));
+  const auto t = hn::Div(one, hn::MulAdd(z, hn::Set(d, 0.3275911f), one));
+  auto poly = hn::Set(d, 1.061405429f);
+  poly = hn::MulAdd(poly, t, hn::Set(d, -1.453152027f));
+  poly = hn::MulAdd(poly, t, hn::Set(d, 1.421413741f));
+  poly = hn::MulAdd(poly, t, hn::Set(d, -0.284496736f));
+  poly = hn::MulAdd(poly, t, hn::Set(d, 0.254829592f));
+  const auto exponent =
+      hn::Max(hn::Neg(hn::Mul(z, z)), hn::Set(d, kMinExponent));
+  // 1 - erf(z), z >= 0.
+  const auto tail = hn::Mul(hn::Mul(poly, t), hn::Exp(d, exponent));
+  // 1 - tail / 2 for x >= 0, tail / 2 below.
+  const auto half_tail = hn::Mul(tail, hn::Set(d, 0.5f));
+  return hn::IfThenElse(hn::Lt(x, hn::Zero(d)), half_tail,
+                        hn::Sub(one, half_tail));
+}
 struct GeluFunction {
   template <class D, class V>
   V operator()(D d, V x) const {
-    const auto one = hn::Set(d, 1.0f);
-    const auto z = hn::Mul(hn::Abs(x), hn::Set(d, 0.70710678118654752f));
-    const auto t = hn::Div(one, hn::MulAdd(z, hn::Set(d, 0.3275911f), one));
-    auto poly = hn::Set(d, 1.061405429f);
-    poly = hn::MulAdd(poly, t, hn::Set(d, -1.453152027f));
-    poly = hn::MulAdd(poly, t, hn::Set(d, 1.421413741f));
-    poly = hn::MulAdd(poly, t, hn::Set(d, -0.284496736f));
-    poly = hn::MulAdd(poly, t, hn::Set(d, 0.254829592f));
-    const auto exponent =
-        hn::Max(hn::Neg(hn::Mul(z, z)), hn::Set(d, kMinExponent));
-    // 1 - erf(z), z >= 0.
-    const auto tail = hn::Mul(hn::Mul(poly, t), hn::Exp(d, exponent));
-    // Phi(x) = 1 - tail / 2 for x >= 0, tail / 2 below.
-    const auto half_tail = hn::Mul(tail, hn::Set(d, 0.5f));
-    const auto phi = hn::IfThenElse(hn::Lt(x, hn::Zero(d)), half_tail,
-                                    hn::Sub(one, half_tail));
-    return hn::Mul(x, phi);
+    return hn::Mul(x, NormalDistribution(d, x));
+  }
+};
+struct GeluClippedFunction {
+  template <class D, class V>
+  V operator()(D d, V x) const {
+    const auto limit = hn::Set(d, 10.0f);
+    return hn::Max(hn::Min(GeluFunction()(d, x), limit), hn::Neg(limit));
+  }
+};
+struct LaplaceFunction {
+  template <class D, class V>
+  V operator()(D d, V x) const {
+    return NormalDistribution(d, hn::Mul(hn::Sub(x, hn::Set(d, 0.707107f)),
+                                         hn::Set(d, 1.0f / 0.282095f)));
   }
 };
 struct GeluTanhFunction {
@@ -276,6 +293,32 @@ struct SigmoidFunction {
   }
 };
 
+struct Relu6Function {
+  template <class D, class V>
+  V operator()(D d, V x) const {
+    return hn::Min(hn::Max(x, hn::Zero(d)), hn::Set(d, 6.0f));
+  }
+};
+struct LeakyReluFunction {
+  template <class D, class V>
+  V operator()(D d, V x) const {
+    return hn::Max(x, hn::Mul(x, hn::Set(d, 0.01f)));
+  }
+};
+// tanh(log(u)) = (u^2 - 1) / (u^2 + 1) with u = 1 + exp(x), so that with
+// n = exp(x) (exp(x) + 2) it is n / (n + 2), without cancellation at either
+// end; from x = 20 on it is 1.
+struct MishFunction {
+  template <class D, class V>
+  V operator()(D d, V x) const {
+    const auto two = hn::Set(d, 2.0f);
+    const auto e = hn::Exp(
+        d, hn::Max(hn::Min(x, hn::Set(d, 20.0f)), hn::Set(d, kMinExponent)));
+    const auto n = hn::Mul(e, hn::Add(e, two));
+    return hn::Mul(x, hn::Div(n, hn::Add(n, two)));
+  }
+};
+
 // y = f(x) * up, or f(x) where `up` is null.
 template <class F>
 void ApplyRange(const float* x, const float* up, int64_t count, float* y) {
@@ -305,7 +348,9 @@ constexpr ApplyFunction kApply[] = {
     ApplyRange<ReluSquaredFunction>, ApplyRange<SiluFunction>,
     ApplyRange<GeluFunction>,        ApplyRange<GeluTanhFunction>,
     ApplyRange<QuickGeluFunction>,   ApplyRange<TanhFunction>,
-    ApplyRange<SigmoidFunction>,
+    ApplyRange<SigmoidFunction>,     ApplyRange<Relu6Function>,
+    ApplyRange<LeakyReluFunction>,   ApplyRange<MishFunction>,
+    ApplyRange<GeluClippedFunction>, ApplyRange<LaplaceFunction>,
 };
 
 void ApplyActivation(Activation activation, const float* x, const float* up,

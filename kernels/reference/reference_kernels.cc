@@ -149,6 +149,10 @@ void AttendOne(const AttentionArgs& args, const AttentionSequence& sequence,
 
 double Sigmoid(double x) { return 1.0 / (1.0 + std::exp(-x)); }
 
+double NormalDistribution(double x) {
+  return 0.5 * (1 + std::erf(x / std::sqrt(2.0)));
+}
+
 struct ActivationRow {
   Activation activation;
   double (*apply)(double x);
@@ -159,8 +163,7 @@ constexpr ActivationRow kActivations[] = {
     {Activation::kRelu, [](double x) { return x > 0 ? x : 0.0; }},
     {Activation::kReluSquared, [](double x) { return x > 0 ? x * x : 0.0; }},
     {Activation::kSilu, [](double x) { return x * Sigmoid(x); }},
-    {Activation::kGelu,
-     [](double x) { return 0.5 * x * (1 + std::erf(x / std::sqrt(2.0))); }},
+    {Activation::kGelu, [](double x) { return x * NormalDistribution(x); }},
     {Activation::kGeluTanh,
      [](double x) {
        const double inner =
@@ -170,6 +173,16 @@ constexpr ActivationRow kActivations[] = {
     {Activation::kQuickGelu, [](double x) { return x * Sigmoid(1.702 * x); }},
     {Activation::kTanh, [](double x) { return std::tanh(x); }},
     {Activation::kSigmoid, Sigmoid},
+    {Activation::kRelu6, [](double x) { return std::clamp(x, 0.0, 6.0); }},
+    {Activation::kLeakyRelu, [](double x) { return x > 0 ? x : 0.01 * x; }},
+    {Activation::kMish,
+     [](double x) { return x * std::tanh(std::log1p(std::exp(x))); }},
+    {Activation::kGeluClipped,
+     [](double x) {
+       return std::clamp(x * NormalDistribution(x), -10.0, 10.0);
+     }},
+    {Activation::kLaplace,
+     [](double x) { return NormalDistribution((x - 0.707107) / 0.282095); }},
 };
 
 double Apply(Activation activation, double x) {

@@ -38,9 +38,11 @@ class NetworkKernelsTest : public testing::TestWithParam<int> {
 };
 
 constexpr Activation kActivations[] = {
-    Activation::kIdentity,  Activation::kRelu, Activation::kReluSquared,
-    Activation::kSilu,      Activation::kGelu, Activation::kGeluTanh,
-    Activation::kQuickGelu, Activation::kTanh, Activation::kSigmoid};
+    Activation::kIdentity,    Activation::kRelu,      Activation::kReluSquared,
+    Activation::kSilu,        Activation::kGelu,      Activation::kGeluTanh,
+    Activation::kQuickGelu,   Activation::kTanh,      Activation::kSigmoid,
+    Activation::kRelu6,       Activation::kLeakyRelu, Activation::kMish,
+    Activation::kGeluClipped, Activation::kLaplace};
 
 TEST_P(NetworkKernelsTest, ActivationsMatchReference) {
   for (Activation activation : kActivations) {
@@ -67,7 +69,7 @@ TEST_P(NetworkKernelsTest, ActivationsHaveTheirLimits) {
   std::vector<float> y(x.size());
   for (Activation activation :
        {Activation::kRelu, Activation::kSilu, Activation::kGelu,
-        Activation::kGeluTanh, Activation::kQuickGelu}) {
+        Activation::kGeluTanh, Activation::kQuickGelu, Activation::kMish}) {
     cpu_->Activate(activation, x.data(), static_cast<int64_t>(x.size()),
                    y.data());
     EXPECT_NEAR(y[1], 0, 1e-30);
@@ -81,6 +83,20 @@ TEST_P(NetworkKernelsTest, ActivationsHaveTheirLimits) {
   EXPECT_NEAR(y[7], 0.8411919906082768, 1e-6);
   cpu_->Activate(Activation::kSigmoid, x.data(), 8, y.data());
   EXPECT_NEAR(y[7], 0.7310585786300049, 1e-6);
+  cpu_->Activate(Activation::kMish, x.data(), 8, y.data());
+  EXPECT_NEAR(y[7], 0.8650983882673103, 1e-6);  // tanh(log(1 + e))
+  cpu_->Activate(Activation::kLaplace, x.data(), 8, y.data());
+  EXPECT_NEAR(y[1], 0, 1e-30);
+  EXPECT_EQ(y[5], 1);
+  EXPECT_NEAR(y[7], 0.8504296, 1e-6);  // Phi(1.0382778)
+  cpu_->Activate(Activation::kGeluClipped, x.data(), 8, y.data());
+  EXPECT_EQ(y[5], 10);
+  cpu_->Activate(Activation::kRelu6, x.data(), 8, y.data());
+  EXPECT_EQ(y[1], 0);
+  EXPECT_EQ(y[5], 6);
+  cpu_->Activate(Activation::kLeakyRelu, x.data(), 8, y.data());
+  EXPECT_FLOAT_EQ(y[1], -2);
+  EXPECT_EQ(y[5], 200);
 }
 
 TEST_P(NetworkKernelsTest, LayerNormMatchesReference) {

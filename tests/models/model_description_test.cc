@@ -3,6 +3,9 @@
 #include <cmath>
 #include <functional>
 #include <numbers>
+#include <string>
+#include <utility>
+#include <vector>
 
 #include "gmock/gmock.h"
 #include "models/network/position_tables.h"
@@ -49,6 +52,23 @@ TEST(ModelDescriptionTest, OptionalKeysHaveTheFamilysDefaults) {
   EXPECT_FLOAT_EQ(d.block.mixer_norm.epsilon, 1e-6f);
   EXPECT_EQ(d.block.attention.rope.theta, 10000.0);
   EXPECT_FALSE(d.head.tied);
+}
+
+TEST(ModelDescriptionTest, ActivationsGoByTheReferencesNames) {
+  const std::pair<const char*, Activation> names[] = {
+      {"gelu_accurate", Activation::kGeluTanh},
+      {"gelu_10", Activation::kGeluClipped},
+      {"relu6", Activation::kRelu6},
+      {"leaky_relu", Activation::kLeakyRelu},
+      {"mish", Activation::kMish},
+      {"laplace", Activation::kLaplace}};
+  for (const auto& [name, activation] : names) {
+    json config = ValidConfig();
+    config["hidden_act"] = name;
+    ASSERT_OK_AND_ASSIGN(const ModelDescription d,
+                         ParseModelConfig(config, "config.json"));
+    EXPECT_EQ(d.block.feed_forward.activation, activation) << name;
+  }
 }
 
 struct BrokenConfig {
