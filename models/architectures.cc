@@ -8,31 +8,61 @@
 #include "models/json_text.h"
 #include "models/model_description.h"
 #include "models/network/decoder.h"
+#include "nlohmann/json.hpp"
 
 namespace quantd {
 namespace {
 
-constexpr Architecture kArchitectures[] = {
-    {"bert", ParseBertConfig},
-    {"bloom", ParseBloomConfig},
-    {"falcon", ParseFalconConfig},
-    {"gemma", ParseGemmaConfig},
-    {"gemma2", ParseGemma2Config},
-    {"gpt2", ParseGpt2Config},
-    {"gpt_neox", ParseGptNeoXConfig},
-    {"gptj", ParseGptJConfig},
-    {"llama", ParseLlamaConfig},
-    {"mamba", ParseMambaConfig},
-    {"mistral", ParseMistralConfig},
-    {"mixtral", ParseMixtralConfig},
-    {"mpt", ParseMptConfig},
-    {"opt", ParseOptConfig},
-    {"phi", ParsePhiConfig},
-    {"phi3", ParsePhi3Config},
-    {"qwen2", ParseQwen2Config},
-    {"stablelm", ParseStableLmConfig},
-    {"starcoder2", ParseStarcoder2Config},
+struct Architecture {
+  absl::string_view model_type;
+  ConfigParser* parse;
+  const FamilyKeys* keys;
 };
+
+constexpr Architecture kArchitectures[] = {
+    {"bert", ParseBertConfig, &kBertKeys},
+    {"bloom", ParseBloomConfig, &kBloomKeys},
+    {"falcon", ParseFalconConfig, &kFalconKeys},
+    {"gemma", ParseGemmaConfig, &kGemmaKeys},
+    {"gemma2", ParseGemma2Config, &kGemma2Keys},
+    {"gpt2", ParseGpt2Config, &kGpt2Keys},
+    {"gpt_neox", ParseGptNeoXConfig, &kGptNeoXKeys},
+    {"gptj", ParseGptJConfig, &kGptJKeys},
+    {"llama", ParseLlamaConfig, &kLlamaKeys},
+    {"mamba", ParseMambaConfig, &kMambaKeys},
+    {"mistral", ParseMistralConfig, &kMistralKeys},
+    {"mixtral", ParseMixtralConfig, &kMixtralKeys},
+    {"mpt", ParseMptConfig, &kMptKeys},
+    {"opt", ParseOptConfig, &kOptKeys},
+    {"phi", ParsePhiConfig, &kPhiKeys},
+    {"phi3", ParsePhi3Config, &kPhi3Keys},
+    {"qwen2", ParseQwen2Config, &kQwen2Keys},
+    {"stablelm", ParseStableLmConfig, &kStableLmKeys},
+    {"starcoder2", ParseStarcoder2Config, &kStarcoder2Keys},
+};
+
+// The row of `model_type`, or null.
+const Architecture* FindArchitecture(absl::string_view model_type) {
+  for (const Architecture& row : kArchitectures) {
+    if (row.model_type == model_type) return &row;
+  }
+  return nullptr;
+}
+
+// A size that the file does not name may be why its tensors do not fit.
+absl::Status WithFilledKeys(const absl::Status& status,
+                            const Checkpoint& checkpoint,
+                            const ModelDescription& description) {
+  if (status.ok()) return status;
+  const std::vector<std::string> filled = FilledKeys(
+      checkpoint.config(), *FindArchitecture(description.architecture)->keys);
+  if (filled.empty()) return status;
+  return absl::Status(
+      status.code(),
+      absl::StrCat(status.message(), " (config.json does not name ",
+                   absl::StrJoin(filled, ", "),
+                   "; the family's published values were taken)"));
+}
 
 // Checkpoints of a bare model, without its head's class around it, lack the
 // prefix of every name ("wte.weight" for "transformer.wte.weight").
@@ -62,16 +92,17 @@ absl::StatusOr<ModelDescription> ParseModelConfig(const nlohmann::json& config,
                                                   absl::string_view origin) {
   ASSIGN_OR_RETURN(const JsonReader reader, JsonReader::Of(config, origin));
   ASSIGN_OR_RETURN(const std::string type, reader.GetString("model_type"));
-  for (const Architecture& row : kArchitectures) {
-    if (row.model_type != type) continue;
-    ASSIGN_OR_RETURN(ModelDescription description, row.parse(config, origin));
-    description.architecture = type;
-    return description;
+  const Architecture* row = FindArchitecture(type);
+  if (row == nullptr) {
+    return reader.Unsupported(
+        "model_type",
+        absl::StrCat("architecture ", Quoted(type), " (known: ",
+                     absl::StrJoin(KnownArchitectures(), ", "), ")"));
   }
-  return reader.Unsupported(
-      "model_type",
-      absl::StrCat("architecture ", Quoted(type), " (known: ",
-                   absl::StrJoin(KnownArchitectures(), ", "), ")"));
+  ASSIGN_OR_RETURN(ModelDescription description,
+                   row->parse(CompletedConfig(config, *row->keys), origin));
+  description.architecture = type;
+  return description;
 }
 
 absl::StatusOr<ModelDescription> DescribeModel(const Checkpoint& checkpoint) {
@@ -84,7 +115,8 @@ absl::StatusOr<ModelDescription> DescribeModel(const Checkpoint& checkpoint) {
     DropBasePrefix(&bare);
     if (checkpoint.Has(bare.embedding.tokens + ".weight")) description = bare;
   }
-  RETURN_IF_ERROR(CheckDecoderTensors(checkpoint, description));
+  RETURN_IF_ERROR(WithFilledKeys(CheckDecoderTensors(checkpoint, description),
+                                 checkpoint, description));
   return description;
 }
 

@@ -208,10 +208,6 @@ absl::Status ReadSizes(const JsonReader& reader, const SizeKeys& keys,
       ReadInto(reader, keys.vocabulary, kMaxVocabulary, &d->vocabulary_size));
   d->embedding.width = d->hidden_size;
   if (keys.context.empty()) return absl::OkStatus();
-  if (keys.default_context > 0 && !reader.Has(keys.context)) {
-    d->context_tokens = keys.default_context;
-    return absl::OkStatus();
-  }
   return ReadInto(reader, keys.context, kMaxContext, &d->context_tokens);
 }
 

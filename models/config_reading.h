@@ -21,8 +21,6 @@ struct SizeKeys {
   absl::string_view vocabulary = "vocab_size";
   // Empty: the family has no limit.
   absl::string_view context = "max_position_embeddings";
-  // Where the key is absent; 0: it must be there.
-  int default_context = 0;
 };
 
 // Sets blocks, hidden_size, vocabulary_size, context_tokens and the width of

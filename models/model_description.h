@@ -259,13 +259,6 @@ absl::StatusOr<ModelDescription> DescribeModel(const Checkpoint& checkpoint);
 absl::StatusOr<ModelDescription> ParseModelConfig(const nlohmann::json& config,
                                                   absl::string_view origin);
 
-// One row of the architecture table (architectures.cc).
-struct Architecture {
-  absl::string_view model_type;
-  absl::StatusOr<ModelDescription> (*parse)(const nlohmann::json& config,
-                                            absl::string_view origin);
-};
-
 std::vector<absl::string_view> KnownArchitectures();
 
 }  // namespace quantd

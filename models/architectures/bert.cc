@@ -4,11 +4,23 @@
 
 #include "base/status_macros.h"
 #include "models/architectures/families.h"
+#include "models/architectures/family_keys.h"
 #include "models/architectures/llama_layout.h"
 #include "models/config_reading.h"
 #include "models/json_text.h"
 
 namespace quantd {
+
+namespace {
+
+constexpr KeyDefault kDefaults[] = {
+    {"hidden_size", 768},      {"intermediate_size", 3072},
+    {"num_hidden_layers", 12}, {"num_attention_heads", 12},
+    {"vocab_size", 30522},     {"max_position_embeddings", 512}};
+
+}  // namespace
+
+const FamilyKeys kBertKeys = {{}, kDefaults};
 
 absl::StatusOr<ModelDescription> ParseBertConfig(const nlohmann::json& config,
                                                  absl::string_view origin) {

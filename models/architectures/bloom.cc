@@ -3,26 +3,32 @@
 #include "base/status_macros.h"
 #include "models/architectures/alibi_slopes.h"
 #include "models/architectures/families.h"
+#include "models/architectures/family_keys.h"
 #include "models/architectures/llama_layout.h"
 #include "models/config_reading.h"
 #include "models/json_text.h"
 
 namespace quantd {
 
+namespace {
+
+constexpr KeyAlias kAliases[] = {{"n_embed", "hidden_size"},
+                                 {"num_hidden_layers", "n_layer"},
+                                 {"num_attention_heads", "n_head"}};
+constexpr KeyDefault kDefaults[] = {
+    {"hidden_size", 64}, {"n_layer", 2}, {"n_head", 8}, {"vocab_size", 250880}};
+
+}  // namespace
+
+const FamilyKeys kBloomKeys = {kAliases, kDefaults};
+
 absl::StatusOr<ModelDescription> ParseBloomConfig(const nlohmann::json& config,
                                                   absl::string_view origin) {
   ASSIGN_OR_RETURN(const JsonReader reader, JsonReader::Of(config, origin));
   ModelDescription d;
-  const bool new_hidden = reader.Has("hidden_size");
-  const bool new_blocks = reader.Has("n_layer");
   RETURN_IF_ERROR(
-      ReadSizes(reader,
-                {new_blocks ? "n_layer" : "num_hidden_layers",
-                 new_hidden ? "hidden_size" : "n_embed", "vocab_size", ""},
-                &d));
-  RETURN_IF_ERROR(ReadHeads(
-      reader, {reader.Has("n_head") ? "n_head" : "num_attention_heads", "", ""},
-      &d));
+      ReadSizes(reader, {"n_layer", "hidden_size", "vocab_size", ""}, &d));
+  RETURN_IF_ERROR(ReadHeads(reader, {"n_head", "", ""}, &d));
   ASSIGN_OR_RETURN(const float epsilon,
                    ReadEpsilon(reader, "layer_norm_epsilon", 1e-5));
   d.base_prefix = "transformer.";

@@ -6,6 +6,7 @@
 #include "base/status_macros.h"
 #include "models/architectures/alibi_slopes.h"
 #include "models/architectures/families.h"
+#include "models/architectures/family_keys.h"
 #include "models/architectures/llama_layout.h"
 #include "models/config_reading.h"
 #include "models/json_text.h"
@@ -13,6 +14,15 @@
 namespace quantd {
 
 namespace {
+
+constexpr KeyAlias kAliases[] = {{"n_embed", "hidden_size"},
+                                 {"n_layer", "num_hidden_layers"},
+                                 {"n_head", "num_attention_heads"}};
+constexpr KeyDefault kDefaults[] = {{"hidden_size", 4544},
+                                    {"num_hidden_layers", 32},
+                                    {"num_attention_heads", 71},
+                                    {"vocab_size", 65024},
+                                    {"max_position_embeddings", 2048}};
 
 // Falcon computes the biases in bfloat16 and scales them with the scores.
 AlibiDescription FalconAlibi(const AttentionDescription& attention) {
@@ -25,21 +35,19 @@ AlibiDescription FalconAlibi(const AttentionDescription& attention) {
 
 }  // namespace
 
+const FamilyKeys kFalconKeys = {kAliases, kDefaults};
+
 absl::StatusOr<ModelDescription> ParseFalconConfig(const nlohmann::json& config,
                                                    absl::string_view origin) {
   ASSIGN_OR_RETURN(const JsonReader reader, JsonReader::Of(config, origin));
   ModelDescription d;
-  SizeKeys sizes;
-  sizes.default_context = 2048;
-  if (reader.Has("n_layer")) sizes.blocks = "n_layer";
-  RETURN_IF_ERROR(ReadSizes(reader, sizes, &d));
+  RETURN_IF_ERROR(ReadSizes(reader, SizeKeys(), &d));
   ASSIGN_OR_RETURN(const bool grouped,
                    reader.GetBoolOr("new_decoder_architecture", false));
   ASSIGN_OR_RETURN(const bool multi_query,
                    reader.GetBoolOr("multi_query", true));
   HeadKeys heads;
   heads.head_dim = "";
-  if (reader.Has("n_head")) heads.heads = "n_head";
   heads.kv_heads = grouped || !multi_query ? "num_kv_heads" : "";
   RETURN_IF_ERROR(ReadHeads(reader, heads, &d));
   BlockDescription& block = d.block;

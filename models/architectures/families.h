@@ -5,6 +5,7 @@
 
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
+#include "models/architectures/family_keys.h"
 #include "models/model_description.h"
 #include "nlohmann/json_fwd.hpp"
 
@@ -12,6 +13,26 @@ namespace quantd {
 
 using ConfigParser = absl::StatusOr<ModelDescription>(
     const nlohmann::json& config, absl::string_view origin);
+
+extern const FamilyKeys kBertKeys;
+extern const FamilyKeys kBloomKeys;
+extern const FamilyKeys kFalconKeys;
+extern const FamilyKeys kGemmaKeys;
+extern const FamilyKeys kGemma2Keys;
+extern const FamilyKeys kGpt2Keys;
+extern const FamilyKeys kGptJKeys;
+extern const FamilyKeys kGptNeoXKeys;
+extern const FamilyKeys kLlamaKeys;
+extern const FamilyKeys kMambaKeys;
+extern const FamilyKeys kMistralKeys;
+extern const FamilyKeys kMixtralKeys;
+extern const FamilyKeys kMptKeys;
+extern const FamilyKeys kOptKeys;
+extern const FamilyKeys kPhiKeys;
+extern const FamilyKeys kPhi3Keys;
+extern const FamilyKeys kQwen2Keys;
+extern const FamilyKeys kStableLmKeys;
+extern const FamilyKeys kStarcoder2Keys;
 
 ConfigParser ParseBertConfig;
 ConfigParser ParseBloomConfig;

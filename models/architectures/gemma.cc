@@ -4,11 +4,24 @@
 
 #include "base/status_macros.h"
 #include "models/architectures/families.h"
+#include "models/architectures/family_keys.h"
 #include "models/architectures/llama_layout.h"
 #include "models/config_reading.h"
 #include "models/json_text.h"
 
 namespace quantd {
+
+namespace {
+
+constexpr KeyDefault kDefaults[] = {
+    {"hidden_size", 3072},       {"intermediate_size", 24576},
+    {"num_hidden_layers", 28},   {"num_attention_heads", 16},
+    {"num_key_value_heads", 16}, {"head_dim", 256},
+    {"vocab_size", 256000},      {"max_position_embeddings", 8192}};
+
+}  // namespace
+
+const FamilyKeys kGemmaKeys = {{}, kDefaults};
 
 absl::StatusOr<ModelDescription> ParseGemmaConfig(const nlohmann::json& config,
                                                   absl::string_view origin) {

@@ -6,11 +6,25 @@
 
 #include "base/status_macros.h"
 #include "models/architectures/families.h"
+#include "models/architectures/family_keys.h"
 #include "models/config_reading.h"
 #include "models/json_text.h"
 #include "nlohmann/json.hpp"
 
 namespace quantd {
+
+namespace {
+
+constexpr KeyDefault kDefaults[] = {
+    {"hidden_size", 2304},      {"intermediate_size", 9216},
+    {"num_hidden_layers", 26},  {"num_attention_heads", 8},
+    {"num_key_value_heads", 4}, {"head_dim", 256},
+    {"vocab_size", 256000},     {"max_position_embeddings", 8192},
+    {"sliding_window", 4096}};
+
+}  // namespace
+
+const FamilyKeys kGemma2Keys = {{}, kDefaults};
 
 absl::StatusOr<ModelDescription> ParseGemma2Config(const nlohmann::json& config,
                                                    absl::string_view origin) {

@@ -2,11 +2,28 @@
 // transposed.
 #include "base/status_macros.h"
 #include "models/architectures/families.h"
+#include "models/architectures/family_keys.h"
 #include "models/architectures/llama_layout.h"
 #include "models/config_reading.h"
 #include "models/json_text.h"
 
 namespace quantd {
+
+namespace {
+
+constexpr KeyAlias kAliases[] = {{"hidden_size", "n_embd"},
+                                 {"max_position_embeddings", "n_positions"},
+                                 {"num_attention_heads", "n_head"},
+                                 {"num_hidden_layers", "n_layer"}};
+constexpr KeyDefault kDefaults[] = {{"n_embd", 768},
+                                    {"n_layer", 12},
+                                    {"n_head", 12},
+                                    {"vocab_size", 50257},
+                                    {"n_positions", 1024}};
+
+}  // namespace
+
+const FamilyKeys kGpt2Keys = {kAliases, kDefaults};
 
 absl::StatusOr<ModelDescription> ParseGpt2Config(const nlohmann::json& config,
                                                  absl::string_view origin) {

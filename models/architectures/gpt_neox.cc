@@ -3,11 +3,23 @@
 // own.
 #include "base/status_macros.h"
 #include "models/architectures/families.h"
+#include "models/architectures/family_keys.h"
 #include "models/architectures/llama_layout.h"
 #include "models/config_reading.h"
 #include "models/json_text.h"
 
 namespace quantd {
+
+namespace {
+
+constexpr KeyDefault kDefaults[] = {
+    {"hidden_size", 6144},     {"intermediate_size", 24576},
+    {"num_hidden_layers", 44}, {"num_attention_heads", 64},
+    {"vocab_size", 50432},     {"max_position_embeddings", 2048}};
+
+}  // namespace
+
+const FamilyKeys kGptNeoXKeys = {{}, kDefaults};
 
 absl::StatusOr<ModelDescription> ParseGptNeoXConfig(
     const nlohmann::json& config, absl::string_view origin) {

@@ -3,12 +3,27 @@
 #include "absl/strings/str_cat.h"
 #include "base/status_macros.h"
 #include "models/architectures/families.h"
+#include "models/architectures/family_keys.h"
 #include "models/architectures/llama_layout.h"
 #include "models/config_reading.h"
 #include "models/json_text.h"
 #include "nlohmann/json.hpp"
 
 namespace quantd {
+
+namespace {
+
+constexpr KeyAlias kAliases[] = {{"hidden_size", "n_embd"},
+                                 {"max_position_embeddings", "n_positions"},
+                                 {"num_attention_heads", "n_head"},
+                                 {"num_hidden_layers", "n_layer"}};
+constexpr KeyDefault kDefaults[] = {
+    {"n_embd", 4096},      {"n_layer", 28},       {"n_head", 16},
+    {"vocab_size", 50400}, {"n_positions", 2048}, {"rotary_dim", 64}};
+
+}  // namespace
+
+const FamilyKeys kGptJKeys = {kAliases, kDefaults};
 
 absl::StatusOr<ModelDescription> ParseGptJConfig(const nlohmann::json& config,
                                                  absl::string_view origin) {
@@ -31,11 +46,9 @@ absl::StatusOr<ModelDescription> ParseGptJConfig(const nlohmann::json& config,
   attention.key.name = "attn.k_proj";
   attention.value.name = "attn.v_proj";
   attention.output.name = "attn.out_proj";
-  // Absent means the published 64, null whole heads.
-  ASSIGN_OR_RETURN(
-      const int rotary_dim,
-      ReadSizeOr(reader, "rotary_dim",
-                 config.contains("rotary_dim") ? attention.head_dim : 64));
+  // Null means whole heads.
+  ASSIGN_OR_RETURN(const int rotary_dim,
+                   ReadSizeOr(reader, "rotary_dim", attention.head_dim));
   if (rotary_dim > attention.head_dim) {
     return reader.Fault(
         "rotary_dim",

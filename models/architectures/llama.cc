@@ -2,11 +2,23 @@
 // arXiv:2407.21783).
 #include "base/status_macros.h"
 #include "models/architectures/families.h"
+#include "models/architectures/family_keys.h"
 #include "models/architectures/llama_layout.h"
 #include "models/config_reading.h"
 #include "models/json_text.h"
 
 namespace quantd {
+
+namespace {
+
+constexpr KeyDefault kDefaults[] = {
+    {"hidden_size", 4096},     {"intermediate_size", 11008},
+    {"num_hidden_layers", 32}, {"num_attention_heads", 32},
+    {"vocab_size", 32000},     {"max_position_embeddings", 2048}};
+
+}  // namespace
+
+const FamilyKeys kLlamaKeys = {{}, kDefaults};
 
 absl::StatusOr<ModelDescription> ParseLlamaConfig(const nlohmann::json& config,
                                                   absl::string_view origin) {

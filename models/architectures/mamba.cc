@@ -4,11 +4,21 @@
 
 #include "base/status_macros.h"
 #include "models/architectures/families.h"
+#include "models/architectures/family_keys.h"
 #include "models/config_reading.h"
 #include "models/json_text.h"
 #include "nlohmann/json.hpp"
 
 namespace quantd {
+
+namespace {
+
+constexpr KeyDefault kDefaults[] = {
+    {"hidden_size", 768}, {"num_hidden_layers", 32}, {"vocab_size", 50280}};
+
+}  // namespace
+
+const FamilyKeys kMambaKeys = {{}, kDefaults};
 
 absl::StatusOr<ModelDescription> ParseMambaConfig(const nlohmann::json& config,
                                                   absl::string_view origin) {

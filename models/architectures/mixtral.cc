@@ -3,11 +3,28 @@
 #include "absl/strings/str_cat.h"
 #include "base/status_macros.h"
 #include "models/architectures/families.h"
+#include "models/architectures/family_keys.h"
 #include "models/architectures/llama_layout.h"
 #include "models/config_reading.h"
 #include "models/json_text.h"
 
 namespace quantd {
+
+namespace {
+
+constexpr KeyAlias kAliases[] = {{"num_experts", "num_local_experts"}};
+constexpr KeyDefault kDefaults[] = {{"hidden_size", 4096},
+                                    {"intermediate_size", 14336},
+                                    {"num_hidden_layers", 32},
+                                    {"num_attention_heads", 32},
+                                    {"num_key_value_heads", 8},
+                                    {"vocab_size", 32000},
+                                    {"max_position_embeddings", 131072},
+                                    {"rope_theta", 1000000}};
+
+}  // namespace
+
+const FamilyKeys kMixtralKeys = {kAliases, kDefaults};
 
 absl::StatusOr<ModelDescription> ParseMixtralConfig(
     const nlohmann::json& config, absl::string_view origin) {
@@ -15,8 +32,6 @@ absl::StatusOr<ModelDescription> ParseMixtralConfig(
   ModelDescription d = LlamaLayout();
   RETURN_IF_ERROR(ReadLlamaConfig(reader, &d));
   if (!reader.Has("rms_norm_eps")) SetNormEpsilon(1e-5f, &d);
-  if (!reader.Has("rope_theta") && !reader.Has("rope_parameters"))
-    d.block.attention.rope.theta = 1e6;
   RETURN_IF_ERROR(ReadSlidingWindow(reader, &d));
   FeedForwardDescription& part = d.block.feed_forward;
   ASSIGN_OR_RETURN(const int64_t experts,

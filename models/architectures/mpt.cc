@@ -5,6 +5,7 @@
 
 #include "base/status_macros.h"
 #include "models/architectures/families.h"
+#include "models/architectures/family_keys.h"
 #include "models/architectures/llama_layout.h"
 #include "models/config_reading.h"
 #include "models/json_text.h"
@@ -13,6 +14,15 @@
 namespace quantd {
 
 namespace {
+
+constexpr KeyAlias kAliases[] = {{"hidden_size", "d_model"},
+                                 {"num_attention_heads", "n_heads"},
+                                 {"num_hidden_layers", "n_layers"}};
+constexpr KeyDefault kDefaults[] = {{"d_model", 2048},
+                                    {"n_layers", 24},
+                                    {"n_heads", 16},
+                                    {"vocab_size", 50368},
+                                    {"max_seq_len", 2048}};
 
 // Head h of n has slope 2^(-max (h + 1) / m), m the power of two at or above
 // n; where they differ, every other slope first, then the rest.
@@ -62,6 +72,8 @@ absl::Status ReadAttentionConfig(const JsonReader& reader,
 }
 
 }  // namespace
+
+const FamilyKeys kMptKeys = {kAliases, kDefaults};
 
 absl::StatusOr<ModelDescription> ParseMptConfig(const nlohmann::json& config,
                                                 absl::string_view origin) {

@@ -3,11 +3,23 @@
 // embeddings.
 #include "base/status_macros.h"
 #include "models/architectures/families.h"
+#include "models/architectures/family_keys.h"
 #include "models/architectures/llama_layout.h"
 #include "models/config_reading.h"
 #include "models/json_text.h"
 
 namespace quantd {
+
+namespace {
+
+constexpr KeyDefault kDefaults[] = {
+    {"hidden_size", 768},      {"ffn_dim", 3072},
+    {"num_hidden_layers", 12}, {"num_attention_heads", 12},
+    {"vocab_size", 50272},     {"max_position_embeddings", 2048}};
+
+}  // namespace
+
+const FamilyKeys kOptKeys = {{}, kDefaults};
 
 absl::StatusOr<ModelDescription> ParseOptConfig(const nlohmann::json& config,
                                                 absl::string_view origin) {

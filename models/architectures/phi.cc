@@ -3,11 +3,23 @@
 // positions.
 #include "base/status_macros.h"
 #include "models/architectures/families.h"
+#include "models/architectures/family_keys.h"
 #include "models/architectures/llama_layout.h"
 #include "models/config_reading.h"
 #include "models/json_text.h"
 
 namespace quantd {
+
+namespace {
+
+constexpr KeyDefault kDefaults[] = {
+    {"hidden_size", 2048},     {"intermediate_size", 8192},
+    {"num_hidden_layers", 24}, {"num_attention_heads", 32},
+    {"vocab_size", 51200},     {"max_position_embeddings", 2048}};
+
+}  // namespace
+
+const FamilyKeys kPhiKeys = {{}, kDefaults};
 
 absl::StatusOr<ModelDescription> ParsePhiConfig(const nlohmann::json& config,
                                                 absl::string_view origin) {

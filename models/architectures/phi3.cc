@@ -2,11 +2,26 @@
 // LongRoPE and a sliding window.
 #include "base/status_macros.h"
 #include "models/architectures/families.h"
+#include "models/architectures/family_keys.h"
 #include "models/architectures/llama_layout.h"
 #include "models/config_reading.h"
 #include "models/json_text.h"
 
 namespace quantd {
+
+namespace {
+
+constexpr KeyDefault kDefaults[] = {{"hidden_size", 3072},
+                                    {"intermediate_size", 8192},
+                                    {"num_hidden_layers", 32},
+                                    {"num_attention_heads", 32},
+                                    {"vocab_size", 32064},
+                                    {"max_position_embeddings", 4096},
+                                    {"original_max_position_embeddings", 4096}};
+
+}  // namespace
+
+const FamilyKeys kPhi3Keys = {{}, kDefaults};
 
 absl::StatusOr<ModelDescription> ParsePhi3Config(const nlohmann::json& config,
                                                  absl::string_view origin) {

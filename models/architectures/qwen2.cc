@@ -5,11 +5,27 @@
 // checkpoint switches the window on.
 #include "base/status_macros.h"
 #include "models/architectures/families.h"
+#include "models/architectures/family_keys.h"
 #include "models/architectures/llama_layout.h"
 #include "models/config_reading.h"
 #include "models/json_text.h"
 
 namespace quantd {
+
+namespace {
+
+constexpr KeyDefault kDefaults[] = {{"hidden_size", 4096},
+                                    {"intermediate_size", 22016},
+                                    {"num_hidden_layers", 32},
+                                    {"num_attention_heads", 32},
+                                    {"num_key_value_heads", 32},
+                                    {"vocab_size", 151936},
+                                    {"max_position_embeddings", 32768},
+                                    {"sliding_window", 4096}};
+
+}  // namespace
+
+const FamilyKeys kQwen2Keys = {{}, kDefaults};
 
 absl::StatusOr<ModelDescription> ParseQwen2Config(const nlohmann::json& config,
                                                   absl::string_view origin) {

@@ -2,11 +2,26 @@
 // partial rotary positions and, in some sizes, parallel parts and head norms.
 #include "base/status_macros.h"
 #include "models/architectures/families.h"
+#include "models/architectures/family_keys.h"
 #include "models/architectures/llama_layout.h"
 #include "models/config_reading.h"
 #include "models/json_text.h"
 
 namespace quantd {
+
+namespace {
+
+constexpr KeyDefault kDefaults[] = {{"hidden_size", 2560},
+                                    {"intermediate_size", 6912},
+                                    {"num_hidden_layers", 32},
+                                    {"num_attention_heads", 32},
+                                    {"num_key_value_heads", 32},
+                                    {"vocab_size", 50304},
+                                    {"max_position_embeddings", 4096}};
+
+}  // namespace
+
+const FamilyKeys kStableLmKeys = {{}, kDefaults};
 
 absl::StatusOr<ModelDescription> ParseStableLmConfig(
     const nlohmann::json& config, absl::string_view origin) {

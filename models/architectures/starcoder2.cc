@@ -2,11 +2,26 @@
 // feed-forward part, biases everywhere, a sliding window.
 #include "base/status_macros.h"
 #include "models/architectures/families.h"
+#include "models/architectures/family_keys.h"
 #include "models/architectures/llama_layout.h"
 #include "models/config_reading.h"
 #include "models/json_text.h"
 
 namespace quantd {
+
+namespace {
+
+constexpr KeyDefault kDefaults[] = {{"hidden_size", 3072},
+                                    {"intermediate_size", 12288},
+                                    {"num_hidden_layers", 30},
+                                    {"num_attention_heads", 24},
+                                    {"num_key_value_heads", 2},
+                                    {"vocab_size", 49152},
+                                    {"max_position_embeddings", 4096}};
+
+}  // namespace
+
+const FamilyKeys kStarcoder2Keys = {{}, kDefaults};
 
 absl::StatusOr<ModelDescription> ParseStarcoder2Config(
     const nlohmann::json& config, absl::string_view origin) {

@@ -5,8 +5,10 @@
 #include <string>
 #include <vector>
 
+#include "base/file.h"
 #include "gmock/gmock.h"
 #include "models/model.h"
+#include "nlohmann/json.hpp"
 #include "tests/models/fixture_logits.h"
 #include "tests/testing/project_paths.h"
 #include "tests/testing/status_matchers.h"
@@ -130,6 +132,20 @@ TEST_F(DecoderTest, UnknownTokensAndCancellationAreReported) {
   ctx_.RequestCancel();
   EXPECT_THAT(block_->Forward(hidden, SequenceBatch::Uniform(1, 1), ctx_),
               StatusIs(absl::StatusCode::kCancelled, _));
+}
+
+// A file without a size means the family's published one; where the tensors
+// say otherwise, the error tells which sizes were not named.
+TEST_F(DecoderTest, SizesThatTheFileDoesNotNameAreToldWhenTensorsDoNotFit) {
+  auto config = checkpoint_->config();
+  config.erase("intermediate_size");
+  ASSERT_TRUE(
+      WriteFileDurably(directory_.File("config.json"), config.dump()).ok());
+  ASSERT_OK_AND_ASSIGN(checkpoint_, Checkpoint::Open(directory_.path()));
+  EXPECT_THAT(DescribeModel(*checkpoint_),
+              StatusIs(absl::StatusCode::kInvalidArgument,
+                       HasSubstr("does not name intermediate_size; the "
+                                 "family's published values were taken")));
 }
 
 TEST_F(DecoderTest, EveryTensorIsNamedOnce) {

@@ -54,6 +54,88 @@ TEST(ModelDescriptionTest, OptionalKeysHaveTheFamilysDefaults) {
   EXPECT_FALSE(d.head.tied);
 }
 
+TEST(ModelDescriptionTest, EveryFamilyHasItsPublishedSizesByDefault) {
+  for (const absl::string_view type : KnownArchitectures()) {
+    ASSERT_OK_AND_ASSIGN(
+        const ModelDescription d,
+        ParseModelConfig({{"model_type", std::string(type)}}, "config.json"));
+    EXPECT_GT(d.blocks, 0) << type;
+  }
+  // GPT-2 124M, GPT-J 6B, Mistral 7B, Gemma 7B, Falcon 7B.
+  const auto sizes = [](const char* type) {
+    const ModelDescription d =
+        ParseModelConfig({{"model_type", type}}, "config.json").value();
+    const AttentionDescription& attention = d.block.attention;
+    return std::vector<int>{d.hidden_size,
+                            d.blocks,
+                            attention.heads,
+                            attention.kv_heads,
+                            attention.head_dim,
+                            attention.window,
+                            d.block.feed_forward.intermediate_size,
+                            d.context_tokens,
+                            d.vocabulary_size};
+  };
+  using testing::ElementsAre;
+  EXPECT_THAT(sizes("gpt2"),
+              ElementsAre(768, 12, 12, 12, 64, 0, 3072, 1024, 50257));
+  EXPECT_THAT(sizes("gptj"),
+              ElementsAre(4096, 28, 16, 16, 256, 0, 16384, 2048, 50400));
+  EXPECT_THAT(sizes("mistral"),
+              ElementsAre(4096, 32, 32, 8, 128, 4096, 14336, 131072, 32000));
+  EXPECT_THAT(sizes("gemma"),
+              ElementsAre(3072, 28, 16, 16, 256, 0, 24576, 8192, 256000));
+  EXPECT_THAT(sizes("falcon"),
+              ElementsAre(4544, 32, 71, 1, 64, 0, 18176, 2048, 65024));
+}
+
+TEST(ModelDescriptionTest, NullIsNotAbsent) {
+  json config = {{"model_type", "mistral"},
+                 {"num_key_value_heads", nullptr},
+                 {"sliding_window", nullptr}};
+  ASSERT_OK_AND_ASSIGN(const ModelDescription d,
+                       ParseModelConfig(config, "config.json"));
+  EXPECT_EQ(d.block.attention.kv_heads, 32);
+  EXPECT_EQ(d.block.attention.window, 0);
+}
+
+TEST(ModelDescriptionTest, OldNamesOfKeysAreRead) {
+  const json configs[] = {{{"model_type", "gpt2"},
+                           {"hidden_size", 96},
+                           {"num_hidden_layers", 3},
+                           {"num_attention_heads", 6},
+                           {"max_position_embeddings", 50}},
+                          {{"model_type", "gptj"},
+                           {"hidden_size", 96},
+                           {"num_hidden_layers", 3},
+                           {"num_attention_heads", 6},
+                           {"rotary_dim", 8},
+                           {"max_position_embeddings", 50}},
+                          {{"model_type", "bloom"},
+                           {"n_embed", 96},
+                           {"hidden_size", 64},  // the older name decides
+                           {"num_hidden_layers", 3},
+                           {"num_attention_heads", 6}},
+                          {{"model_type", "falcon"},
+                           {"n_embed", 96},
+                           {"n_layer", 3},
+                           {"n_head", 6},
+                           {"max_position_embeddings", 50}},
+                          {{"model_type", "mpt"},
+                           {"hidden_size", 96},
+                           {"num_hidden_layers", 3},
+                           {"num_attention_heads", 6},
+                           {"max_seq_len", 50}}};
+  for (const json& config : configs) {
+    ASSERT_OK_AND_ASSIGN(const ModelDescription d,
+                         ParseModelConfig(config, "config.json"));
+    EXPECT_EQ(d.hidden_size, 96) << config;
+    EXPECT_EQ(d.blocks, 3) << config;
+    EXPECT_EQ(d.block.attention.heads, 6) << config;
+    EXPECT_EQ(d.context_tokens, d.architecture == "bloom" ? 0 : 50) << config;
+  }
+}
+
 TEST(ModelDescriptionTest, ActivationsGoByTheReferencesNames) {
   const std::pair<const char*, Activation> names[] = {
       {"gelu_accurate", Activation::kGeluTanh},
@@ -120,8 +202,9 @@ INSTANTIATE_TEST_SUITE_P(
                      kInvalid, "rope_scaling.factor"},
         BrokenConfig{"RopeNotAnObject", [](json& c) { c["rope_scaling"] = 7; },
                      kInvalid, "rope_scaling"},
-        BrokenConfig{"NoHiddenSize", [](json& c) { c.erase("hidden_size"); },
-                     kInvalid, "hidden_size"},
+        BrokenConfig{"NullHiddenSize",
+                     [](json& c) { c["hidden_size"] = nullptr; }, kInvalid,
+                     "hidden_size"},
         BrokenConfig{"NegativeHiddenSize",
                      [](json& c) { c["hidden_size"] = -64; }, kInvalid,
                      "hidden_size"},
