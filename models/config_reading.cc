@@ -1,5 +1,6 @@
 #include "models/config_reading.h"
 
+#include <algorithm>
 #include <cmath>
 #include <optional>
 #include <string>
@@ -67,6 +68,16 @@ absl::Status ReadFactor(const JsonReader& scaling, RopeDescription* rope) {
   return absl::OkStatus();
 }
 
+// The context before extension. Phi-3 keeps it beside the scaling, and there it
+// decides; without it the model was not extended.
+absl::StatusOr<double> ReadOriginalContext(const JsonReader& config,
+                                           const JsonReader& scaling,
+                                           double absent) {
+  constexpr char kKey[] = "original_max_position_embeddings";
+  return (config.Has(kKey) ? config : scaling)
+      .GetDoubleOr(kKey, absent, 2.0, static_cast<double>(kMaxContext));
+}
+
 absl::Status ReadNoScaling(const JsonReader&, const JsonReader&,
                            RopeDescription*) {
   return absl::OkStatus();
@@ -88,7 +99,7 @@ absl::Status ReadDynamic(const JsonReader&, const JsonReader& scaling,
   return ReadFactor(scaling, rope);
 }
 
-absl::Status ReadLlama3(const JsonReader&, const JsonReader& scaling,
+absl::Status ReadLlama3(const JsonReader& config, const JsonReader& scaling,
                         RopeDescription* rope) {
   rope->scaling = RopeDescription::Scaling::kLlama3;
   RETURN_IF_ERROR(ReadFactor(scaling, rope));
@@ -100,24 +111,44 @@ absl::Status ReadLlama3(const JsonReader&, const JsonReader& scaling,
     return scaling.Fault("high_freq_factor", "must exceed low_freq_factor");
   }
   ASSIGN_OR_RETURN(rope->original_context,
-                   scaling.GetDouble("original_max_position_embeddings", 1.0,
-                                     static_cast<double>(kMaxContext)));
+                   ReadOriginalContext(config, scaling, rope->context));
   return absl::OkStatus();
 }
 
 absl::Status ReadLongRope(const JsonReader& config, const JsonReader& scaling,
                           RopeDescription* rope);
 
+// Peng et al. 2023, section 3.4: 0.1 ln(factor) + 1. DeepSeek's files weigh the
+// logarithm, once for the rotated part and once for the whole head; what is
+// applied is the ratio (0 counts as absent).
+absl::StatusOr<double> YarnAttentionFactor(const JsonReader& scaling,
+                                           double factor) {
+  ASSIGN_OR_RETURN(const double rotated,
+                   scaling.GetDoubleOr("mscale", 0.0, 0.0, kMaxFactor));
+  ASSIGN_OR_RETURN(const double whole,
+                   scaling.GetDoubleOr("mscale_all_dim", 0.0, 0.0, kMaxFactor));
+  const auto scale = [&](double weight) {
+    return 0.1 * weight * std::log(factor) + 1.0;
+  };
+  return rotated > 0 && whole > 0 ? scale(rotated) / scale(whole) : scale(1.0);
+}
+
 absl::Status ReadYarn(const JsonReader& config, const JsonReader& scaling,
                       RopeDescription* rope) {
   // The first Phi-3 files called LongRoPE so.
   if (scaling.Has("short_factor")) return ReadLongRope(config, scaling, rope);
   rope->scaling = RopeDescription::Scaling::kYarn;
-  RETURN_IF_ERROR(ReadFactor(scaling, rope));
-  ASSIGN_OR_RETURN(
-      rope->attention_factor,
-      scaling.GetDoubleOr("attention_factor",
-                          0.1 * std::log(rope->factor) + 1.0, 1e-6, 1e6));
+  ASSIGN_OR_RETURN(rope->original_context,
+                   ReadOriginalContext(config, scaling, rope->context));
+  // The factor that the file names holds even where the ratio of the contexts
+  // is another.
+  rope->factor = std::max(1.0, rope->context / rope->original_context);
+  if (scaling.Has("factor")) RETURN_IF_ERROR(ReadFactor(scaling, rope));
+  ASSIGN_OR_RETURN(const double absent,
+                   YarnAttentionFactor(scaling, rope->factor));
+  ASSIGN_OR_RETURN(rope->attention_factor,
+                   scaling.GetDoubleOr("attention_factor", absent, 1e-6, 1e6));
+  ASSIGN_OR_RETURN(rope->whole_ramp, scaling.GetBoolOr("truncate", true));
   ASSIGN_OR_RETURN(rope->beta_fast,
                    scaling.GetDoubleOr("beta_fast", 32.0, 1e-6, kMaxFactor));
   ASSIGN_OR_RETURN(rope->beta_slow,
@@ -128,10 +159,6 @@ absl::Status ReadYarn(const JsonReader& config, const JsonReader& scaling,
   if (rope->theta <= 1.0) {
     return scaling.Fault("rope_type", "yarn scaling needs a theta above 1");
   }
-  ASSIGN_OR_RETURN(
-      rope->original_context,
-      scaling.GetDoubleOr("original_max_position_embeddings", rope->context,
-                          1.0, static_cast<double>(kMaxContext)));
   return absl::OkStatus();
 }
 
@@ -164,14 +191,9 @@ absl::Status ReadLongRope(const JsonReader& config, const JsonReader& scaling,
                    ReadFactors(scaling, "short_factor", pairs));
   ASSIGN_OR_RETURN(rope->long_factors,
                    ReadFactors(scaling, "long_factor", pairs));
-  // Phi-3 keeps the original context beside the scaling, and the ratio of the
-  // two contexts is the factor.
-  constexpr char kOriginal[] = "original_max_position_embeddings";
-  const JsonReader& holder = config.Has(kOriginal) ? config : scaling;
-  if (holder.Has(kOriginal)) {
-    ASSIGN_OR_RETURN(
-        rope->original_context,
-        holder.GetDouble(kOriginal, 2.0, static_cast<double>(kMaxContext)));
+  ASSIGN_OR_RETURN(rope->original_context,
+                   ReadOriginalContext(config, scaling, 0.0));
+  if (rope->original_context > 0) {
     rope->factor = rope->context / rope->original_context;
   } else {
     rope->original_context = rope->context;
@@ -184,6 +206,10 @@ absl::Status ReadLongRope(const JsonReader& config, const JsonReader& scaling,
   ASSIGN_OR_RETURN(rope->attention_factor,
                    scaling.GetDoubleOr("attention_factor", absent, 1e-6, 1e6));
   return absl::OkStatus();
+}
+
+const char* TypeKey(const JsonReader& scaling) {
+  return scaling.Has("rope_type") ? "rope_type" : "type";
 }
 
 struct RopeTypeRow {
@@ -283,8 +309,15 @@ absl::StatusOr<RopeDescription> ReadRope(const JsonReader& reader,
   }
   ASSIGN_OR_RETURN(std::optional<JsonReader> scaling,
                    reader.FindObject("rope_scaling"));
-  if (!scaling.has_value()) {
+  // In rope_parameters, which holds theta as well, no type means no scaling.
+  std::string type = "default";
+  if (scaling.has_value()) {
+    ASSIGN_OR_RETURN(type, scaling->GetString(TypeKey(*scaling)));
+  } else {
     ASSIGN_OR_RETURN(scaling, reader.FindObject("rope_parameters"));
+    if (scaling.has_value()) {
+      ASSIGN_OR_RETURN(type, scaling->GetStringOr(TypeKey(*scaling), type));
+    }
   }
   const bool nested = scaling.has_value() && scaling->Has("rope_theta");
   ASSIGN_OR_RETURN(
@@ -292,21 +325,25 @@ absl::StatusOr<RopeDescription> ReadRope(const JsonReader& reader,
       (nested ? *scaling : reader)
           .GetDoubleOr(nested ? "rope_theta" : theta_key, 10000.0, 1.0, 1e12));
   if (!scaling.has_value()) return rope;
-  const char* key = scaling->Has("rope_type") ? "rope_type" : "type";
-  ASSIGN_OR_RETURN(const std::string type, scaling->GetString(key));
   for (const RopeTypeRow& row : kRopeTypes) {
     if (row.name != type) continue;
     RETURN_IF_ERROR(row.read(reader, *scaling, &rope));
     return rope;
   }
-  return scaling->Unsupported(key, absl::StrCat("rope type ", Quoted(type)));
+  return scaling->Unsupported(TypeKey(*scaling),
+                              absl::StrCat("rope type ", Quoted(type)));
 }
 
 absl::StatusOr<int> ReadRotaryShare(const JsonReader& reader,
                                     absl::string_view key, double absent,
                                     int head_dim) {
+  ASSIGN_OR_RETURN(const std::optional<JsonReader> parameters,
+                   reader.FindObject("rope_parameters"));
+  constexpr char kNested[] = "partial_rotary_factor";
+  const bool nested = parameters.has_value() && parameters->Has(kNested);
   ASSIGN_OR_RETURN(const double share,
-                   reader.GetDoubleOr(key, absent, 1e-6, 1.0));
+                   (nested ? *parameters : reader)
+                       .GetDoubleOr(nested ? kNested : key, absent, 1e-6, 1.0));
   const int dim = static_cast<int>(head_dim * share);
   if (dim < 2 || dim % 2 != 0) {
     return reader.Fault(

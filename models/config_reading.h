@@ -61,7 +61,8 @@ absl::StatusOr<RopeDescription> ReadRope(
     const JsonReader& reader, const ModelDescription& d, int rotary_dim,
     absl::string_view theta_key = "rope_theta");
 
-// The even number of elements of a head that `key` (a share of it) leaves.
+// The even number of elements of a head that `key` (a share of it) leaves, or
+// partial_rotary_factor in rope_parameters where that is there.
 absl::StatusOr<int> ReadRotaryShare(const JsonReader& reader,
                                     absl::string_view key, double absent,
                                     int head_dim);

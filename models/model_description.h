@@ -81,6 +81,7 @@ struct RopeDescription {
   double high_frequency_factor = 4.0;
   double beta_fast = 32.0;
   double beta_slow = 1.0;
+  bool whole_ramp = true;  // kYarn: the ramp begins and ends at whole pairs
   double attention_factor = 1.0;
   std::vector<double> short_factors;  // rotary_dim / 2
   std::vector<double> long_factors;

@@ -71,8 +71,14 @@ Frequencies Yarn(const RopeDescription& rope, int64_t) {
            std::log(rope.original_context / (turns * 2 * std::numbers::pi)) /
            (2 * std::log(rope.theta));
   };
-  const double low = std::max(std::floor(dimension(rope.beta_fast)), 0.0);
-  double high = std::min(std::ceil(dimension(rope.beta_slow)), d - 1);
+  double low = dimension(rope.beta_fast);
+  double high = dimension(rope.beta_slow);
+  if (rope.whole_ramp) {
+    low = std::floor(low);
+    high = std::ceil(high);
+  }
+  low = std::max(low, 0.0);
+  high = std::min(high, d - 1);
   if (low == high) high += 0.001;
   for (size_t i = 0; i < result.size(); ++i) {
     const double ramp =

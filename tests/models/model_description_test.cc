@@ -153,6 +153,62 @@ TEST(ModelDescriptionTest, ActivationsGoByTheReferencesNames) {
   }
 }
 
+// What a file says about rotary positions, as the newest reference writes it:
+// theta, share and type together.
+TEST(ModelDescriptionTest, RotaryParametersMayStandTogether) {
+  json config = {{"model_type", "stablelm"},
+                 {"rope_parameters",
+                  {{"rope_theta", 5e5}, {"partial_rotary_factor", 0.5}}}};
+  ASSERT_OK_AND_ASSIGN(ModelDescription d,
+                       ParseModelConfig(config, "config.json"));
+  RopeDescription rope = d.block.attention.rope;
+  EXPECT_EQ(rope.theta, 5e5);
+  EXPECT_EQ(rope.rotary_dim, 40);
+  EXPECT_EQ(rope.scaling, RopeDescription::Scaling::kNone);
+  config["rope_parameters"]["rope_type"] = "linear";
+  config["rope_parameters"]["factor"] = 4.0;
+  ASSERT_OK_AND_ASSIGN(d, ParseModelConfig(config, "config.json"));
+  rope = d.block.attention.rope;
+  EXPECT_EQ(rope.scaling, RopeDescription::Scaling::kLinear);
+  EXPECT_EQ(rope.factor, 4.0);
+}
+
+RopeDescription Yarn(const json& scaling) {
+  json config = ValidConfig();
+  config["max_position_embeddings"] = 163840;
+  config["rope_scaling"] = scaling;
+  config["rope_scaling"]["rope_type"] = "yarn";
+  return ParseModelConfig(config, "config.json").value().block.attention.rope;
+}
+
+// The attention factors of published files.
+TEST(ModelDescriptionTest, YarnWeighsItsAttentionFactor) {
+  EXPECT_NEAR(Yarn({{"factor", 4.0}}).attention_factor, 1.1386294361, 1e-9);
+  EXPECT_EQ(Yarn({{"factor", 1.0}}).attention_factor, 1.0);
+  // DeepSeek-V2-Lite: both weights alike.
+  EXPECT_EQ(Yarn({{"factor", 40}, {"mscale", 0.707}, {"mscale_all_dim", 0.707}})
+                .attention_factor,
+            1.0);
+  EXPECT_NEAR(Yarn({{"factor", 40}, {"mscale", 1.0}, {"mscale_all_dim", 0.5}})
+                  .attention_factor,
+              1.3688879454 / 1.1844439727, 1e-9);
+  EXPECT_NEAR(Yarn({{"factor", 40}, {"mscale", 1.0}, {"mscale_all_dim", 0}})
+                  .attention_factor,
+              1.3688879454, 1e-9);
+  EXPECT_EQ(Yarn({{"factor", 40}, {"mscale", 1.0}, {"attention_factor", 0.9}})
+                .attention_factor,
+            0.9);
+}
+
+TEST(ModelDescriptionTest, YarnTakesTheFactorOrElseTheRatioOfContexts) {
+  constexpr char kOriginal[] = "original_max_position_embeddings";
+  const RopeDescription ratio = Yarn({{"factor", nullptr}, {kOriginal, 4096}});
+  EXPECT_EQ(ratio.factor, 40);
+  EXPECT_EQ(ratio.original_context, 4096);
+  EXPECT_EQ(Yarn({{"factor", 8.0}, {kOriginal, 4096}}).factor, 8);
+  EXPECT_EQ(Yarn({{"factor", 8.0}}).original_context, 163840);
+}
+
 struct BrokenConfig {
   const char* name;
   std::function<void(json&)> change;
@@ -259,6 +315,43 @@ TEST(RotaryTableTest, Llama3ScalingHasThreeRegions) {
   EXPECT_GT(kept, 0);
   EXPECT_GT(divided, 0);
   EXPECT_GT(between, 0);
+}
+
+// Peng et al. 2023: pairs that turn more than beta_fast times within the
+// original context are kept, those below beta_slow are divided by the factor.
+TEST(RotaryTableTest, YarnGoesByTheOriginalContext) {
+  for (const bool whole : {true, false}) {
+    RopeDescription rope;
+    rope.theta = 10000;
+    rope.rotary_dim = 64;
+    rope.scaling = RopeDescription::Scaling::kYarn;
+    rope.factor = 16;
+    rope.context = 65536;
+    rope.original_context = 4096;
+    rope.whole_ramp = whole;
+    RopeDescription plain = rope;
+    plain.scaling = RopeDescription::Scaling::kNone;
+    const auto scaled = RotaryFrequencies(rope, 64);
+    const auto original = RotaryFrequencies(plain, 64);
+    // Where a pair turns 32 times and once, counted in pairs: 10.46 and 22.51.
+    const double low = whole ? 10
+                             : 32 * std::log(4096 / (64 * std::numbers::pi)) /
+                                   std::log(10000.0);
+    const double high = whole ? 23
+                              : 32 * std::log(4096 / (2 * std::numbers::pi)) /
+                                    std::log(10000.0);
+    for (size_t i = 0; i < scaled.size(); ++i) {
+      const double at = static_cast<double>(i);
+      if (at <= low) {
+        EXPECT_DOUBLE_EQ(scaled[i], original[i]) << i;
+      } else if (at >= high) {
+        EXPECT_DOUBLE_EQ(scaled[i], original[i] / 16) << i;
+      } else {
+        const double kept = (high - at) / (high - low);
+        EXPECT_NEAR(scaled[i] / original[i], kept + (1 - kept) / 16, 1e-9) << i;
+      }
+    }
+  }
 }
 
 TEST(RotaryTableTest, PositionZeroIsTheIdentity) {
