@@ -26,17 +26,20 @@ constexpr int64_t kMaxDefaultWindow = 2048;
 // Anonymous memory of a worker that does nothing yet: gRPC, code relocations,
 // tables. Measured.
 constexpr uint64_t kProcessBytes = uint64_t{18} << 20;
-// Stack and the packed operands of a matrix product, per thread. Measured.
-constexpr uint64_t kThreadBytes = uint64_t{8} << 20;
+// The packed operands of a matrix product, per thread. Measured; a run without
+// products has none.
+constexpr uint64_t kPackedBytes = uint64_t{8} << 20;
 
 // While a text is tokenized: the text, its prepared form and its tokens; the
 // tokenizer's tables and the JSON tree they come from, per byte of the file.
 constexpr uint64_t kBytesPerTextByte = 10;
 constexpr uint64_t kBytesPerTokenizerByte = 16;
 
-// Vocabularies up to here are bytes and little more; larger ones have about
-// four bytes of text in a token.
+// Vocabularies up to here are bytes and little more, and so are those of
+// tokenizer files up to here, whatever room the model leaves for more; others
+// have about four bytes of text in a token.
 constexpr int kByteVocabulary = 512;
+constexpr uint64_t kByteTokenizerBytes = uint64_t{16} << 10;
 constexpr uint64_t kBytesPerToken = 4;
 
 // Speeds for the rough time, per thread except for the last: float32 products
@@ -63,10 +66,18 @@ double SecondsOf(const RunWork& work, int threads) {
          work.moved_bytes / kMovedBytes;
 }
 
-int64_t TokensOf(const TextSize& text, const ModelDescription& model) {
-  const uint64_t per_token =
-      model.vocabulary_size <= kByteVocabulary ? 1 : kBytesPerToken;
-  return static_cast<int64_t>(text.bytes / per_token);
+// What every worker needs beside its run.
+uint64_t ProcessBytes(const RunWork& work, int threads) {
+  const uint64_t packed = work.product_flops > 0 ? kPackedBytes : 0;
+  return kProcessBytes + static_cast<uint64_t>(threads) * packed;
+}
+
+int64_t TokensOf(const TextSize& text, const ModelFootprint& footprint) {
+  const bool is_bytes =
+      footprint.description.vocabulary_size <= kByteVocabulary ||
+      (footprint.tokenizer_bytes > 0 &&
+       footprint.tokenizer_bytes <= kByteTokenizerBytes);
+  return static_cast<int64_t>(text.bytes / (is_bytes ? 1 : kBytesPerToken));
 }
 
 // Adds what every worker needs, and places the activations.
@@ -75,8 +86,7 @@ JobPlan Finish(RunForecast run, const ModelFootprint& footprint,
                uint64_t memory_limit_bytes) {
   const int threads = ThreadsOf(spec);
   run.parts.push_back(
-      {"the process and its threads",
-       kProcessBytes + static_cast<uint64_t>(threads) * kThreadBytes});
+      {"the process and its threads", ProcessBytes(run.work, threads)});
   const uint64_t limit =
       memory_limit_bytes == 0 ? UINT64_MAX : memory_limit_bytes;
   const Placement placement = Place(run, limit);
@@ -131,12 +141,12 @@ std::optional<ScoringOrder> OrderOf(v1::ScoringOrder order) {
 }
 
 GenerationShape ShapeOf(const v1::Generation& generation, const TextSize& text,
-                        const ModelDescription& model) {
+                        const ModelFootprint& footprint) {
   // How long each prompt is cannot be known; a batch of short ones is taken
   // for the whole text, up to a window of usual length.
   constexpr int64_t kUsualPrompt = 512;
   GenerationShape shape;
-  const int64_t tokens = std::max<int64_t>(1, TokensOf(text, model));
+  const int64_t tokens = std::max<int64_t>(1, TokensOf(text, footprint));
   shape.batch_prompts = generation.batch_prompts();
   shape.prompt_tokens = std::min(tokens, kUsualPrompt);
   shape.prompts = std::max<int64_t>(1, tokens / shape.prompt_tokens);
@@ -174,11 +184,10 @@ absl::StatusOr<JobPlan> PlanEvaluateJob(const ModelFootprint& footprint,
                                         const TextSize& text,
                                         uint64_t memory_limit_bytes) {
   const v1::EvaluateSpec& evaluate = spec.evaluate();
-  const ModelDescription& model = footprint.description;
   if (evaluate.has_generation()) {
     JobPlan plan =
-        Finish(ForecastGeneration(footprint,
-                                  ShapeOf(evaluate.generation(), text, model)),
+        Finish(ForecastGeneration(
+                   footprint, ShapeOf(evaluate.generation(), text, footprint)),
                footprint, spec, text, memory_limit_bytes);
     plan.forecast.set_scoring_order(v1::BATCH_MAJOR);
     return plan;
@@ -195,7 +204,8 @@ absl::StatusOr<JobPlan> PlanEvaluateJob(const ModelFootprint& footprint,
     const WindowShape window = evaluator->Shape();
     ScoringShape shape;
     shape.window_tokens = window.tokens;
-    shape.windows = std::max<int64_t>(1, TokensOf(text, model) / window.tokens);
+    shape.windows =
+        std::max<int64_t>(1, TokensOf(text, footprint) / window.tokens);
     if (window.max_windows > 0 &&
         (text.bytes == 0 || window.max_windows < shape.windows)) {
       shape.windows = window.max_windows;
@@ -210,8 +220,10 @@ absl::StatusOr<JobPlan> PlanEvaluateJob(const ModelFootprint& footprint,
   }
   // What compares has both models loaded from the first metric to the last.
   largest.baseline = baseline;
-  const uint64_t process =
-      kProcessBytes + static_cast<uint64_t>(ThreadsOf(spec)) * kThreadBytes;
+  // Both orders do the same products.
+  const uint64_t process = ProcessBytes(
+      ForecastScoring(footprint, largest, ScoringOrder::kLayerMajor).work,
+      ThreadsOf(spec));
   const uint64_t for_scoring =
       memory_limit_bytes == 0
           ? UINT64_MAX

@@ -166,6 +166,45 @@ TEST_F(JobAdmissionTest, ScoringGoesLayerByLayerWhenTheModelDoesNotFit) {
       StatusIs(Code::kResourceExhausted, HasSubstr("score layer-major")));
 }
 
+uint64_t PartOf(const v1::Forecast& forecast, absl::string_view name) {
+  for (const v1::ForecastPart& part : forecast.parts()) {
+    if (part.name() == name) return part.bytes();
+  }
+  return 0;
+}
+
+TEST_F(JobAdmissionTest, OnlyRunsWithProductsPackOperands) {
+  const auto process = [&](v1::CreateJobRequest request, uint32_t threads) {
+    request.mutable_spec()->set_threads(threads);
+    return PartOf(DryRun(request)->forecast(), "the process and its threads");
+  };
+  EXPECT_EQ(process(Rtn(), 8), process(Rtn(), 1));
+  EXPECT_GT(process(Evaluate("real"), 8), process(Evaluate("real"), 1));
+}
+
+// A model may have room for a larger vocabulary than its tokenizer uses.
+TEST_F(JobAdmissionTest, TokensAreCountedByWhatTheTokenizerHolds) {
+  ASSERT_OK_AND_ASSIGN(const auto checkpoint, Checkpoint::Open(model_.path()));
+  ASSERT_OK_AND_ASSIGN(const ModelDescription description,
+                       DescribeModel(*checkpoint));
+  ModelFootprint footprint = FootprintOf(*checkpoint, description);
+  footprint.description.vocabulary_size = 32000;
+  v1::JobSpec spec;
+  spec.mutable_evaluate()->add_metrics("ppl/gptq-512");
+  spec.mutable_evaluate()->set_batch_windows(1);
+  spec.mutable_evaluate()->set_scoring_order(v1::LAYER_MAJOR);
+  const auto activations = [&](uint64_t tokenizer_bytes) {
+    footprint.tokenizer_bytes = tokenizer_bytes;
+    return PartOf(
+        PlanEvaluateJob(footprint, spec, {64 * 512}, 0).value().forecast,
+        "activations of all windows");
+  };
+  const uint64_t window = 512 * 256 * sizeof(float);
+  EXPECT_EQ(activations(2000), 64 * window);
+  EXPECT_EQ(activations(2 << 20), 16 * window);
+  EXPECT_EQ(activations(0), 16 * window);
+}
+
 TEST_F(JobAdmissionTest, OutputsThatAreStillToBeMadeAreForecastToo) {
   ASSERT_OK_AND_ASSIGN(const v1::Job source, DryRun(Evaluate("real")));
   const std::string producer = Submit(Rtn());
