@@ -8,6 +8,10 @@
 //                  result), orders (perplexity batch-major, 5 GB of memory,
 //                  compared with perplexity's)
 //   --threads N    compute threads of the jobs; 0 = all
+//   --blocks N     of the checkpoint, if it is not there yet; 22 by default.
+//   The
+//                  memory at the worst moment does not depend on it, but for
+//                  orders.
 //
 // Exit code 0 when every step keeps its bound and its forecast, 1 when one
 // does not or fails, 2 on wrong usage.
@@ -19,6 +23,7 @@
 #include <string>
 #include <vector>
 
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_split.h"
@@ -149,6 +154,7 @@ struct Flags {
   std::string directory;
   std::set<std::string> steps = {"rtn", "gptq", "perplexity"};
   std::string threads = "0";
+  int blocks = LargeCheckpointOptions().blocks;
 };
 
 bool ParseFlags(int argc, char** argv, Flags* flags) {
@@ -161,6 +167,10 @@ bool ParseFlags(int argc, char** argv, Flags* flags) {
       flags->steps = absl::StrSplit(argv[i + 1], ',', absl::SkipEmpty());
     } else if (flag == "--threads") {
       flags->threads = argv[i + 1];
+    } else if (flag == "--blocks") {
+      if (!absl::SimpleAtoi(argv[i + 1], &flags->blocks) || flags->blocks < 1) {
+        return false;
+      }
     } else {
       return false;
     }
@@ -168,7 +178,7 @@ bool ParseFlags(int argc, char** argv, Flags* flags) {
   return true;
 }
 
-absl::Status Prepare(const std::string& directory) {
+absl::Status Prepare(const std::string& directory, int blocks) {
   RETURN_IF_ERROR(CreateDirectories(directory));
   const std::string model = directory + "/model";
   if (!fs::exists(model + "/config.json")) {
@@ -178,7 +188,9 @@ absl::Status Prepare(const std::string& directory) {
           directory, ": ", free, " bytes free, ", kDiskBytes, " are needed"));
     }
     const absl::Time start = absl::Now();
-    RETURN_IF_ERROR(WriteLargeCheckpoint(model));
+    LargeCheckpointOptions options;
+    options.blocks = blocks;
+    RETURN_IF_ERROR(WriteLargeCheckpoint(model, options));
     std::printf("checkpoint written in %.0f s\n",
                 absl::ToDoubleSeconds(absl::Now() - start));
   }
@@ -187,7 +199,8 @@ absl::Status Prepare(const std::string& directory) {
 }
 
 int Check(const Flags& flags, const std::string& directory) {
-  if (const absl::Status status = Prepare(directory); !status.ok()) {
+  if (const absl::Status status = Prepare(directory, flags.blocks);
+      !status.ok()) {
     std::fprintf(stderr, "large_check: %s\n", status.ToString().c_str());
     return 1;
   }
@@ -227,8 +240,9 @@ int Check(const Flags& flags, const std::string& directory) {
 int main(int argc, char** argv) {
   quantd::test::Flags flags;
   if (!quantd::test::ParseFlags(argc, argv, &flags)) {
-    std::fprintf(
-        stderr, "usage: large_check [--dir DIR] [--steps A,B] [--threads N]\n");
+    std::fprintf(stderr,
+                 "usage: large_check [--dir DIR] [--steps A,B] [--threads N] "
+                 "[--blocks N]\n");
     return 2;
   }
   if (!flags.directory.empty()) {
