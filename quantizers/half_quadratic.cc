@@ -64,8 +64,7 @@ double RealZeroError(absl::Span<const float> weights,
     const double count = CountOf(importance, i);
     if (count == 0) continue;
     const float q = grid.Decode(grid.Encode(weights[i], options.max_code()));
-    error += count * std::pow(std::abs(static_cast<double>(q) - weights[i]),
-                              options.norm);
+    error += count * std::abs(static_cast<double>(q) - weights[i]);
   }
   return error;
 }

@@ -12,10 +12,10 @@
 //
 // The start is round to nearest over the group's range: s = (max - min) /
 // (2^b - 1), z = -min / s. Source: Badri, Shaji, Half-Quadratic Quantization of
-// Large Machine Learning Models, 2023. Chosen here: the error that decides when
-// to stop is the one that is minimised, of each group, with z rounded to
-// binary16 as it is stored; and the best z is kept, so that no group ends above
-// its start.
+// Large Machine Learning Models, 2023. As in the reference code, the error that
+// decides when to stop is sum |w - s (q - z)|; chosen here, it is that of each
+// group and not of the whole matrix, with z rounded to binary16 as it is
+// stored. The best z is kept: no group ends above its start.
 //
 // Free functions, thread-safe.
 #ifndef QUANTD_QUANTIZERS_HALF_QUADRATIC_H_
@@ -58,7 +58,7 @@ RealZeroGrid RangeGrid(absl::Span<const float> weights,
                        absl::Span<const float> importance,
                        const HalfQuadraticOptions& options);
 
-// sum importance * |w - s (q - z)|^norm.
+// sum importance * |w - s (q - z)|, the error that must fall.
 double RealZeroError(absl::Span<const float> weights,
                      absl::Span<const float> importance,
                      const RealZeroGrid& grid,
