@@ -6,6 +6,8 @@
 
 #include <filesystem>
 #include <fstream>
+#include <iterator>
+#include <optional>
 #include <string>
 #include <thread>
 #include <vector>
@@ -116,6 +118,31 @@ TEST(WriteFileDurablyTest, FailureKeepsTheOldContentAndNoTemporary) {
   EXPECT_FALSE(WriteFileDurably(dir.File("taken"), "x").ok());
   EXPECT_TRUE(std::filesystem::is_directory(dir.File("taken/inside")));
   EXPECT_EQ(EntriesIn(dir.path()), 1u);
+}
+
+TEST(WriteStreamDurablyTest, PiecesFollowEachOtherAndAnErrorLeavesNothing) {
+  TempDir dir;
+  int made = 0;
+  const auto next = [&]() -> absl::StatusOr<std::optional<absl::string_view>> {
+    constexpr absl::string_view kPieces[] = {"ab", "", "cde"};
+    if (made == 3) return std::nullopt;
+    return kPieces[made++];
+  };
+  ASSERT_THAT(WriteStreamDurably(dir.File("f"), next), IsOk());
+  EXPECT_EQ(*ReadFile(dir.File("f")), "abcde");
+  int calls = 0;
+  const auto failing =
+      [&]() -> absl::StatusOr<std::optional<absl::string_view>> {
+    if (++calls == 2) return absl::CancelledError("enough");
+    return "xyz";
+  };
+  EXPECT_EQ(WriteStreamDurably(dir.File("f"), failing).code(),
+            absl::StatusCode::kCancelled);
+  EXPECT_EQ(calls, 2);
+  EXPECT_EQ(*ReadFile(dir.File("f")), "abcde") << "the old content stays";
+  EXPECT_EQ(std::distance(std::filesystem::directory_iterator(dir.path()), {}),
+            1)
+      << "no temporary file";
 }
 
 TEST(WriteFileDurablyTest, ConcurrentWritersLeaveOneWholeContent) {

@@ -1,5 +1,6 @@
 #include "models/safetensors.h"
 
+#include <algorithm>
 #include <map>
 #include <string>
 #include <vector>
@@ -117,6 +118,63 @@ TEST(WriteSafetensorsTest, BytesAreGoldenAndTheDataIsAligned) {
       " ";
   EXPECT_EQ(bytes, Image(header, "wxyz"));
   EXPECT_EQ((8 + header.size()) % 8, 0u);
+}
+
+TEST(WriteTensorStreamsTest, BytesAreThoseOfTensorsInMemory) {
+  TempDir dir;
+  const std::string content = "0123456789abcdef";
+  std::vector<uint64_t> offsets;
+  const auto pieces_of = [&](uint64_t size) {
+    return [&, size](uint64_t offset) -> absl::StatusOr<std::string> {
+      offsets.push_back(offset);
+      return content.substr(offset, std::min<uint64_t>(size, 16 - offset));
+    };
+  };
+  ASSERT_THAT(WriteTensorStreams(dir.File("s"),
+                                 {{"a", DType::kF32, {2, 2}, pieces_of(6)},
+                                  {"none", DType::kF32, {0}, pieces_of(1)},
+                                  {"b", DType::kU8, {16}, pieces_of(16)}},
+                                 {{"k", "v"}}),
+              IsOk());
+  EXPECT_THAT(offsets, testing::ElementsAre(0, 6, 12, 0));
+  ASSERT_THAT(WriteSafetensors(dir.File("m"),
+                               {{"a", DType::kF32, {2, 2}, content},
+                                {"none", DType::kF32, {0}, ""},
+                                {"b", DType::kU8, {16}, content}},
+                               {{"k", "v"}}),
+              IsOk());
+  EXPECT_EQ(*ReadFile(dir.File("s")), *ReadFile(dir.File("m")));
+}
+
+TEST(WriteTensorStreamsTest, StreamsThatFailOrOverflowLeaveNoFile) {
+  TempDir dir;
+  const std::string path = dir.File("s");
+  EXPECT_THAT(WriteTensorStreams(path,
+                                 {{"a",
+                                   DType::kU8,
+                                   {4},
+                                   [](uint64_t) -> absl::StatusOr<std::string> {
+                                     return absl::InvalidArgumentError(
+                                         "no such weight");
+                                   }}},
+                                 {}),
+              StatusIs(absl::StatusCode::kInvalidArgument,
+                       testing::AllOf(HasSubstr("tensor a"),
+                                      HasSubstr("no such weight"))));
+  for (const char* piece : {"", "12345"}) {
+    EXPECT_THAT(
+        WriteTensorStreams(path,
+                           {{"a",
+                             DType::kU8,
+                             {4},
+                             [piece](uint64_t) -> absl::StatusOr<std::string> {
+                               return std::string(piece);
+                             }}},
+                           {}),
+        StatusIs(absl::StatusCode::kInternal, HasSubstr("tensor a")));
+  }
+  EXPECT_THAT(SafetensorsFile::Open(path),
+              StatusIs(absl::StatusCode::kNotFound, testing::_));
 }
 
 TEST(WriteSafetensorsTest, RefusesWhatNoReaderWouldTake) {
