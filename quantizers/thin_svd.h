@@ -2,7 +2,8 @@
 //
 //   A ~ U diag(sigma) V^T,   U [rows, rank], V^T [rank, cols],
 //
-// sigma descending, columns of U and rows of V^T orthonormal. For an exact
+// sigma descending, columns of U and rows of V^T orthonormal (zero where the
+// rank of A ends). For an exact
 // decomposition ||A - U_m S_m V_m^T||_F^2 = sum_{i > m} sigma_i^2, the least
 // error of any matrix of rank m (Eckart and Young 1936).
 //
