@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstddef>
 #include <limits>
 #include <numeric>
 #include <utility>
@@ -12,10 +13,10 @@
 namespace quantd {
 namespace {
 
-// Rows per piece and columns per block: fixed, so that the partition does not
-// depend on the threads. Inside a block the correction is applied column by
-// column, to the columns behind it in one product.
-constexpr int64_t kPieceRows = 32;
+// Rows per piece at least and columns per block: fixed, so that the partition
+// does not depend on the threads. Inside a block the correction is applied
+// column by column, to the columns behind it in one product.
+constexpr int64_t kMinPieceRows = 32;
 constexpr int64_t kBlock = 64;
 
 // c[m, n] = a[m, k] b[k, n] + beta c, all row-major.
@@ -95,6 +96,8 @@ class Descent {
         moment_(moment),
         grid_(grid),
         group_size_(grid.group_size()),
+        piece_rows_((kMinPieceRows + grid.row_alignment() - 1) /
+                    grid.row_alignment() * grid.row_alignment()),
         ctx_(ctx),
         target_(Count()),
         current_(Count()),
@@ -123,7 +126,7 @@ class Descent {
              moment_.normalized.data(), Real{0}, pull_.data(), ctx_);
     std::vector<double> objectives(static_cast<size_t>(rows_), 0.0);
     ctx_.device().pool().ParallelFor(Pieces(), [&](int64_t piece) {
-      for (int64_t r = piece * kPieceRows; r < PieceEnd(piece); ++r) {
+      for (int64_t r = piece * piece_rows_; r < PieceEnd(piece); ++r) {
         double sum = 0;
         for (int64_t j = 0; j < cols_; ++j) {
           const double d = static_cast<double>(difference_[Index(r, j)]);
@@ -154,28 +157,30 @@ class Descent {
       const int64_t width = end - begin;
       changes.assign(static_cast<size_t>(rows_ * width), Real{0});
       ctx_.device().pool().ParallelFor(Pieces(), [&](int64_t piece) {
-        const int64_t row_begin = piece * kPieceRows;
+        const int64_t row_begin = piece * piece_rows_;
         const int64_t row_end = PieceEnd(piece);
-        Real best[kPieceRows];
-        Real values[kPieceRows];
+        std::vector<Real> best(static_cast<size_t>(piece_rows_));
+        std::vector<Real> values(best.size());
         for (int64_t j = begin; j < end; ++j) {
           const bool dead = moment_.diagonal[static_cast<size_t>(j)] == 0;
           for (int64_t r = row_begin; r < row_end; ++r) {
             const size_t i = Index(r, j);
-            best[r - row_begin] = dead ? current_[i] : target_[i] + pull_[i];
+            best[static_cast<size_t>(r - row_begin)] =
+                dead ? current_[i] : target_[i] + pull_[i];
           }
           if (relaxed) {
-            std::copy_n(best, row_end - row_begin, values);
+            values = best;
           } else {
-            Quantize(j, row_begin, row_end, best, values);
+            Quantize(j, row_begin, row_end, best.data(), values.data());
           }
           const Real* row = moment_.normalized.data() + j * cols_;
           for (int64_t r = row_begin; r < row_end; ++r) {
             const size_t i = Index(r, j);
-            const Real change = current_[i] - values[r - row_begin];
+            const Real value = values[static_cast<size_t>(r - row_begin)];
+            const Real change = current_[i] - value;
             if (change == 0) continue;
             changed[static_cast<size_t>(piece)] = 1;
-            current_[i] = values[r - row_begin];
+            current_[i] = value;
             changes[static_cast<size_t>(r * width + j - begin)] = change;
             Real* pull = pull_.data() + r * cols_;
             for (int64_t c = j + 1; c < end; ++c) pull[c] += change * row[c];
@@ -196,17 +201,34 @@ class Descent {
   // Leaves the codes of `values`, which are values of the grid, in it.
   void Keep(const std::vector<Real>& values) {
     ctx_.device().pool().ParallelFor(Pieces(), [&](int64_t piece) {
-      const int64_t row_begin = piece * kPieceRows;
+      const int64_t row_begin = piece * piece_rows_;
       const int64_t row_end = PieceEnd(piece);
-      Real column[kPieceRows];
-      Real quantized[kPieceRows];
+      std::vector<Real> column(static_cast<size_t>(piece_rows_));
+      std::vector<Real> quantized(column.size());
       for (int64_t j = 0; j < cols_; ++j) {
         for (int64_t r = row_begin; r < row_end; ++r) {
-          column[r - row_begin] = values[Index(r, j)];
+          column[static_cast<size_t>(r - row_begin)] = values[Index(r, j)];
         }
-        Quantize(j, row_begin, row_end, column, quantized);
+        Quantize(j, row_begin, row_end, column.data(), quantized.data());
       }
     });
+  }
+
+  // Sums over the rows that share codes.
+  std::vector<double> SumBundles(const std::vector<double>& rows) const {
+    const int64_t size = grid_.row_alignment();
+    std::vector<double> sums(static_cast<size_t>((rows_ + size - 1) / size));
+    for (int64_t r = 0; r < rows_; ++r) {
+      sums[static_cast<size_t>(r / size)] += rows[static_cast<size_t>(r)];
+    }
+    return sums;
+  }
+
+  // Where the weights of such rows lie.
+  std::pair<ptrdiff_t, ptrdiff_t> BundleRange(int64_t bundle) const {
+    const int64_t size = grid_.row_alignment();
+    return {bundle * size * cols_,
+            std::min((bundle + 1) * size, rows_) * cols_};
   }
 
   int64_t Channel(int64_t j) const {
@@ -220,9 +242,9 @@ class Descent {
   std::vector<Real>& current() { return current_; }
 
  private:
-  int64_t Pieces() const { return (rows_ + kPieceRows - 1) / kPieceRows; }
+  int64_t Pieces() const { return (rows_ + piece_rows_ - 1) / piece_rows_; }
   int64_t PieceEnd(int64_t piece) const {
-    return std::min((piece + 1) * kPieceRows, rows_);
+    return std::min((piece + 1) * piece_rows_, rows_);
   }
 
   void Quantize(int64_t j, int64_t row_begin, int64_t row_end,
@@ -244,6 +266,7 @@ class Descent {
   const DescentMoment<Real>& moment_;
   LayerGrid<Real>& grid_;
   const int64_t group_size_;
+  const int64_t piece_rows_;
   ExecutionContext& ctx_;
   std::vector<Real> target_;      // W, or W - S
   std::vector<Real> current_;     // What
@@ -261,19 +284,22 @@ absl::Status DescendWithoutOutliers(Descent<Real>& descent, bool feasible,
                                     DescentResult<Real>* result) {
   std::vector<Real> best;
   std::vector<double> best_objectives;
-  // Rows do not depend on each other: each keeps its own best.
-  const auto consider = [&](const std::vector<double>& objectives) {
+  // Rows do not depend on each other beyond those that share codes: each such
+  // bundle keeps its own best.
+  const auto consider = [&](const std::vector<double>& row_objectives) {
     const std::vector<Real>& current = descent.current();
+    const std::vector<double> objectives = descent.SumBundles(row_objectives);
     if (best.empty()) {
       best = current;
       best_objectives = objectives;
       return;
     }
-    const size_t cols = current.size() / objectives.size();
-    for (size_t r = 0; r < objectives.size(); ++r) {
-      if (!(objectives[r] < best_objectives[r])) continue;
-      best_objectives[r] = objectives[r];
-      std::copy_n(current.data() + r * cols, cols, best.data() + r * cols);
+    for (size_t b = 0; b < objectives.size(); ++b) {
+      if (!(objectives[b] < best_objectives[b])) continue;
+      best_objectives[b] = objectives[b];
+      const auto [begin, end] = descent.BundleRange(static_cast<int64_t>(b));
+      std::copy(current.begin() + begin, current.begin() + end,
+                best.begin() + begin);
     }
   };
   std::vector<double> objectives = descent.Measure();

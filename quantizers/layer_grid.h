@@ -99,14 +99,19 @@ class LayerGrid {
   // rows.
   virtual void Quantize(const Patch<Real>& patch) = 0;
 
-  // For solvers that quantize a layer in one go: improves what the layer
-  // shares by what the solver made of it. True when the solver is to quantize
-  // every weight again and then ask again. `layer` is as in Prepare().
-  // REQUIRES: every weight was quantized.
+  // Improves what the layer shares by what the solver made of it. True: the
+  // solver is to quantize every weight again and then ask again. False: the
+  // codes may stay, their tr(D H D^T) has not risen; it can be asked again
+  // after further Quantize(). `layer` is as in Prepare(). REQUIRES: every
+  // weight was quantized.
   virtual absl::StatusOr<bool> Refine(const LayerView<Real>& /*layer*/,
                                       ExecutionContext& /*ctx*/) {
     return false;
   }
+
+  // Brings `values` [rows, cols], returned by the last Quantize() of each
+  // weight, up to date with what Refine() changed since.
+  virtual void UpdateValues(Real* /*values*/) const {}
 
   // The layer in the codes of the last Quantize() of each weight.
   // `group_index[c]` is the group of input channel c; empty: groups are

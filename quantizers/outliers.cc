@@ -20,6 +20,7 @@ class OutlierGrid final : public LayerGrid<Real> {
 
   absl::Status Prepare(const LayerView<Real>& layer,
                        ExecutionContext& ctx) override {
+    cols_ = layer.cols;
     const std::vector<float> importance = ImportanceOfOthers(layer);
     LayerView<Real> view = layer;
     view.importance = importance.data();
@@ -35,6 +36,18 @@ class OutlierGrid final : public LayerGrid<Real> {
     LayerView<Real> view = layer;
     view.importance = importance.data();
     return base_->Refine(view, ctx);
+  }
+
+  void UpdateValues(Real* values) const override {
+    base_->UpdateValues(values);
+    const int64_t rows = static_cast<int64_t>(mask_.row_starts.size()) - 1;
+    for (int64_t r = 0; r < rows; ++r) {
+      for (int32_t i = Start(r); i < Start(r + 1); ++i) {
+        const size_t index = static_cast<size_t>(i);
+        values[r * cols_ + mask_.columns[index]] =
+            static_cast<Real>(values_[index]);
+      }
+    }
   }
 
   void FitGroup(const GroupValues<Real>& group) override {
@@ -104,6 +117,7 @@ class OutlierGrid final : public LayerGrid<Real> {
 
   const std::unique_ptr<LayerGrid<Real>> base_;
   const OutlierMask& mask_;
+  int64_t cols_ = 0;
   std::vector<float> values_;  // as mask_.columns
 };
 

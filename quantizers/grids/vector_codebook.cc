@@ -414,9 +414,7 @@ absl::StatusOr<bool> VectorCodebookLayerGrid::Refine(
     }
     if (any) return true;
   }
-  if (layer.second_moment == nullptr || refits_done_ == options_.refits) {
-    return false;
-  }
+  if (layer.second_moment == nullptr || options_.refits == 0) return false;
   RETURN_IF_ERROR(Refit(layer, ctx));
   ++refits_done_;
   // After the last, the codes stay: their error can only have fallen.
@@ -573,6 +571,27 @@ absl::Status VectorCodebookLayerGrid::Refit(const LayerView<float>& layer,
   // Rounding to what is stored can cost more than a small step gained.
   if (!(error(current(), &residual) < error_before)) assign(before);
   return absl::OkStatus();
+}
+
+void VectorCodebookLayerGrid::UpdateValues(float* values) const {
+  for (const Group& group : groups_) {
+    const int64_t v = group.vector_length;
+    const int64_t columns = static_cast<int64_t>(group.columns.size());
+    ForBlocks(rows_, v, [&](int64_t d, int64_t begin, int64_t end) {
+      for (int64_t i = 0; i < columns; ++i) {
+        const size_t at = static_cast<size_t>(d * columns + i);
+        for (int64_t r = begin; r < end; ++r) {
+          float sum = 0;
+          for (const Codebook& codebook : group.codebooks) {
+            sum += codebook.entries[static_cast<size_t>(codebook.codes[at] * v +
+                                                        r - begin)];
+          }
+          values[r * cols_ + group.columns[static_cast<size_t>(i)]] =
+              row_scales_[static_cast<size_t>(r)] * sum;
+        }
+      }
+    });
+  }
 }
 
 absl::StatusOr<std::shared_ptr<const CompressedLinear>>

@@ -7,13 +7,14 @@
 // weighs every vector by H_jj; after it, the codebooks can be improved and the
 // sweep run again (Refine()):
 //
-//   residual codebook   k-means on what the sweep left, w - C[i]
+//   residual codebook   k-means on what the sweep left, w - C[i], once
 //   refit               the entries that minimise tr(D H D^T) for the codes as
 //                       they are: with A_r the one-hot codes of the vectors at
 //                       offset t, (sum_r A_r^T H A_r) c_t = sum_r A_r^T H w_r
 //
 // The refit is the closed form of the paper's layer-wise fine-tuning of
 // centroids (section 3.4), which minimises the same error by gradient descent.
+// Every further call refits once more.
 #ifndef QUANTD_QUANTIZERS_GRIDS_VECTOR_CODEBOOK_H_
 #define QUANTD_QUANTIZERS_GRIDS_VECTOR_CODEBOOK_H_
 
@@ -69,6 +70,7 @@ class VectorCodebookLayerGrid final : public LayerGrid<float> {
   void Quantize(const Patch<float>& patch) override;
   absl::StatusOr<bool> Refine(const LayerView<float>& layer,
                               ExecutionContext& ctx) override;
+  void UpdateValues(float* values) const override;
   absl::StatusOr<std::shared_ptr<const CompressedLinear>> Finish(
       std::vector<int32_t> group_index) override;
 

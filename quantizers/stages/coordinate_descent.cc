@@ -26,6 +26,7 @@ class RecordingGrid final : public LayerGrid<float> {
       : base_(*base), values_(*values) {}
 
   int64_t group_size() const override { return base_.group_size(); }
+  int64_t row_alignment() const override { return base_.row_alignment(); }
   void FitGroup(const GroupValues<float>& group) override {
     base_.FitGroup(group);
   }
@@ -131,9 +132,10 @@ class CoordinateDescentStage final : public Stage {
                              static_cast<double>(rounding.working_bytes) +
                              4 * rows * cols));
     // Each pass: one product, half a one for the correction.
-    cost.product_flops = (search ? 5 : 3) * passes * rows * square;
+    cost.product_flops =
+        (search ? 5 : 3) * passes * rows * square + 2 * rounding.product_flops;
     if (from_gptq_) {
-      cost.product_flops += rows * square;
+      cost.product_flops += rows * square * rounding.passes;
       cost.factor_flops_per_set = 2.0 / 3.0 * square * cols;
     }
     return cost;
@@ -220,6 +222,10 @@ class CoordinateDescentStage final : public Stage {
     view.cols = cols;
     view.weights = weight.data();
     view.moment_diagonal = diagonal;
+    view.second_moment = &item.statistics->second_moment;
+    const std::vector<float> conditional =
+        from_gptq_ ? FactorDiagonal(shared.factor) : std::vector<float>();
+    view.factor_diagonal = conditional;
     if (importance.size() > 0) view.importance = importance.data();
     RETURN_IF_ERROR(grid->Prepare(view, ctx));
 
@@ -227,19 +233,33 @@ class CoordinateDescentStage final : public Stage {
     if (from_gptq_) {
       start = Tensor::Uninitialized({rows, cols});
       RecordingGrid recording(grid.get(), &start);
-      RETURN_IF_ERROR(QuantizeGptq<float>(rows, cols, target.data(),
-                                          view.importance, shared.factor, gptq_,
-                                          recording, ctx)
-                          .status());
+      bool again = true;
+      while (again) {
+        RETURN_IF_ERROR(QuantizeGptq<float>(rows, cols, target.data(),
+                                            view.importance, shared.factor,
+                                            gptq_, recording, ctx)
+                            .status());
+        ASSIGN_OR_RETURN(again, grid->Refine(view, ctx));
+      }
+      grid->UpdateValues(start.data());
     } else {
       FitAllGroups<float>(rows, cols, weight.data(), view.importance, *grid,
                           ctx);
     }
     target = Tensor();
-    ASSIGN_OR_RETURN(DescentResult<float> result,
-                     DescendOnGrid<float>(rows, cols, weight.data(),
-                                          from_gptq_ ? start.data() : nullptr,
-                                          shared.moment, options_, *grid, ctx));
+    DescentResult<float> result;
+    bool again = true;
+    while (again) {
+      ASSIGN_OR_RETURN(
+          result, DescendOnGrid<float>(rows, cols, weight.data(),
+                                       from_gptq_ ? start.data() : nullptr,
+                                       shared.moment, options_, *grid, ctx));
+      again = false;
+      // A search's error is that of What + S, which the grid does not know.
+      if (!search) {
+        ASSIGN_OR_RETURN(again, grid->Refine(view, ctx));
+      }
+    }
     ASSIGN_OR_RETURN(item.compressed, grid->Finish({}));
     if (search) {
       ASSIGN_OR_RETURN(item.compressed, WithOutliers(std::move(item.compressed),

@@ -332,6 +332,36 @@ TEST_F(CodebookGridsTest, RefitsLowerTheError) {
   }
 }
 
+TEST_F(CodebookGridsTest, CoordinateDescentLowersTheErrorOfVectors) {
+  // 70 rows: bundles that share codes are cut off at the edge.
+  const Tensor w = NormalWeights(70, 72, 25);
+  const auto statistics = Statistics(72, 26, ctx_);
+  for (const char* options :
+       {"index_bits: 5", "index_bits: 5 vector_length: 6",
+        "index_bits: 4 residual_index_bits: 2 refits: 1 centroid_bits: 8"}) {
+    const std::string grid =
+        absl::StrCat("grid { vector_codebook { ", options, " } } }");
+    ASSERT_OK_AND_ASSIGN(const Outcome nearest,
+                         Run("rtn { " + grid, w, statistics));
+    ASSERT_OK_AND_ASSIGN(const Outcome swept,
+                         Run("gptq { " + grid, w, statistics));
+    ASSERT_OK_AND_ASSIGN(
+        const Outcome from_sweep,
+        Run("coordinate_descent { initial: GPTQ act_order: true passes: 6 "
+            "relax_period: 0 " +
+                grid,
+            w, statistics));
+    ASSERT_OK_AND_ASSIGN(
+        const Outcome from_weights,
+        Run("coordinate_descent { initial: WEIGHTS passes: 6 relax_period: 3 "
+            "quantized_passes: 2 " +
+                grid,
+            w, statistics));
+    EXPECT_LT(from_sweep.output_error, swept.output_error) << options;
+    EXPECT_LT(from_weights.output_error, nearest.output_error) << options;
+  }
+}
+
 TEST_F(CodebookGridsTest, OutlierChannelsHaveTheirOwnCodebook) {
   Tensor w = NormalWeights(64, 36, 15);
   const auto statistics = Statistics(36, 16, ctx_);
@@ -489,7 +519,9 @@ TEST_F(CodebookGridsTest, BytesDoNotDependOnTheNumberOfThreads) {
         "rtn { grid { vector_codebook { index_bits: 5 } } }",
         "gptq { grid { vector_codebook { index_bits: 5 residual_index_bits: 3 "
         "outlier_percent: 5 row_scales: true refits: 2 restarts: 2 "
-        "weighting: \"conditional\" } } }"}) {
+        "weighting: \"conditional\" } } }",
+        "coordinate_descent { initial: GPTQ passes: 3 grid { vector_codebook { "
+        "index_bits: 5 residual_index_bits: 2 refits: 1 } } }"}) {
     ASSERT_OK_AND_ASSIGN(const Outcome one, Run(stage, w, statistics, 1));
     ASSERT_OK_AND_ASSIGN(const Outcome three, Run(stage, w, statistics, 3));
     EXPECT_EQ(one.bytes, three.bytes) << stage;

@@ -182,6 +182,8 @@ TEST_F(CoordinateDescentTest, FastFormEqualsTheDefinition) {
           naive[r * n + j] = options.Relaxed(pass) ? beta : HalfStep(beta);
         }
       }
+      // Passes after the last change are left out.
+      if (pass >= static_cast<int>(result.objectives.size())) break;
       const double f = Objective(w, naive, h);
       EXPECT_NEAR(result.objectives[pass], f, 1e-10 * f) << pass;
     }
