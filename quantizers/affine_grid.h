@@ -32,7 +32,7 @@
 #include <cstdint>
 
 #include "absl/types/span.h"
-#include "quantd/v1/recipe.pb.h"
+#include "quantd/v1/grids.pb.h"
 
 namespace quantd {
 

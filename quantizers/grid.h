@@ -15,7 +15,7 @@
 #include "absl/strings/string_view.h"
 #include "absl/types/span.h"
 #include "models/linear.h"
-#include "quantd/v1/recipe.pb.h"
+#include "quantd/v1/grids.pb.h"
 #include "quantizers/layer_grid.h"
 
 namespace quantd {

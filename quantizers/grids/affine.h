@@ -14,7 +14,7 @@
 #include <vector>
 
 #include "models/layouts/packed_int.h"
-#include "quantd/v1/recipe.pb.h"
+#include "quantd/v1/grids.pb.h"
 #include "quantizers/affine_grid.h"
 #include "quantizers/grid.h"
 #include "quantizers/layer_grid.h"

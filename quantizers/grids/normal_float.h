@@ -6,7 +6,7 @@
 
 #include <memory>
 
-#include "quantd/v1/recipe.pb.h"
+#include "quantd/v1/grids.pb.h"
 #include "quantizers/grid.h"
 
 namespace quantd {

@@ -22,7 +22,7 @@
 #include <vector>
 
 #include "models/layouts/partially_binary.h"
-#include "quantd/v1/recipe.pb.h"
+#include "quantd/v1/grids.pb.h"
 #include "quantizers/binary_grid.h"
 #include "quantizers/grid.h"
 #include "quantizers/layer_grid.h"

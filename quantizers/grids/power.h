@@ -18,7 +18,7 @@
 #include <memory>
 #include <vector>
 
-#include "quantd/v1/recipe.pb.h"
+#include "quantd/v1/grids.pb.h"
 #include "quantizers/grid.h"
 #include "quantizers/value_set.h"
 

@@ -23,7 +23,7 @@
 #include <vector>
 
 #include "models/layouts/vector_codebook.h"
-#include "quantd/v1/recipe.pb.h"
+#include "quantd/v1/grids.pb.h"
 #include "quantizers/grid.h"
 #include "quantizers/layer_grid.h"
 #include "quantizers/vector_kmeans.h"

@@ -27,7 +27,7 @@
 #include "absl/status/statusor.h"
 #include "absl/types/span.h"
 #include "kernels/execution_context.h"
-#include "quantd/v1/recipe.pb.h"
+#include "quantd/v1/stages.pb.h"
 #include "quantizers/affine_grid.h"
 #include "quantizers/stage.h"
 #include "tensor/tensor.h"

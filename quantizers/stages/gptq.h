@@ -10,7 +10,7 @@
 
 #include "absl/status/statusor.h"
 #include "kernels/execution_context.h"
-#include "quantd/v1/recipe.pb.h"
+#include "quantd/v1/stages.pb.h"
 #include "quantizers/layer_grid.h"
 #include "quantizers/second_moment.h"
 #include "quantizers/stage.h"

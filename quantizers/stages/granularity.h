@@ -16,7 +16,7 @@
 #include <memory>
 
 #include "kernels/execution_context.h"
-#include "quantd/v1/recipe.pb.h"
+#include "quantd/v1/stages.pb.h"
 #include "quantizers/outliers.h"
 #include "quantizers/stage.h"
 #include "tensor/tensor.h"

@@ -4,7 +4,7 @@
 
 #include <memory>
 
-#include "quantd/v1/recipe.pb.h"
+#include "quantd/v1/stages.pb.h"
 #include "quantizers/stage.h"
 
 namespace quantd {

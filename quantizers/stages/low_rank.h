@@ -13,7 +13,7 @@
 #include <memory>
 
 #include "models/layouts/low_rank_sum.h"
-#include "quantd/v1/recipe.pb.h"
+#include "quantd/v1/stages.pb.h"
 #include "quantizers/stage.h"
 #include "quantizers/thin_svd.h"
 

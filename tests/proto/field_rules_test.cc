@@ -12,10 +12,12 @@
 #include "quantd/v1/artifact.pb.h"
 #include "quantd/v1/dataset.pb.h"
 #include "quantd/v1/evaluation.pb.h"
+#include "quantd/v1/grids.pb.h"
 #include "quantd/v1/job.pb.h"
 #include "quantd/v1/model.pb.h"
 #include "quantd/v1/options.pb.h"
 #include "quantd/v1/recipe.pb.h"
+#include "quantd/v1/stages.pb.h"
 #include "quantd/v1/worker.pb.h"
 #include "tests/proto/every_kind.pb.h"
 #include "tests/testing/status_matchers.h"
@@ -394,7 +396,8 @@ INSTANTIATE_TEST_SUITE_P(
         v1::Artifact::descriptor()->file(), v1::Dataset::descriptor()->file(),
         v1::Evaluation::descriptor()->file(), v1::Job::descriptor()->file(),
         v1::Model::descriptor()->file(), v1::Recipe::descriptor()->file(),
-        v1::Assignment::descriptor()->file()),
+        v1::Assignment::descriptor()->file(), v1::Grid::descriptor()->file(),
+        v1::RtnStage::descriptor()->file()),
     [](const auto& info) {
       std::string name = info.param->name();
       name = name.substr(name.rfind('/') + 1);
