@@ -50,7 +50,7 @@ TEST_F(Fp6SplitTest, DecodesByTheBiasShiftAndSurvivesSaving) {
       }
     }
     const SavedLayer saved(*linear);
-    EXPECT_EQ(linear->stored_bits(), 8 * saved.bytes());
+    EXPECT_EQ(linear->stored_bits(), saved.size_bits());
     ASSERT_OK_AND_ASSIGN(const auto loaded, saved.Load());
     const Tensor again = loaded->Decode(ctx_);
     for (int64_t i = 0; i < decoded.size(); ++i) {

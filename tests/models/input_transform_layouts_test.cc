@@ -9,14 +9,14 @@
 #include "models/layouts/input_rotation.h"
 #include "models/layouts/input_scale.h"
 #include "models/layouts/packed_int.h"
-#include "tests/models/stored_layer.h"
+#include "tests/models/saved_layer.h"
 #include "tests/testing/status_matchers.h"
 
 namespace quantd {
 namespace {
 
 using ::quantd::test::StatusIs;
-using ::quantd::test::StoredLayer;
+using ::quantd::test::SavedLayer;
 using ::testing::AllOf;
 using ::testing::HasSubstr;
 
@@ -45,7 +45,7 @@ std::shared_ptr<const CompressedLinear> Base(int64_t rows, int64_t cols) {
 class InputTransformLayoutsTest : public testing::Test {
  protected:
   void ExpectSurvivesSaving(const CompressedLinear& linear) {
-    const StoredLayer stored(linear);
+    const SavedLayer stored(linear);
     EXPECT_EQ(linear.stored_bits(), stored.size_bits());
     ASSERT_OK_AND_ASSIGN(const auto loaded, stored.Load());
     EXPECT_EQ(loaded->layout(), linear.layout());
@@ -131,7 +131,7 @@ TEST_F(InputTransformLayoutsTest, TransformsWrapEachOther) {
 
 TEST_F(InputTransformLayoutsTest, BytesOfTheLayoutsAreGolden) {
   ASSERT_OK_AND_ASSIGN(const auto scaled, NewInputScale(Base(1, 2), {1, 0.5f}));
-  StoredLayer stored(*scaled);
+  SavedLayer stored(*scaled);
   EXPECT_EQ(stored.tensors.back().name, "l.input_scale");
   EXPECT_EQ(stored.tensors.back().shape, (Shape{2}));
   EXPECT_EQ(stored.tensors.back().bytes, std::string("\x00\x3C\x00\x38", 4));
@@ -142,7 +142,7 @@ TEST_F(InputTransformLayoutsTest, BytesOfTheLayoutsAreGolden) {
       const auto rotated,
       NewInputRotation(Base(1, 12),
                        {12, {1, 0, 0, 0, 0, 0, 1, 1, 0, 1, 0, 1}}));
-  stored = StoredLayer(*rotated);
+  stored = SavedLayer(*rotated);
   EXPECT_EQ(stored.tensors.back().name, "l.rotation_signs");
   EXPECT_EQ(stored.tensors.back().shape, (Shape{2}));
   EXPECT_EQ(stored.tensors.back().bytes, std::string("\xC1\x0A", 2));
@@ -183,13 +183,13 @@ TEST_F(InputTransformLayoutsTest, DamagedFilesAreRefusedByLayerAndFault) {
                        NewInputScale(Base(2, 12), std::vector<float>(12, 1)));
   ASSERT_OK_AND_ASSIGN(const auto linear,
                        NewInputRotation(scaled, RandomInputRotation(12, 1)));
-  const StoredLayer good(*linear);
-  const auto expect = [](const StoredLayer& bad, const char* fault,
+  const SavedLayer good(*linear);
+  const auto expect = [](const SavedLayer& bad, const char* fault,
                          absl::StatusCode code = kInvalid) {
     EXPECT_THAT(bad.Load(), StatusIs(code, AllOf(HasSubstr("layer l: "),
                                                  HasSubstr(fault))));
   };
-  StoredLayer bad = good;
+  SavedLayer bad = good;
   bad.header["block_size"] = 5;
   expect(bad, "block_size 5");
   bad.header.erase("block_size");

@@ -61,7 +61,7 @@ class LookupTableTest : public testing::Test {
       }
     }
     const SavedLayer saved(*linear);
-    EXPECT_EQ(linear->stored_bits(), 8 * saved.bytes());
+    EXPECT_EQ(linear->stored_bits(), saved.size_bits());
     ASSERT_OK_AND_ASSIGN(const auto loaded, saved.Load());
     EXPECT_EQ(loaded->stored_bits(), linear->stored_bits());
     const Tensor again = loaded->Decode(ctx_);

@@ -5,14 +5,14 @@
 #include <random>
 
 #include "gmock/gmock.h"
-#include "tests/models/stored_layer.h"
+#include "tests/models/saved_layer.h"
 #include "tests/testing/status_matchers.h"
 
 namespace quantd {
 namespace {
 
 using ::quantd::test::StatusIs;
-using ::quantd::test::StoredLayer;
+using ::quantd::test::SavedLayer;
 using ::testing::HasSubstr;
 
 constexpr auto kInvalid = absl::StatusCode::kInvalidArgument;
@@ -74,7 +74,7 @@ TEST_F(MixedIntTest, DecodesByItsDefinitionAndSurvivesSaving) {
                         : w.scales[i] * static_cast<float>(code - zero));
         }
       }
-      const StoredLayer stored(*linear);
+      const SavedLayer stored(*linear);
       EXPECT_EQ(linear->stored_bits(), stored.size_bits());
       EXPECT_EQ(linear->stored_bits(),
                 8 * MixedIntBytes(3, 12, 3, symmetric, bits));
@@ -84,7 +84,7 @@ TEST_F(MixedIntTest, DecodesByItsDefinitionAndSurvivesSaving) {
       for (int64_t i = 0; i < decoded.size(); ++i) {
         ASSERT_EQ(again.data()[i], decoded.data()[i]);
       }
-      EXPECT_EQ(StoredLayer(*loaded).tensors[1].bytes, stored.tensors[1].bytes);
+      EXPECT_EQ(SavedLayer(*loaded).tensors[1].bytes, stored.tensors[1].bytes);
     }
   }
 }
@@ -101,7 +101,7 @@ TEST_F(MixedIntTest, BytesOfTheLayoutAreGolden) {
   w.zeros = {5, 0, 1, 3, 0, 2};
   w.means = {0, -0.5f, 0, 0, 2, 0};
   ASSERT_OK_AND_ASSIGN(const auto linear, NewMixedInt(w));
-  StoredLayer stored(*linear);
+  SavedLayer stored(*linear);
   ASSERT_EQ(stored.tensors.size(), 5u);
   // 2 + 0*8 + 1*64.
   EXPECT_EQ(stored.tensors[0].name, "l.widths");
@@ -178,13 +178,13 @@ TEST_F(MixedIntTest, WrongWeightsAreRefused) {
 TEST_F(MixedIntTest, DamagedFilesAreRefusedByLayerAndFault) {
   ASSERT_OK_AND_ASSIGN(const auto linear,
                        NewMixedInt(Example({1, 2, 3, 4}, false)));
-  const StoredLayer good(*linear);
-  auto expect = [](const StoredLayer& bad, const char* fault,
+  const SavedLayer good(*linear);
+  auto expect = [](const SavedLayer& bad, const char* fault,
                    absl::StatusCode code = kInvalid) {
     EXPECT_THAT(bad.Load(), StatusIs(code, testing::AllOf(HasSubstr("layer l"),
                                                           HasSubstr(fault))));
   };
-  StoredLayer bad = good;
+  SavedLayer bad = good;
   bad.header["group_size"] = 0;
   expect(bad, "group_size 0");
   bad = good;

@@ -5,14 +5,14 @@
 #include <random>
 
 #include "gmock/gmock.h"
-#include "tests/models/stored_layer.h"
+#include "tests/models/saved_layer.h"
 #include "tests/testing/status_matchers.h"
 
 namespace quantd {
 namespace {
 
 using ::quantd::test::StatusIs;
-using ::quantd::test::StoredLayer;
+using ::quantd::test::SavedLayer;
 using ::testing::HasSubstr;
 
 constexpr auto kInvalid = absl::StatusCode::kInvalidArgument;
@@ -76,7 +76,7 @@ TEST_F(PartiallyBinaryTest, DecodesByItsDefinitionAndSurvivesSaving) {
                         w.alphas[g] * static_cast<float>(2 * w.codes[i] - 1));
         }
       }
-      const StoredLayer stored(*linear);
+      const SavedLayer stored(*linear);
       EXPECT_EQ(linear->stored_bits(), stored.size_bits());
       EXPECT_EQ(linear->stored_bits(),
                 8 * (PartiallyBinaryBytes(19, 24, bits, 8, centered, salient) +
@@ -96,7 +96,7 @@ TEST_F(PartiallyBinaryTest, PositionsAreStoredTheSmallerWay) {
            {100, "columns"}, {20, "columns"}, {16, "bitmap"}, {2, "bitmap"}}) {
     const PartiallyBinaryWeights w = Example(8, 800, 800, 8, every);
     ASSERT_OK_AND_ASSIGN(const auto linear, NewPartiallyBinary(w));
-    const StoredLayer stored(*linear);
+    const SavedLayer stored(*linear);
     EXPECT_EQ(stored.header["positions"], way) << every;
     EXPECT_EQ(linear->stored_bits(), stored.size_bits());
     ASSERT_OK_AND_ASSIGN(const auto loaded, stored.Load());
@@ -127,7 +127,7 @@ TEST_F(PartiallyBinaryTest, BytesOfTheLayoutAreGolden) {
   w.scales = {2, 1};
   w.zeros = {3, 6};
   ASSERT_OK_AND_ASSIGN(const auto linear, NewPartiallyBinary(w));
-  const StoredLayer stored(*linear);
+  const SavedLayer stored(*linear);
   ASSERT_EQ(stored.tensors.size(), 6u);
   EXPECT_EQ(stored.tensors[0].name, "l.codes");
   // 1 + 5*2 + 0*16 + 1*32 = 0x2B; then (7 + 2*8 + 1*64 + 1*128) * 64.
@@ -155,7 +155,7 @@ TEST_F(PartiallyBinaryTest, BytesOfColumnListsAreGolden) {
   PartiallyBinaryWeights w = Example(2, 256, 256, 8, 0);
   w.salient[3] = w.salient[255] = w.salient[256 + 129] = 1;
   ASSERT_OK_AND_ASSIGN(const auto linear, NewPartiallyBinary(w));
-  StoredLayer stored(*linear);
+  SavedLayer stored(*linear);
   EXPECT_EQ(stored.part("row_starts").bytes,
             std::string("\0\0\0\0\2\0\0\0\3\0\0\0", 12));
   EXPECT_EQ(stored.part("columns").dtype, DType::kU16);
@@ -167,7 +167,7 @@ TEST_F(PartiallyBinaryTest, WideLayersListColumnsInFourBytes) {
   PartiallyBinaryWeights w = Example(1, 70000, 70000, 8, 0);
   w.salient[69999] = 1;
   ASSERT_OK_AND_ASSIGN(const auto linear, NewPartiallyBinary(w));
-  StoredLayer stored(*linear);
+  SavedLayer stored(*linear);
   EXPECT_EQ(stored.part("columns").dtype, DType::kU32);
   EXPECT_EQ(stored.part("columns").bytes, std::string("\x6F\x11\x01\x00", 4));
   EXPECT_EQ(linear->stored_bits(), stored.size_bits());
@@ -232,15 +232,15 @@ TEST_F(PartiallyBinaryTest, WrongWeightsAreRefused) {
 }
 
 TEST_F(PartiallyBinaryTest, DamagedFilesAreRefusedByLayerAndFault) {
-  auto expect = [](const StoredLayer& bad, const char* fault,
+  auto expect = [](const SavedLayer& bad, const char* fault,
                    absl::StatusCode code = kInvalid) {
     EXPECT_THAT(bad.Load(), StatusIs(code, testing::AllOf(HasSubstr("layer l"),
                                                           HasSubstr(fault))));
   };
   ASSERT_OK_AND_ASSIGN(auto linear,
                        NewPartiallyBinary(Example(8, 800, 800, 8, 100)));
-  const StoredLayer listed(*linear);
-  StoredLayer bad = listed;
+  const SavedLayer listed(*linear);
+  SavedLayer bad = listed;
   bad.part("columns").bytes[1] = '\x7F';
   expect(bad, "columns: 32512 in row 0 is out of range");
   bad = listed;
@@ -270,7 +270,7 @@ TEST_F(PartiallyBinaryTest, DamagedFilesAreRefusedByLayerAndFault) {
   expect(bad, "group_size -1");
 
   ASSERT_OK_AND_ASSIGN(linear, NewPartiallyBinary(Example(3, 12, 4, 3, 5)));
-  const StoredLayer mapped(*linear);
+  const SavedLayer mapped(*linear);
   bad = mapped;
   bad.part("bitmap").bytes = "\xFF\xFF\xFF\xFF\x0F";
   expect(bad, "codes is U8");

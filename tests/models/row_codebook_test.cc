@@ -1,12 +1,12 @@
 #include "models/layouts/row_codebook.h"
 
 #include <cmath>
-#include <map>
 #include <memory>
 #include <random>
 
 #include "gmock/gmock.h"
 #include "nlohmann/json.hpp"
+#include "tests/models/saved_layer.h"
 #include "tests/testing/status_matchers.h"
 
 namespace quantd {
@@ -37,21 +37,10 @@ class RowCodebookTest : public testing::Test {
  protected:
   absl::StatusOr<std::shared_ptr<const CompressedLinear>> Load(
       const nlohmann::json& header) {
-    stored_.clear();
-    for (const TensorToWrite& t : tensors_) {
-      stored_[t.name] = {t.name, t.dtype, t.shape, t.bytes};
-    }
-    return LoadCompressedLinear(
-        [&](absl::string_view name) -> absl::StatusOr<const StoredTensor*> {
-          const auto it = stored_.find(std::string(name));
-          if (it == stored_.end()) return absl::NotFoundError(name);
-          return &it->second;
-        },
-        "l", header, 3, 11);
+    return LoadLayer(tensors_, header, 3, 11);
   }
 
   std::vector<TensorToWrite> tensors_;
-  std::map<std::string, StoredTensor> stored_;
   std::unique_ptr<Device> device_ = NewCpuDevice(1);
   ExecutionContext ctx_{device_.get()};
 };

@@ -1,12 +1,12 @@
 #include "models/layouts/vector_codebook.h"
 
 #include <cmath>
-#include <map>
 #include <memory>
 #include <random>
 
 #include "gmock/gmock.h"
 #include "nlohmann/json.hpp"
+#include "tests/models/saved_layer.h"
 #include "tests/testing/status_matchers.h"
 
 namespace quantd {
@@ -96,17 +96,7 @@ class VectorCodebookTest : public testing::Test {
   absl::StatusOr<std::shared_ptr<const CompressedLinear>> Load(
       const nlohmann::json& header, int64_t rows = kRows,
       int64_t cols = kCols) {
-    stored_.clear();
-    for (const TensorToWrite& t : tensors_) {
-      stored_[t.name] = {t.name, t.dtype, t.shape, t.bytes};
-    }
-    return LoadCompressedLinear(
-        [&](absl::string_view name) -> absl::StatusOr<const StoredTensor*> {
-          const auto it = stored_.find(std::string(name));
-          if (it == stored_.end()) return absl::NotFoundError(name);
-          return &it->second;
-        },
-        "l", header, rows, cols);
+    return LoadLayer(tensors_, header, rows, cols);
   }
 
   void ExpectDecodesAndSurvives(const VectorCodebookWeights& w) {
@@ -137,7 +127,6 @@ class VectorCodebookTest : public testing::Test {
   }
 
   std::vector<TensorToWrite> tensors_;
-  std::map<std::string, StoredTensor> stored_;
   std::unique_ptr<Device> device_ = NewCpuDevice(2);
   ExecutionContext ctx_{device_.get()};
 };
