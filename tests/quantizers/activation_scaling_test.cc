@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <cmath>
 #include <memory>
-#include <random>
 #include <utility>
 #include <vector>
 
@@ -14,6 +13,7 @@
 #include "quantizers/grid.h"
 #include "quantizers/layer_error.h"
 #include "quantizers/round_to_nearest.h"
+#include "tests/quantizers/random_matrices.h"
 #include "tests/testing/status_matchers.h"
 
 namespace quantd {
@@ -24,15 +24,6 @@ using ::quantd::test::StatusIs;
 using ::testing::HasSubstr;
 
 constexpr int64_t kCols = 32;
-
-Tensor Random(int64_t rows, int64_t cols, uint64_t seed) {
-  std::mt19937_64 engine(seed);
-  Tensor t = Tensor::Uninitialized({rows, cols});
-  for (float& v : t.values()) {
-    v = static_cast<float>(static_cast<double>(engine() >> 11) * 0x1p-52 - 1);
-  }
-  return t;
-}
 
 class ActivationScalingTest : public testing::Test {
  protected:
@@ -52,7 +43,7 @@ class ActivationScalingTest : public testing::Test {
 
   // Inputs of which two channels are a hundred times the others.
   std::shared_ptr<const LayerStatistics> Statistics() {
-    Tensor x = Random(400, kCols, 5);
+    Tensor x = RandomMatrix(400, kCols, 5);
     auto statistics = std::make_shared<LayerStatistics>();
     statistics->mean_abs.assign(kCols, 0.0f);
     for (int64_t t = 0; t < x.rows(); ++t) {
@@ -77,7 +68,7 @@ class ActivationScalingTest : public testing::Test {
     for (int i = 0; i < layers; ++i) {
       LayerWork item;
       item.name = "layer" + std::to_string(i);
-      item.weight = Random(12 + i, kCols, 10 + static_cast<uint64_t>(i));
+      item.weight = RandomMatrix(12 + i, kCols, 10 + static_cast<uint64_t>(i));
       item.statistics = statistics;
       work.layers.push_back(std::move(item));
     }

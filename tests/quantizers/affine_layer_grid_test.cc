@@ -4,7 +4,6 @@
 #include <cmath>
 #include <memory>
 #include <numeric>
-#include <random>
 #include <vector>
 
 #include "base/status_macros.h"
@@ -12,6 +11,7 @@
 #include "quantizers/grids/affine.h"
 #include "quantizers/round_to_nearest.h"
 #include "quantizers/stages/gptq.h"
+#include "tests/quantizers/random_matrices.h"
 #include "tests/testing/status_matchers.h"
 
 namespace quantd {
@@ -20,31 +20,6 @@ namespace {
 using ::quantd::test::IsOk;
 using ::quantd::test::StatusIs;
 using ::testing::HasSubstr;
-
-std::vector<double> Random(int64_t count, uint64_t seed) {
-  std::mt19937_64 engine(seed);
-  std::vector<double> values(static_cast<size_t>(count));
-  for (double& v : values) {
-    v = static_cast<double>(engine() >> 11) * 0x1p-52 - 1;
-  }
-  return values;
-}
-
-SquareMatrix CorrelatedMoment(int64_t n, uint64_t seed) {
-  const std::vector<double> x = Random(4 * n * n, seed);
-  SquareMatrix h(n);
-  for (int64_t r = 0; r < 4 * n; ++r) {
-    std::vector<double> row(static_cast<size_t>(n));
-    for (int64_t i = 0; i < n; ++i) {
-      row[i] = (1 + static_cast<double>(i % 5)) *
-               (x[r * n + i] + 0.8 * x[r * n + (i + 1) % n]);
-    }
-    for (int64_t i = 0; i < n; ++i) {
-      for (int64_t j = 0; j < n; ++j) h.at(i, j) += row[i] * row[j];
-    }
-  }
-  return h;
-}
 
 class AffineLayerGridTest : public testing::Test {
  protected:
@@ -98,7 +73,7 @@ class AffineLayerGridTest : public testing::Test {
 
 TEST_F(AffineLayerGridTest, EveryGroupHasItsWidth) {
   const int64_t rows = 9, cols = 32;
-  const std::vector<double> w = Random(rows * cols, 1);
+  const std::vector<double> w = RandomValues(rows * cols, 1);
   const std::vector<uint8_t> bits = {1, 2, 3, 8};
   for (bool symmetric : {false, true}) {
     AffineGridOptions options;
@@ -122,7 +97,7 @@ TEST_F(AffineLayerGridTest, EveryGroupHasItsWidth) {
 }
 
 TEST_F(AffineLayerGridTest, EqualWidthsAreKeptAsOne) {
-  const std::vector<double> w = Random(64, 2);
+  const std::vector<double> w = RandomValues(64, 2);
   AffineGridOptions options;
   options.group_size = 8;
   options.bits = 3;
@@ -164,7 +139,7 @@ TEST_F(AffineLayerGridTest, PlansThatDoNotFitAreRefused) {
 
 TEST_F(AffineLayerGridTest, SalienceSearchOfOneCandidateIsGptq) {
   const int64_t n = 64;
-  const std::vector<double> w = Random(24 * n, 3);
+  const std::vector<double> w = RandomValues(24 * n, 3);
   const SquareMatrix h = CorrelatedMoment(n, 4);
   AffineGridOptions options;
   options.bits = 2;
@@ -184,7 +159,7 @@ TEST_F(AffineLayerGridTest, SalienceSearchOfOneCandidateIsGptq) {
 TEST_F(AffineLayerGridTest, SalientWeightsCountMoreInTheSearch) {
   // Channel 3 has a large second moment: its weights are salient.
   const int64_t rows = 200, cols = 16;
-  const std::vector<double> w = Random(rows * cols, 5);
+  const std::vector<double> w = RandomValues(rows * cols, 5);
   std::vector<double> diagonal(cols, 1.0);
   diagonal[3] = 0.05;
   LayerView<double> view;

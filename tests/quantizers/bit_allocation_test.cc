@@ -4,11 +4,11 @@
 #include <cmath>
 #include <memory>
 #include <numeric>
-#include <random>
 #include <vector>
 
 #include "gmock/gmock.h"
 #include "quantizers/grids/affine.h"
+#include "tests/quantizers/random_matrices.h"
 #include "tests/testing/status_matchers.h"
 
 namespace quantd {
@@ -16,18 +16,9 @@ namespace {
 
 using ::testing::ElementsAre;
 
-Tensor Random(int64_t rows, int64_t cols, uint64_t seed) {
-  std::mt19937_64 engine(seed);
-  Tensor t = Tensor::Uninitialized({rows, cols});
-  for (float& v : t.values()) {
-    v = static_cast<float>(static_cast<double>(engine() >> 11) * 0x1p-52 - 1);
-  }
-  return t;
-}
-
 // Inputs of very unequal size, by group.
 Tensor UnequalInputs(int64_t rows, int64_t cols, int64_t group_size) {
-  Tensor x = Random(rows, cols, 11);
+  Tensor x = RandomMatrix(rows, cols, 11);
   for (int64_t r = 0; r < rows; ++r) {
     for (int64_t c = 0; c < cols; ++c) {
       x.row(r)[c] *= std::pow(2.0f, static_cast<float>((c / group_size) % 5));
@@ -120,10 +111,10 @@ TEST_F(BitAllocationTest, AverageWidthIsExactlyTheGrids) {
 }
 
 TEST_F(BitAllocationTest, DivergenceIsZeroForEqualsAndNeverNegative) {
-  const Tensor y = Random(40, 33, 1);
+  const Tensor y = RandomMatrix(40, 33, 1);
   EXPECT_EQ(SoftmaxDivergence(y, y, ctx_), 0.0);
   for (uint64_t seed = 2; seed < 20; ++seed) {
-    Tensor other = Random(40, 33, seed);
+    Tensor other = RandomMatrix(40, 33, seed);
     const float size = static_cast<float>(seed * seed);
     for (float& v : other.values()) v *= size;
     EXPECT_GT(SoftmaxDivergence(other, y, ctx_), 0.0);
@@ -143,7 +134,7 @@ TEST_F(BitAllocationTest, DivergenceIsThatOfSoftmaxes) {
 
 TEST_F(BitAllocationTest, ChosenAllocationIsTheMinimumOfItsCurve) {
   const int64_t group = 8;
-  const Tensor w = Random(24, 64, 3);
+  const Tensor w = RandomMatrix(24, 64, 3);
   const Tensor x = UnequalInputs(50, 64, group);
   const Tensor exact = Outputs(x, w);
   for (int bits : {2, 3, 4}) {
@@ -173,7 +164,7 @@ TEST_F(BitAllocationTest, ChosenAllocationIsTheMinimumOfItsCurve) {
 
 TEST_F(BitAllocationTest, FewGroupsAndEightBitsStayUniform) {
   const Tensor x = UnequalInputs(20, 48, 16);
-  const Tensor w = Random(6, 48, 4);
+  const Tensor w = RandomMatrix(6, 48, 4);
   for (const auto& [bits, group, groups] :
        {std::tuple{2, 16, 3}, std::tuple{2, 24, 2}, std::tuple{2, -1, 1},
         std::tuple{8, 8, 6}}) {
@@ -192,7 +183,7 @@ TEST_F(BitAllocationTest, FewGroupsAndEightBitsStayUniform) {
 }
 
 TEST_F(BitAllocationTest, ThreadsDoNotChangeTheCurve) {
-  const Tensor w = Random(70, 64, 5);
+  const Tensor w = RandomMatrix(70, 64, 5);
   const Tensor x = UnequalInputs(90, 64, 8);
   AffineGridOptions grid;
   grid.bits = 2;

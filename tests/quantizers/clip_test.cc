@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <cmath>
 #include <memory>
-#include <random>
 #include <utility>
 #include <vector>
 
@@ -12,6 +11,7 @@
 #include "quantizers/affine_grid.h"
 #include "quantizers/grid.h"
 #include "quantizers/layer_error.h"
+#include "tests/quantizers/random_matrices.h"
 #include "tests/testing/status_matchers.h"
 
 namespace quantd {
@@ -24,15 +24,6 @@ using ::testing::HasSubstr;
 constexpr int64_t kRows = 5;
 constexpr int64_t kCols = 32;
 constexpr int64_t kGroup = 8;
-
-Tensor Random(int64_t rows, int64_t cols, uint64_t seed) {
-  std::mt19937_64 engine(seed);
-  Tensor t = Tensor::Uninitialized({rows, cols});
-  for (float& v : t.values()) {
-    v = static_cast<float>(static_cast<double>(engine() >> 11) * 0x1p-52 - 1);
-  }
-  return t;
-}
 
 class ClipTest : public testing::Test {
  protected:
@@ -61,7 +52,7 @@ class ClipTest : public testing::Test {
   BlockWork Work(const std::string& name, const Tensor& weight) {
     auto statistics = std::make_shared<LayerStatistics>();
     SecondMomentAccumulator moment(kCols);
-    moment.Add(Random(200, kCols, 3), 2, ctx_);
+    moment.Add(RandomMatrix(200, kCols, 3), 2, ctx_);
     statistics->tokens = 200;
     statistics->second_moment = std::move(moment).Finish();
     BlockWork work;
@@ -81,7 +72,7 @@ class ClipTest : public testing::Test {
 
 // Brute force over rows, groups and candidates, in float64.
 TEST_F(ClipTest, EveryGroupIsClampedToTheRangeThatRoundsBest) {
-  Tensor w = Random(kRows, kCols, 1);
+  Tensor w = RandomMatrix(kRows, kCols, 1);
   w.row(2)[9] = 4.0f;  // one that is worth clipping
   BlockWork work = Work("model.layers.0.mlp.up_proj", w);
   const SquareMatrix& h = work.layers[0].statistics->second_moment;
@@ -135,7 +126,7 @@ TEST_F(ClipTest, EveryGroupIsClampedToTheRangeThatRoundsBest) {
 }
 
 TEST_F(ClipTest, QueriesAndKeysAreLeftAlone) {
-  Tensor w = Random(kRows, kCols, 1);
+  Tensor w = RandomMatrix(kRows, kCols, 1);
   w.row(2)[9] = 4.0f;
   for (const char* name :
        {"model.layers.0.self_attn.q_proj", "model.layers.3.self_attn.k_proj",

@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <cmath>
 #include <memory>
-#include <random>
 #include <set>
 #include <vector>
 
@@ -15,6 +14,7 @@
 #include "quantizers/round_to_nearest.h"
 #include "quantizers/stages/coordinate_descent.h"
 #include "quantizers/stages/gptq.h"
+#include "tests/quantizers/random_matrices.h"
 #include "tests/testing/status_matchers.h"
 
 namespace quantd {
@@ -24,32 +24,6 @@ using ::quantd::test::IsOk;
 using ::quantd::test::StatusIs;
 using ::testing::_;
 using ::testing::HasSubstr;
-
-std::vector<double> Random(int64_t count, uint64_t seed) {
-  std::mt19937_64 engine(seed);
-  std::vector<double> values(static_cast<size_t>(count));
-  for (double& v : values) {
-    v = static_cast<double>(engine() >> 11) * 0x1p-52 - 1;
-  }
-  return values;
-}
-
-// Correlated inputs of unequal size, as real activations are.
-SquareMatrix CorrelatedMoment(int64_t n, uint64_t seed) {
-  const std::vector<double> x = Random(4 * n * n, seed);
-  SquareMatrix h(n);
-  for (int64_t r = 0; r < 4 * n; ++r) {
-    std::vector<double> row(static_cast<size_t>(n));
-    for (int64_t i = 0; i < n; ++i) {
-      row[i] = (1 + static_cast<double>(i % 5)) *
-               (x[r * n + i] + 0.8 * x[r * n + (i + 1) % n]);
-    }
-    for (int64_t i = 0; i < n; ++i) {
-      for (int64_t j = 0; j < n; ++j) h.at(i, j) += row[i] * row[j];
-    }
-  }
-  return h;
-}
 
 // tr(D H D^T) by its definition.
 double Objective(const std::vector<double>& w, const std::vector<double>& q,
@@ -160,7 +134,7 @@ TEST_F(CoordinateDescentTest, GoldenMatrixGivesTheExactValuesAndObjective) {
 TEST_F(CoordinateDescentTest, FastFormEqualsTheDefinition) {
   const int64_t rows = 5, n = 150;  // more than two blocks
   const SquareMatrix h = CorrelatedMoment(n, 1);
-  std::vector<double> w = Random(rows * n, 2);
+  std::vector<double> w = RandomValues(rows * n, 2);
   const auto moment = NewDescentMoment<double>(h, {});
   for (int passes : {1, 2, 8}) {
     CoordinateDescentOptions options;
@@ -203,7 +177,7 @@ TEST_F(CoordinateDescentTest, ObjectiveNeverRisesBetweenQuantizedPasses) {
   const int64_t rows = 16, n = 96;
   for (uint64_t seed = 0; seed < 5; ++seed) {
     const SquareMatrix h = CorrelatedMoment(n, 10 + seed);
-    const std::vector<double> w = Random(rows * n, 20 + seed);
+    const std::vector<double> w = RandomValues(rows * n, 20 + seed);
     for (const bool relax : {false, true}) {
       CoordinateDescentOptions options = Quantized(20);
       if (relax) options.relax_period = 3;
@@ -238,7 +212,7 @@ TEST_F(CoordinateDescentTest, EndsAtOrBelowGptqWhenItStartsThere) {
   const int64_t rows = 24, n = 64;
   for (uint64_t seed = 0; seed < 6; ++seed) {
     const SquareMatrix h = CorrelatedMoment(n, 30 + seed);
-    const std::vector<double> w = Random(rows * n, 40 + seed);
+    const std::vector<double> w = RandomValues(rows * n, 40 + seed);
     for (const bool act_order : {false, true}) {
       GptqOptions gptq;
       gptq.act_order = act_order;
@@ -269,7 +243,7 @@ TEST_F(CoordinateDescentTest, DiagonalMomentReproducesRoundToNearest) {
   const int64_t n = 40;
   SquareMatrix h(n);
   for (int64_t i = 0; i < n; ++i) h.at(i, i) = 1 + static_cast<double>(i);
-  const std::vector<double> w = Random(7 * n, 3);
+  const std::vector<double> w = RandomValues(7 * n, 3);
   HalfStepGrid grid(7, n);
   ASSERT_THAT(
       DescendOnGrid<double>(7, n, w.data(), nullptr,
@@ -285,7 +259,7 @@ TEST_F(CoordinateDescentTest, InputsThatWereNeverActiveAreRounded) {
   const int64_t n = 16;
   SquareMatrix h = CorrelatedMoment(n, 4);
   for (int64_t i = 0; i < n; ++i) h.at(5, i) = h.at(i, 5) = 0;
-  const std::vector<double> w = Random(4 * n, 5);
+  const std::vector<double> w = RandomValues(4 * n, 5);
   for (const auto& options :
        {CoordinateDescentOptions(), Search(OutlierSearch::kEntries, 0.05)}) {
     HalfStepGrid grid(4, n);
@@ -312,7 +286,7 @@ TEST_F(CoordinateDescentTest, ThresholdingKeepsTheSupportAndNeverRaises) {
   const int64_t rows = 20, n = 64;
   for (uint64_t seed = 0; seed < 4; ++seed) {
     const SquareMatrix h = CorrelatedMoment(n, 50 + seed);
-    const std::vector<double> w = Random(rows * n, 60 + seed);
+    const std::vector<double> w = RandomValues(rows * n, 60 + seed);
     const auto moment = NewDescentMoment<double>(h, {});
     for (const auto& [search, size] :
          {std::pair{OutlierSearch::kEntries, 26},         // ceil(2 % of 1280)
@@ -363,7 +337,7 @@ TEST_F(CoordinateDescentTest, ThresholdingKeepsTheSupportAndNeverRaises) {
 TEST_F(CoordinateDescentTest, OrderOfTheSweepDoesNotMixChannels) {
   const int64_t rows = 6, n = 70;
   const SquareMatrix h = CorrelatedMoment(n, 6);
-  const std::vector<double> w = Random(rows * n, 7);
+  const std::vector<double> w = RandomValues(rows * n, 7);
   std::vector<int64_t> order = SweepOrder(h, /*act_order=*/true);
   const auto moment = NewDescentMoment<double>(h, order);
   for (const auto& options :
@@ -388,7 +362,7 @@ TEST_F(CoordinateDescentTest, OrderOfTheSweepDoesNotMixChannels) {
 TEST_F(CoordinateDescentTest, FixedOutliersAreMovedToTheirBestValue) {
   const int64_t rows = 8, n = 48;
   const SquareMatrix h = CorrelatedMoment(n, 8);
-  const std::vector<double> w = Random(rows * n, 9);
+  const std::vector<double> w = RandomValues(rows * n, 9);
   const auto moment = NewDescentMoment<double>(h, {});
   const OutlierMask mask = LargestEntries(rows, n, w.data(), 12);
   auto run = [&](bool outliers) -> absl::StatusOr<double> {
@@ -420,7 +394,7 @@ class CoordinateDescentStageTest : public CoordinateDescentTest {
     }
     const auto stage = NewCoordinateDescentStage(options.coordinate_descent());
     const SquareMatrix h = CorrelatedMoment(64, 70);
-    const std::vector<double> w = Random(32 * 64, 71);
+    const std::vector<double> w = RandomValues(32 * 64, 71);
     auto statistics = std::make_shared<LayerStatistics>();
     statistics->second_moment = h;
     statistics->tokens = 1;

@@ -2,43 +2,17 @@
 
 #include <cmath>
 #include <memory>
-#include <random>
 #include <vector>
 
 #include "base/status_macros.h"
 #include "gmock/gmock.h"
 #include "quantizers/affine_grid.h"
 #include "quantizers/grids/affine.h"
+#include "tests/quantizers/random_matrices.h"
 #include "tests/testing/status_matchers.h"
 
 namespace quantd {
 namespace {
-
-std::vector<double> Random(int64_t count, uint64_t seed) {
-  std::mt19937_64 engine(seed);
-  std::vector<double> values(static_cast<size_t>(count));
-  for (double& v : values) {
-    v = static_cast<double>(engine() >> 11) * 0x1p-52 - 1;
-  }
-  return values;
-}
-
-// Correlated inputs of unequal size, as real activations are.
-SquareMatrix CorrelatedMoment(int64_t n, uint64_t seed) {
-  const std::vector<double> x = Random(4 * n * n, seed);
-  SquareMatrix h(n);
-  for (int64_t r = 0; r < 4 * n; ++r) {
-    std::vector<double> row(static_cast<size_t>(n));
-    for (int64_t i = 0; i < n; ++i) {
-      row[i] = (1 + static_cast<double>(i % 5)) *
-               (x[r * n + i] + 0.8 * x[r * n + (i + 1) % n]);
-    }
-    for (int64_t i = 0; i < n; ++i) {
-      for (int64_t j = 0; j < n; ++j) h.at(i, j) += row[i] * row[j];
-    }
-  }
-  return h;
-}
 
 double Objective(const std::vector<double>& w, const PackedIntWeights& q,
                  const SquareMatrix& h) {
@@ -88,7 +62,7 @@ class GptqTest : public testing::Test {
 
 TEST_F(GptqTest, IdentityMomentReproducesRoundToNearest) {
   const int64_t rows = 9, n = 32;
-  const std::vector<double> w = Random(rows * n, 1);
+  const std::vector<double> w = RandomValues(rows * n, 1);
   SquareMatrix h(n);
   for (int64_t i = 0; i < n; ++i) h.at(i, i) = 3;
   for (bool static_groups : {false, true}) {
@@ -113,7 +87,7 @@ TEST_F(GptqTest, IdentityMomentReproducesRoundToNearest) {
 
 TEST_F(GptqTest, ColumnBlockDoesNotChangeTheCodes) {
   const int64_t n = 96;
-  const std::vector<double> w = Random(20 * n, 2);
+  const std::vector<double> w = RandomValues(20 * n, 2);
   const SquareMatrix h = CorrelatedMoment(n, 3);
   for (bool static_groups : {false, true}) {
     for (bool act_order : {false, true}) {
@@ -136,7 +110,7 @@ TEST_F(GptqTest, ColumnBlockDoesNotChangeTheCodes) {
 
 TEST_F(GptqTest, ObjectiveIsBelowThatOfRoundToNearest) {
   const int64_t n = 64;
-  const std::vector<double> w = Random(32 * n, 4);
+  const std::vector<double> w = RandomValues(32 * n, 4);
   const SquareMatrix h = CorrelatedMoment(n, 5);
   for (int bits : {2, 3, 4}) {
     GptqOptions options;
@@ -153,7 +127,7 @@ TEST_F(GptqTest, ObjectiveIsBelowThatOfRoundToNearest) {
 
 TEST_F(GptqTest, DynamicGroupsUnderActOrderCarryTheirIndex) {
   const int64_t n = 32;
-  const std::vector<double> w = Random(4 * n, 6);
+  const std::vector<double> w = RandomValues(4 * n, 6);
   const SquareMatrix h = CorrelatedMoment(n, 7);
   GptqOptions options;
   grid_.group_size = 8;
@@ -171,7 +145,7 @@ TEST_F(GptqTest, DynamicGroupsUnderActOrderCarryTheirIndex) {
 
 TEST_F(GptqTest, DeadInputsAreCountedAndDecodeToZero) {
   const int64_t n = 16;
-  const std::vector<double> w = Random(4 * n, 8);
+  const std::vector<double> w = RandomValues(4 * n, 8);
   SquareMatrix h = CorrelatedMoment(n, 9);
   for (int64_t i = 0; i < n; ++i) h.at(5, i) = h.at(i, 5) = 0;
   GptqOptions options;
@@ -189,7 +163,7 @@ TEST_F(GptqTest, AllInputsDeadStillGivesAWeight) {
   GptqOptions options;
   grid_.group_size = -1;
   ASSERT_OK_AND_ASSIGN(const AffineResult result,
-                       Run(Random(8, 10), SquareMatrix(8), options));
+                       Run(RandomValues(8, 10), SquareMatrix(8), options));
   EXPECT_EQ(result.weights.codes.size(), 8u);
 }
 

@@ -5,7 +5,6 @@
 #include <array>
 #include <cmath>
 #include <memory>
-#include <random>
 #include <string>
 #include <utility>
 #include <vector>
@@ -18,6 +17,7 @@
 #include "quantizers/layer_error.h"
 #include "quantizers/stage.h"
 #include "quantizers/stage_pipeline.h"
+#include "tests/quantizers/random_matrices.h"
 #include "tests/testing/status_matchers.h"
 
 namespace quantd {
@@ -26,15 +26,6 @@ namespace {
 using ::quantd::test::IsOk;
 using ::quantd::test::StatusIs;
 using ::testing::HasSubstr;
-
-Tensor Random(int64_t rows, int64_t cols, uint64_t seed) {
-  std::mt19937_64 engine(seed);
-  Tensor t = Tensor::Uninitialized({rows, cols});
-  for (float& v : t.values()) {
-    v = static_cast<float>(static_cast<double>(engine() >> 11) * 0x1p-52 - 1);
-  }
-  return t;
-}
 
 class GridConformanceTest : public testing::TestWithParam<GridRow> {
  protected:
@@ -92,7 +83,7 @@ class GridConformanceTest : public testing::TestWithParam<GridRow> {
     item.name = "l";
     item.weight = weight;
     item.statistics =
-        StatisticsOf(Random(4 * weight.cols(), weight.cols(), 99), ctx);
+        StatisticsOf(RandomMatrix(4 * weight.cols(), weight.cols(), 99), ctx);
     item.outliers = std::move(outliers);
     item.report = &report;
     work.layers.push_back(std::move(item));
@@ -125,7 +116,7 @@ TEST_P(GridConformanceTest, ForecastOfStoredBytesIsExact) {
     }
     ASSERT_THAT(grid->Validate("rtn.grid", {"l", rows, cols}), IsOk());
     ASSERT_OK_AND_ASSIGN(const auto linear,
-                         Round(Random(rows, cols, 1), group_size));
+                         Round(RandomMatrix(rows, cols, 1), group_size));
     EXPECT_EQ(8 * grid->Cost({"l", rows, cols}).stored_bytes,
               linear->stored_bits());
     if (has_groups()) {
@@ -135,7 +126,7 @@ TEST_P(GridConformanceTest, ForecastOfStoredBytesIsExact) {
 }
 
 TEST_P(GridConformanceTest, AwkwardRowsStayFiniteAndZeroStaysZero) {
-  Tensor w = Random(8, 32, 2);
+  Tensor w = RandomMatrix(8, 32, 2);
   std::fill_n(w.row(0), 32, 0.0f);    // zero
   std::fill_n(w.row(1), 32, 0.75f);   // constant
   std::fill_n(w.row(2), 32, -1e-7f);  // below the least scale step
@@ -150,14 +141,14 @@ TEST_P(GridConformanceTest, AwkwardRowsStayFiniteAndZeroStaysZero) {
 }
 
 TEST_P(GridConformanceTest, BytesDoNotDependOnTheNumberOfThreads) {
-  const Tensor w = Random(70, 96, 3);
+  const Tensor w = RandomMatrix(70, 96, 3);
   ASSERT_OK_AND_ASSIGN(const auto one, Round(w, 32, 1));
   ASSERT_OK_AND_ASSIGN(const auto four, Round(w, 32, 4));
   EXPECT_EQ(BytesOf(*one), BytesOf(*four));
 }
 
 TEST_P(GridConformanceTest, OutliersKeepTheirValueAndLeaveTheGrid) {
-  Tensor w = Random(6, 32, 4);
+  Tensor w = RandomMatrix(6, 32, 4);
   auto mask = std::make_shared<OutlierMask>();
   for (int32_t r = 0; r < 6; ++r) {
     w.row(r)[5 * r] = 64.0f;
@@ -179,8 +170,8 @@ TEST_P(GridConformanceTest, OutliersKeepTheirValueAndLeaveTheGrid) {
 TEST_P(GridConformanceTest, ErrorCompensationPays) {
   if (!has_groups()) GTEST_SKIP() << "codebooks are fitted to larger layers";
   const int64_t cols = 48;
-  const Tensor w = Random(24, cols, 5);
-  Tensor inputs = Random(4 * cols, cols, 6);
+  const Tensor w = RandomMatrix(24, cols, 5);
+  Tensor inputs = RandomMatrix(4 * cols, cols, 6);
   for (int64_t r = 0; r < inputs.rows(); ++r) {
     for (int64_t c = 1; c < cols; ++c) {
       inputs.row(r)[c] += 0.9f * inputs.row(r)[c - 1];

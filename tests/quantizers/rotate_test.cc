@@ -5,7 +5,6 @@
 #include <filesystem>
 #include <map>
 #include <memory>
-#include <random>
 #include <string>
 #include <vector>
 
@@ -21,6 +20,7 @@
 #include "quantizers/recipe.h"
 #include "quantizers/recipe_forecast.h"
 #include "quantizers/recipe_run.h"
+#include "tests/quantizers/random_matrices.h"
 #include "tests/testing/project_paths.h"
 #include "tests/testing/status_matchers.h"
 #include "tests/testing/temp_dir.h"
@@ -36,15 +36,6 @@ using ::testing::AllOf;
 using ::testing::HasSubstr;
 
 constexpr auto kInvalid = absl::StatusCode::kInvalidArgument;
-
-Tensor Random(int64_t rows, int64_t cols, uint64_t seed) {
-  std::mt19937_64 engine(seed);
-  Tensor t = Tensor::Uninitialized({rows, cols});
-  for (float& v : t.values()) {
-    v = static_cast<float>(static_cast<double>(engine() >> 11) * 0x1p-52 - 1);
-  }
-  return t;
-}
 
 std::map<std::string, std::string> FilesIn(const std::string& directory) {
   std::map<std::string, std::string> files;
@@ -96,8 +87,8 @@ class RotateTest : public testing::Test {
 
 TEST_F(RotateTest, LayersThatWriteToTheStreamAreWorkedOnInARotatedBasis) {
   const auto stage = Make({});
-  const Tensor w = Random(6, 24, 1);
-  const Tensor x = Random(100, 24, 2);
+  const Tensor w = RandomMatrix(6, 24, 1);
+  const Tensor x = RandomMatrix(100, 24, 2);
   auto statistics = std::make_shared<LayerStatistics>();
   SecondMomentAccumulator moment(24);
   moment.Add(x, 4, ctx_);

@@ -4,7 +4,6 @@
 #include <cmath>
 #include <cstring>
 #include <memory>
-#include <random>
 #include <string>
 #include <utility>
 #include <vector>
@@ -18,6 +17,7 @@
 #include "quantizers/layer_error.h"
 #include "quantizers/stage.h"
 #include "quantizers/stage_pipeline.h"
+#include "tests/quantizers/random_matrices.h"
 #include "tests/testing/status_matchers.h"
 
 namespace quantd {
@@ -27,15 +27,6 @@ using ::quantd::test::IsOk;
 using ::quantd::test::StatusIs;
 using ::testing::_;
 using ::testing::HasSubstr;
-
-Tensor Random(int64_t rows, int64_t cols, uint64_t seed) {
-  std::mt19937_64 engine(seed);
-  Tensor t = Tensor::Uninitialized({rows, cols});
-  for (float& v : t.values()) {
-    v = static_cast<float>(static_cast<double>(engine() >> 11) * 0x1p-52 - 1);
-  }
-  return t;
-}
 
 // One kind of stage on its own does not compress: others are tried around a
 // plain solver, as a recipe would.
@@ -113,7 +104,7 @@ class StageConformanceTest : public testing::TestWithParam<StageRow> {
       int64_t cols, const StatisticsRequest& request, bool dead_inputs,
       ExecutionContext& ctx) {
     auto statistics = std::make_shared<LayerStatistics>();
-    Tensor inputs = Random(4 * cols, cols, 99);
+    Tensor inputs = RandomMatrix(4 * cols, cols, 99);
     for (int64_t r = 0; r < inputs.rows() && dead_inputs; ++r) {
       for (int64_t c = 0; c < cols; c += 3) inputs.row(r)[c] = 0;
     }
@@ -169,7 +160,7 @@ TEST_P(StageConformanceTest, NameIsThatOfTheTable) {
 }
 
 TEST_P(StageConformanceTest, ErrorShrinksWithBitsAndStaysBounded) {
-  const Tensor w = Random(24, 64, 1);
+  const Tensor w = RandomMatrix(24, 64, 1);
   double previous = 1e9;
   for (int bits = 2; bits <= 8; ++bits) {
     ASSERT_OK_AND_ASSIGN(
@@ -214,7 +205,7 @@ TEST_P(StageConformanceTest, RepresentableWeightsAreExact) {
 }
 
 TEST_P(StageConformanceTest, AwkwardRowsStayFinite) {
-  Tensor w = Random(8, 32, 2);
+  Tensor w = RandomMatrix(8, 32, 2);
   std::fill_n(w.row(0), 32, 0.0f);    // zero
   std::fill_n(w.row(1), 32, 0.75f);   // constant
   std::fill_n(w.row(2), 32, -1e-7f);  // below the least scale step
@@ -241,8 +232,9 @@ TEST_P(StageConformanceTest, OddShapesAndPerChannelGrids) {
           const auto stages,
           Make({"bits=" + std::to_string(bits), "group_size=-1"}));
       LayerReport report;
-      ASSERT_OK_AND_ASSIGN(const Linear layer,
-                           Run(stages, Random(rows, cols, 3), 2, &report));
+      ASSERT_OK_AND_ASSIGN(
+          const Linear layer,
+          Run(stages, RandomMatrix(rows, cols, 3), 2, &report));
       EXPECT_EQ(layer.rows(), rows);
       EXPECT_EQ(layer.cols(), cols);
     }
@@ -258,7 +250,7 @@ TEST_P(StageConformanceTest, ForecastOfStoredBytesIsExact) {
     ASSERT_OK_AND_ASSIGN(const auto stages, Make(set));
     LayerReport report;
     ASSERT_OK_AND_ASSIGN(const Linear layer,
-                         Run(stages, Random(13, 48, 8), 2, &report));
+                         Run(stages, RandomMatrix(13, 48, 8), 2, &report));
     uint64_t stored = 0;
     uint64_t added = 0;
     for (const auto& stage : stages) {
@@ -284,8 +276,9 @@ TEST_P(StageConformanceTest, ForecastOfStoredBytesIsExact) {
 TEST_P(StageConformanceTest, DeadInputsAreSurvived) {
   ASSERT_OK_AND_ASSIGN(const auto stages, Make({"bits=3", "group_size=8"}));
   LayerReport report;
-  ASSERT_OK_AND_ASSIGN(const Linear layer, Run(stages, Random(9, 24, 4), 2,
-                                               &report, /*dead_inputs=*/true));
+  ASSERT_OK_AND_ASSIGN(
+      const Linear layer,
+      Run(stages, RandomMatrix(9, 24, 4), 2, &report, /*dead_inputs=*/true));
   for (float v : layer.weight().values()) EXPECT_TRUE(std::isfinite(v));
 }
 
@@ -295,7 +288,7 @@ TEST_P(StageConformanceTest, LayersThatNoTokenReachedAreRounded) {
   ASSERT_OK_AND_ASSIGN(const auto stages, Make({"bits=4", "group_size=8"}));
   const std::unique_ptr<Device> device = NewCpuDevice(2);
   ExecutionContext ctx(device.get());
-  const Tensor w = Random(12, 24, 7);
+  const Tensor w = RandomMatrix(12, 24, 7);
   Linear layer("layer", w.Clone(), std::nullopt);
   auto statistics = std::make_shared<LayerStatistics>();
   statistics->second_moment = SquareMatrix(24);
@@ -310,7 +303,7 @@ TEST_P(StageConformanceTest, LayersThatNoTokenReachedAreRounded) {
 }
 
 TEST_P(StageConformanceTest, BytesDoNotDependOnTheNumberOfThreads) {
-  const Tensor w = Random(70, 96, 5);
+  const Tensor w = RandomMatrix(70, 96, 5);
   std::vector<std::string> bytes;
   for (int threads : {1, 2, 4}) {
     ASSERT_OK_AND_ASSIGN(const auto stages, Make({"bits=3", "group_size=32",
@@ -338,7 +331,7 @@ TEST_P(StageConformanceTest, CancelledContextIsObeyed) {
   ExecutionContext ctx(device.get());
   auto statistics = RandomStatistics(8, NeedsOf(stages), false, ctx);
   ctx.RequestCancel();
-  Linear layer("layer", Random(4, 8, 6), std::nullopt);
+  Linear layer("layer", RandomMatrix(4, 8, 6), std::nullopt);
   EXPECT_THAT(RunStages(stages, 0, {&layer}, std::move(statistics), ctx),
               StatusIs(absl::StatusCode::kCancelled, _));
 }
