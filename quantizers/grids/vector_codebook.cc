@@ -19,10 +19,6 @@ namespace {
 // first: all pairs. Beyond, the first is chosen alone, as in the paper.
 constexpr int64_t kMaxJointEntries = 16;
 
-// Steps of conjugate gradients in a refit. The error falls fast at first, and
-// the rest would fit the calibration text rather than the layer.
-constexpr int kRefitSteps = 24;
-
 int64_t CeilDiv(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
 // How many input channels are outliers and how the others are divided.
@@ -64,15 +60,6 @@ std::vector<CodebookGroupShape> StoredShape(
   for (int64_t columns : counts.groups) add(columns, options.coding);
   if (counts.outliers > 0) add(counts.outliers, options.outlier_coding);
   return shapes;
-}
-
-// Calls body(d, begin, end) for every block d of `vector_length` output
-// channels, [begin, end); the last may be shorter.
-template <typename Body>
-void ForBlocks(int64_t rows, int64_t vector_length, const Body& body) {
-  for (int64_t d = 0; d * vector_length < rows; ++d) {
-    body(d, d * vector_length, std::min((d + 1) * vector_length, rows));
-  }
 }
 
 }  // namespace
@@ -173,7 +160,7 @@ std::vector<float> VectorCodebookLayerGrid::Vectors(
   const int64_t columns = static_cast<int64_t>(group.columns.size());
   std::vector<float> vectors(
       static_cast<size_t>(CeilDiv(rows_, v) * columns * v), 0.0f);
-  ForBlocks(rows_, v, [&](int64_t d, int64_t begin, int64_t end) {
+  ForVectorBlocks(rows_, v, [&](int64_t d, int64_t begin, int64_t end) {
     for (int64_t r = begin; r < end; ++r) {
       const float scale = row_scales_[static_cast<size_t>(r)];
       for (int64_t i = 0; i < columns; ++i) {
@@ -196,7 +183,7 @@ std::vector<float> VectorCodebookLayerGrid::VectorWeights(
   for (int64_t i = 0; i < columns; ++i) {
     const int64_t c = group.columns[static_cast<size_t>(i)];
     const double h = ColumnWeight(c, layer);
-    ForBlocks(rows_, v, [&](int64_t d, int64_t begin, int64_t end) {
+    ForVectorBlocks(rows_, v, [&](int64_t d, int64_t begin, int64_t end) {
       for (int64_t r = begin; r < end; ++r) {
         const double scale =
             static_cast<double>(row_scales_[static_cast<size_t>(r)]);
@@ -396,203 +383,7 @@ void VectorCodebookLayerGrid::QuantizeColumn(const Patch<float>& patch,
   }
 }
 
-// --- One layer: refining ---------------------------------------------------
-
-absl::StatusOr<bool> VectorCodebookLayerGrid::Refine(
-    const LayerView<float>& layer, ExecutionContext& ctx) {
-  if (!residual_refined_) {
-    residual_refined_ = true;
-    bool any = false;
-    for (Group& group : groups_) {
-      if (group.residual.empty()) continue;
-      any = true;
-      std::vector<int32_t> assignment;
-      RETURN_IF_ERROR(FitCodebook(group.residual, VectorWeights(group, layer),
-                                  group.vector_length, &group.codebooks[1],
-                                  &assignment, ctx));
-      group.residual = {};
-    }
-    if (any) return true;
-  }
-  if (layer.second_moment == nullptr || options_.refits == 0) return false;
-  RETURN_IF_ERROR(Refit(layer, ctx));
-  ++refits_done_;
-  // After the last, the codes stay: their error can only have fallen.
-  return refits_done_ < options_.refits;
-}
-
-// Minimises tr(D H D^T), D = W - What(entries), by conjugate gradients with
-// the diagonal as preconditioner: linear in the entries, and each step is one
-// product with H, however codebooks, groups and scales are arranged.
-absl::Status VectorCodebookLayerGrid::Refit(const LayerView<float>& layer,
-                                            ExecutionContext& ctx) {
-  const Tensor h = ToFloat(*layer.second_moment);
-  std::vector<Codebook*> books;
-  size_t unknowns = 0;
-  for (Group& group : groups_) {
-    for (Codebook& codebook : group.codebooks) {
-      books.push_back(&codebook);
-      unknowns += codebook.entries.size();
-    }
-  }
-  // Visits every weight with the positions of its entries among the unknowns.
-  const auto visit = [&](auto&& body) {
-    size_t base = 0;
-    for (const Group& group : groups_) {
-      const int64_t v = group.vector_length;
-      const int64_t columns = static_cast<int64_t>(group.columns.size());
-      for (const Codebook& codebook : group.codebooks) {
-        ForBlocks(rows_, v, [&](int64_t d, int64_t begin, int64_t end) {
-          for (int64_t i = 0; i < columns; ++i) {
-            const size_t entry =
-                base +
-                static_cast<size_t>(
-                    codebook.codes[static_cast<size_t>(d * columns + i)] * v);
-            for (int64_t r = begin; r < end; ++r) {
-              const int64_t weight =
-                  r * cols_ + group.columns[static_cast<size_t>(i)];
-              if (Excluded(weight)) continue;
-              body(weight, row_scales_[static_cast<size_t>(r)],
-                   entry + static_cast<size_t>(r - begin));
-            }
-          }
-        });
-        base += codebook.entries.size();
-      }
-    }
-  };
-  Tensor matrix = Tensor::Uninitialized({rows_, cols_});
-  Tensor product = Tensor::Uninitialized({rows_, cols_});
-  const auto decode = [&](const std::vector<double>& entries) {
-    std::fill(matrix.values().begin(), matrix.values().end(), 0.0f);
-    visit([&](int64_t weight, float scale, size_t entry) {
-      matrix.data()[weight] += scale * static_cast<float>(entries[entry]);
-    });
-  };
-  // A^T (matrix H), and leaves matrix H in `product`.
-  const auto gather = [&](std::vector<double>* sums) {
-    GemmArgs args;
-    args.m = rows_;
-    args.n = cols_;
-    args.k = cols_;
-    args.a = matrix.data();
-    args.lda = cols_;
-    args.b = h.data();
-    args.ldb = cols_;
-    args.c = product.data();
-    args.ldc = cols_;
-    ctx.device().Gemm(args);
-    sums->assign(unknowns, 0.0);
-    visit([&](int64_t weight, float scale, size_t entry) {
-      (*sums)[entry] += static_cast<double>(scale * product.data()[weight]);
-    });
-  };
-  const auto current = [&] {
-    std::vector<double> entries;
-    for (const Codebook* codebook : books) {
-      entries.insert(entries.end(), codebook->entries.begin(),
-                     codebook->entries.end());
-    }
-    return entries;
-  };
-  // The error of `entries`; `sums` becomes A^T D H, the way down.
-  const auto error = [&](const std::vector<double>& entries,
-                         std::vector<double>* sums) {
-    decode(entries);
-    for (int64_t i = 0; i < matrix.size(); ++i) {
-      matrix.data()[i] =
-          Excluded(i) ? 0.0f : layer.weights[i] - matrix.data()[i];
-    }
-    gather(sums);
-    double form = 0;
-    for (int64_t i = 0; i < matrix.size(); ++i) {
-      form += static_cast<double>(matrix.data()[i]) *
-              static_cast<double>(product.data()[i]);
-    }
-    return form;
-  };
-  const auto assign = [&](const std::vector<double>& entries) {
-    size_t at = 0;
-    for (Group& group : groups_) {
-      for (Codebook& codebook : group.codebooks) {
-        for (float& entry : codebook.entries) {
-          entry = static_cast<float>(entries[at++]);
-        }
-        Store(&codebook, group.vector_length);
-      }
-    }
-  };
-  const auto dot = [](const std::vector<double>& a,
-                      const std::vector<double>& b) {
-    double sum = 0;
-    for (size_t i = 0; i < a.size(); ++i) sum += a[i] * b[i];
-    return sum;
-  };
-
-  std::vector<double> diagonal(unknowns, 0.0);
-  visit([&](int64_t weight, float scale, size_t entry) {
-    const int64_t c = weight % cols_;
-    diagonal[entry] += static_cast<double>(scale) * static_cast<double>(scale) *
-                       layer.second_moment->at(c, c);
-  });
-  const std::vector<double> before = current();
-  std::vector<double> entries = before, residual, step, image;
-  const double error_before = error(entries, &residual);
-  const auto precondition = [&](const std::vector<double>& r) {
-    std::vector<double> z(r.size());
-    // Entries that no vector chose stay where they are.
-    for (size_t i = 0; i < r.size(); ++i) {
-      z[i] = diagonal[i] > 0 ? r[i] / diagonal[i] : 0.0;
-    }
-    return z;
-  };
-  std::vector<double> z = precondition(residual);
-  step = z;
-  double fit = dot(residual, z);
-  for (int i = 0; i < kRefitSteps && fit > 0; ++i) {
-    RETURN_IF_ERROR(ctx.CheckCancelled());
-    decode(step);
-    gather(&image);
-    const double curvature = dot(step, image);
-    if (!(curvature > 0)) break;
-    const double length = fit / curvature;
-    for (size_t j = 0; j < unknowns; ++j) {
-      entries[j] += length * step[j];
-      residual[j] -= length * image[j];
-    }
-    z = precondition(residual);
-    const double next = dot(residual, z);
-    for (size_t j = 0; j < unknowns; ++j) {
-      step[j] = z[j] + next / fit * step[j];
-    }
-    fit = next;
-  }
-  assign(entries);
-  // Rounding to what is stored can cost more than a small step gained.
-  if (!(error(current(), &residual) < error_before)) assign(before);
-  return absl::OkStatus();
-}
-
-void VectorCodebookLayerGrid::UpdateValues(float* values) const {
-  for (const Group& group : groups_) {
-    const int64_t v = group.vector_length;
-    const int64_t columns = static_cast<int64_t>(group.columns.size());
-    ForBlocks(rows_, v, [&](int64_t d, int64_t begin, int64_t end) {
-      for (int64_t i = 0; i < columns; ++i) {
-        const size_t at = static_cast<size_t>(d * columns + i);
-        for (int64_t r = begin; r < end; ++r) {
-          float sum = 0;
-          for (const Codebook& codebook : group.codebooks) {
-            sum += codebook.entries[static_cast<size_t>(codebook.codes[at] * v +
-                                                        r - begin)];
-          }
-          values[r * cols_ + group.columns[static_cast<size_t>(i)]] =
-              row_scales_[static_cast<size_t>(r)] * sum;
-        }
-      }
-    });
-  }
-}
+// --- One layer: storing ----------------------------------------------------
 
 absl::StatusOr<std::shared_ptr<const CompressedLinear>>
 VectorCodebookLayerGrid::Finish(std::vector<int32_t> /*one group per row*/) {
@@ -684,7 +475,7 @@ class VectorCodebookGrid final : public Grid {
     const int residual = options_.coding.residual_index_bits > 0 ? 1 : 0;
     cost.passes = 1 + residual + std::max(0, options_.refits - 1);
     cost.product_flops =
-        2 * weights * cols * options_.refits * (kRefitSteps + 2);
+        2 * weights * cols * options_.refits * (kVectorCodebookRefitSteps + 2);
     // A distance to a centroid is far cheaper than rounding to a grid, all
     // the more as vectors are searched in registers.
     double centroids = 0;

@@ -18,6 +18,7 @@
 #ifndef QUANTD_QUANTIZERS_GRIDS_VECTOR_CODEBOOK_H_
 #define QUANTD_QUANTIZERS_GRIDS_VECTOR_CODEBOOK_H_
 
+#include <algorithm>
 #include <cstdint>
 #include <memory>
 #include <vector>
@@ -50,6 +51,19 @@ struct VectorCodebookOptions {
   // k is set from index_bits.
   VectorKMeansOptions kmeans;
 };
+
+// Steps of conjugate gradients in a refit. The error falls fast at first, and
+// the rest would fit the calibration text rather than the layer.
+inline constexpr int kVectorCodebookRefitSteps = 24;
+
+// Calls body(d, begin, end) for every block d of `vector_length` output
+// channels, [begin, end); the last may be shorter.
+template <typename Body>
+void ForVectorBlocks(int64_t rows, int64_t vector_length, const Body& body) {
+  for (int64_t d = 0; d * vector_length < rows; ++d) {
+    body(d, d * vector_length, std::min((d + 1) * vector_length, rows));
+  }
+}
 
 // One layer; exposed for checks against exact results.
 class VectorCodebookLayerGrid final : public LayerGrid<float> {
