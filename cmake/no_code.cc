@@ -1,0 +1,1 @@
+// Precompiled headers are made for a target, and a target has a source.
