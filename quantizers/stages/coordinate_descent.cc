@@ -90,6 +90,8 @@ class CoordinateDescentStage final : public Stage {
 
   absl::string_view name() const override { return "coordinate_descent"; }
 
+  const Grid* grid() const override { return grid_.get(); }
+
   absl::Status Validate(const LinearShape& layer) const override {
     return grid_->Validate("coordinate_descent.grid", layer);
   }

@@ -7,6 +7,7 @@
 #include <string>
 
 #include "absl/strings/match.h"
+#include "absl/strings/str_replace.h"
 #include "client/client.h"
 #include "gmock/gmock.h"
 #include "tests/integration/process.h"
@@ -43,10 +44,14 @@ class CrashTest : public testing::Test {
   }
 
   v1::JobSpec GptqSpec(const std::string& output) {
+    return SpecOf("gptq", output);
+  }
+
+  v1::JobSpec SpecOf(const std::string& method, const std::string& output) {
     v1::JobSpec spec;
     auto& quantize = *spec.mutable_quantize();
     quantize.set_model("demo");
-    quantize.set_method("gptq");
+    quantize.set_method(method);
     quantize.mutable_calibration()->set_dataset(dataset_);
     quantize.mutable_calibration()->set_windows(96);
     quantize.set_output_id(output);
@@ -75,15 +80,21 @@ class CrashTest : public testing::Test {
   std::string dataset_;
 };
 
-TEST_F(CrashTest, KilledWorkerCostsAnAttemptAndNotTheJob) {
+// Methods that carry different things from block to block: nothing, statistics
+// of the original network, and a network that was rotated before the first.
+class KilledWorkerTest : public CrashTest,
+                         public testing::WithParamInterface<std::string> {};
+
+TEST_P(KilledWorkerTest, CostsAnAttemptAndNotTheJob) {
   ASSERT_OK_AND_ASSIGN(const v1::Job whole,
-                       client_->CreateJob(GptqSpec("whole"), {}));
+                       client_->CreateJob(SpecOf(GetParam(), "whole"), {}));
   ASSERT_OK_AND_ASSIGN(const v1::Job undisturbed,
                        client_->WatchJob(whole.name(), {}));
   ASSERT_EQ(undisturbed.state(), v1::SUCCEEDED)
       << undisturbed.ShortDebugString();
 
-  ASSERT_OK_AND_ASSIGN(v1::Job job, client_->CreateJob(GptqSpec("killed"), {}));
+  ASSERT_OK_AND_ASSIGN(v1::Job job,
+                       client_->CreateJob(SpecOf(GetParam(), "killed"), {}));
   WaitForFirstBlock(job.name());
   const auto workers = server_->Workers();
   ASSERT_EQ(workers.size(), 1u);
@@ -99,6 +110,12 @@ TEST_F(CrashTest, KilledWorkerCostsAnAttemptAndNotTheJob) {
   ASSERT_OK_AND_ASSIGN(const v1::Artifact b, client_->GetArtifact("killed"));
   EXPECT_EQ(a.digest(), b.digest());
 }
+
+INSTANTIATE_TEST_SUITE_P(Methods, KilledWorkerTest,
+                         testing::Values("gptq", "awq", "rotate-gptq"),
+                         [](const auto& info) {
+                           return absl::StrReplaceAll(info.param, {{"-", "_"}});
+                         });
 
 TEST_F(CrashTest, KilledServerLosesNothingAndPublishesOnce) {
   ASSERT_OK_AND_ASSIGN(v1::Job job,

@@ -65,7 +65,8 @@ class StageConformanceTest : public testing::TestWithParam<StageRow> {
   // The stages of a recipe with this kind. `assignments` go on top of the
   // defaults of its solver, and of the kind where it has such options.
   absl::StatusOr<CompiledRecipe::Stages> Make(
-      const std::vector<std::string>& assignments) {
+      const std::vector<std::string>& assignments,
+      v1::Stage::KindCase solver = v1::Stage::kRtn) {
     CompiledRecipe::Stages stages;
     const StageRole role = GetParam().role;
     const auto add = [&](v1::Stage::KindCase kind,
@@ -75,13 +76,13 @@ class StageConformanceTest : public testing::TestWithParam<StageRow> {
       return absl::OkStatus();
     };
     if (role == StageRole::kCompensate) {
-      RETURN_IF_ERROR(add(v1::Stage::kRtn, assignments));
+      RETURN_IF_ERROR(add(solver, assignments));
     }
     RETURN_IF_ERROR(add(
         GetParam().kind,
         is_solver() ? assignments : Applicable(GetParam().kind, assignments)));
     if (role < StageRole::kSolver) {
-      RETURN_IF_ERROR(add(v1::Stage::kRtn, assignments));
+      RETURN_IF_ERROR(add(solver, assignments));
     }
     ConnectStages(stages);
     return stages;
@@ -238,6 +239,21 @@ TEST_P(StageConformanceTest, OddShapesAndPerChannelGrids) {
       EXPECT_EQ(layer.rows(), rows);
       EXPECT_EQ(layer.cols(), cols);
     }
+  }
+}
+
+TEST_P(StageConformanceTest, StandsBesideEverySolverWithAGrid) {
+  if (is_solver()) return;
+  for (const auto solver :
+       {v1::Stage::kRtn, v1::Stage::kGptq, v1::Stage::kCoordinateDescent}) {
+    ASSERT_OK_AND_ASSIGN(const auto stages,
+                         Make({"bits=4", "group_size=16"}, solver));
+    const Tensor w = RandomMatrix(16, 32, 6);
+    LayerReport report;
+    ASSERT_OK_AND_ASSIGN(const Linear layer, Run(stages, w, 2, &report));
+    const double step = 2.0 / 15;
+    EXPECT_LT(RelativeWeightError(w, layer.weight()), 4 * step * step)
+        << solver;
   }
 }
 
