@@ -1,5 +1,6 @@
 #include "kernels/cpu/row_kernels.h"
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 
@@ -411,18 +412,24 @@ double LogSumExpRow(const float* row, int64_t cols) {
   const float max = MaxOfRow(row, cols);
   const auto vmax = hn::Set(d, max);
   const auto floor = hn::Set(d, kMinExponent);
-  // Partial sums of one lane cover at most cols / lanes elements of [0, 1].
-  auto vsum = hn::Zero(d);
+  // Lanes add up in float32 over a piece of the row, pieces in float64: a
+  // vocabulary of 10^5 would cost a lane four digits.
+  constexpr int64_t kPiece = 1024;
   auto nan_seen = hn::Zero(d);
+  double sum = 0;
   int64_t c = 0;
-  for (; c + lanes <= cols; c += lanes) {
-    const auto v = hn::LoadU(d, row + c);
-    // max(v, floor) would hide a NaN; v * 0 is NaN for NaN and infinity.
-    nan_seen = hn::MulAdd(v, hn::Zero(d), nan_seen);
-    vsum = hn::Add(vsum, hn::Exp(d, hn::Max(hn::Sub(v, vmax), floor)));
+  while (c + lanes <= cols) {
+    const int64_t end = std::min(cols, c + std::max(kPiece, lanes));
+    auto piece = hn::Zero(d);
+    for (; c + lanes <= end; c += lanes) {
+      const auto v = hn::LoadU(d, row + c);
+      // max(v, floor) would hide a NaN; v * 0 is NaN for NaN and infinity.
+      nan_seen = hn::MulAdd(v, hn::Zero(d), nan_seen);
+      piece = hn::Add(piece, hn::Exp(d, hn::Max(hn::Sub(v, vmax), floor)));
+    }
+    sum += static_cast<double>(hn::GetLane(hn::SumOfLanes(d, piece)));
   }
-  double sum = hn::GetLane(hn::SumOfLanes(d, vsum));
-  sum += hn::GetLane(hn::SumOfLanes(d, nan_seen));
+  sum += static_cast<double>(hn::GetLane(hn::SumOfLanes(d, nan_seen)));
   for (; c < cols; ++c) sum += std::exp(static_cast<double>(row[c]) - max);
   return static_cast<double>(max) + std::log(sum);
 }

@@ -167,6 +167,19 @@ TEST_P(DeviceTest, NegativeLogLikelihoodMatchesReference) {
   }
 }
 
+// The sum over a large vocabulary loses nothing by its length.
+TEST_P(DeviceTest, NegativeLogLikelihoodOfALargeVocabulary) {
+  const int64_t cols = 250000;
+  for (int seed : {1, 2, 3}) {
+    const auto logits = Random(cols, seed, 1.0f);
+    const int32_t target = 7;
+    double got = 0, want = 0;
+    cpu_->NegativeLogLikelihood(logits.data(), &target, 1, cols, &got);
+    reference_->NegativeLogLikelihood(logits.data(), &target, 1, cols, &want);
+    EXPECT_NEAR(got, want, 1e-7);
+  }
+}
+
 TEST_P(DeviceTest, ConstantLogitsGiveTheLogOfTheirNumberAndNaNStaysNaN) {
   for (Device* device : {cpu_.get(), reference_.get()}) {
     for (int64_t cols : {3, 64, 100}) {
