@@ -83,7 +83,7 @@ format-check:
 # exist; the findings of all files are shown before it fails.
 tidy: deps build/fuzz/build.ninja
 	cmake --build build/fuzz -j $(JOBS) --target quantd_grpc
-	git ls-files '*.cc' ':!tests' ':!cmake' | \
+	git ls-files '*.cc' ':!tests' | \
 	  xargs -P $(JOBS) -n 4 clang-tidy -p build/fuzz --quiet
 
 clean:

@@ -112,7 +112,8 @@ TEST_P(KilledWorkerTest, CostsAnAttemptAndNotTheJob) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Methods, KilledWorkerTest,
-                         testing::Values("gptq", "awq", "rotate-gptq"),
+                         testing::Values("gptq", "vptq-residual",
+                                         "rotate-gptq"),
                          [](const auto& info) {
                            return absl::StrReplaceAll(info.param, {{"-", "_"}});
                          });

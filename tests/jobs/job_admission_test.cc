@@ -196,7 +196,9 @@ TEST_F(JobAdmissionTest, TokensAreCountedByWhatTheTokenizerHolds) {
   const auto activations = [&](uint64_t tokenizer_bytes) {
     footprint.tokenizer_bytes = tokenizer_bytes;
     return PartOf(
-        PlanEvaluateJob(footprint, spec, {64 * 512}, 0).value().forecast,
+        PlanEvaluateJob(footprint, /*baseline=*/nullptr, spec, {64 * 512}, 0)
+            .value()
+            .forecast,
         "activations of all windows");
   };
   const uint64_t window = 512 * 256 * sizeof(float);

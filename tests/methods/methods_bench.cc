@@ -2,9 +2,11 @@
 // worker and client, and writes docs/methods.md.
 //
 //   --work DIR     server data and finished results; kept, and a later call
-//                  goes on where this one stopped (build/bench-methods)
+//                  goes on where this one stopped (build/bench-methods).
+//                  After a change of a method remove it: results are not
+//                  tied to the build that they came from
 //   --windows N    evaluation windows of 512 tokens, the first of the text
-//   (256)
+//   (64)
 //   --only A,B     only these rows and those measured before
 //   --output FILE  the page (docs/methods.md)
 //   --model DIR --text FILE --calibration FILE
@@ -49,7 +51,7 @@ constexpr int kWindowTokens = 512;
 
 struct Flags {
   std::string work;
-  std::string windows = "256";
+  std::string windows = "64";
   std::set<std::string> only;
   std::string output;
   std::string model;

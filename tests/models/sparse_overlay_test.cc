@@ -12,6 +12,7 @@
 namespace quantd {
 namespace {
 
+using ::quantd::test::LoadLayer;
 using ::quantd::test::StatusIs;
 using ::testing::HasSubstr;
 

@@ -20,6 +20,7 @@ namespace quantd {
 namespace {
 
 using ::quantd::test::IsOk;
+using ::quantd::test::RandomMatrix;
 using ::quantd::test::StatusIs;
 using ::testing::HasSubstr;
 

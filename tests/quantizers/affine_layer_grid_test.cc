@@ -17,7 +17,9 @@
 namespace quantd {
 namespace {
 
+using ::quantd::test::CorrelatedMoment;
 using ::quantd::test::IsOk;
+using ::quantd::test::RandomValues;
 using ::quantd::test::StatusIs;
 using ::testing::HasSubstr;
 

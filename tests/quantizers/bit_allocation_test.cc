@@ -14,6 +14,7 @@
 namespace quantd {
 namespace {
 
+using ::quantd::test::RandomMatrix;
 using ::testing::ElementsAre;
 
 // Inputs of very unequal size, by group.

@@ -20,7 +20,9 @@
 namespace quantd {
 namespace {
 
+using ::quantd::test::CorrelatedMoment;
 using ::quantd::test::IsOk;
+using ::quantd::test::RandomValues;
 using ::quantd::test::StatusIs;
 using ::testing::_;
 using ::testing::HasSubstr;

@@ -14,6 +14,9 @@
 namespace quantd {
 namespace {
 
+using ::quantd::test::CorrelatedMoment;
+using ::quantd::test::RandomValues;
+
 double Objective(const std::vector<double>& w, const PackedIntWeights& q,
                  const SquareMatrix& h) {
   double sum = 0;

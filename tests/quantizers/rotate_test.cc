@@ -30,6 +30,7 @@ namespace quantd {
 namespace {
 
 using ::quantd::test::IsOk;
+using ::quantd::test::RandomMatrix;
 using ::quantd::test::StatusIs;
 using ::quantd::test::TempDir;
 using ::testing::AllOf;
