@@ -115,6 +115,8 @@ void JobManager::Impl::UpdateIndex(const JobPtr& job, const v1::Job& record) {
       to_settle_.push_back(dependent->id);
     }
     table_.Remove(job);
+    // At once: another thread may have the job in hand a while longer.
+    BlobHolds::Hold released = std::move(job->output_blobs);
   }
 }
 
