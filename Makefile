@@ -79,12 +79,12 @@ format:
 format-check:
 	$(SOURCES) | xargs clang-format --dry-run --Werror
 
-# What is shipped, by the compile commands of clang. The generated headers must
-# exist; the findings of all files are shown before it fails.
-tidy: deps build/fuzz/build.ninja
-	cmake --build build/fuzz -j $(JOBS) --target quantd_grpc
+# What is shipped. The generated headers must exist; the findings of all files
+# are shown before it fails.
+tidy: deps build/dev/build.ninja
+	cmake --build build/dev -j $(JOBS) --target quantd_grpc
 	git ls-files '*.cc' ':!tests' | \
-	  xargs -P $(JOBS) -n 4 clang-tidy -p build/fuzz --quiet
+	  xargs -P $(JOBS) -n 4 clang-tidy -p build/dev --quiet
 
 clean:
 	rm -rf build

@@ -29,7 +29,6 @@ function(quantd_cc_library name)
     add_library(${name} STATIC ${ARG_SRCS} ${ARG_HDRS})
     set(scope PUBLIC)
     target_compile_options(${name} PRIVATE ${QUANTD_WARNINGS})
-    target_precompile_headers(${name} REUSE_FROM quantd_library_headers)
   else()
     add_library(${name} INTERFACE)
     set(scope INTERFACE)
@@ -68,7 +67,6 @@ function(quantd_cc_test name)
   target_link_libraries(${name} PRIVATE
     ${ARG_DEPS} quantd_project_paths GTest::gmock_main
     ${QUANTD_SANITIZER_OBJECTS})
-  target_precompile_headers(${name} REUSE_FROM quantd_test_headers)
   add_test(NAME ${name} COMMAND ${name})
   math(EXPR timeout "${ARG_TIMEOUT} * ${QUANTD_TIMEOUT_FACTOR}")
   set_tests_properties(${name} PROPERTIES
