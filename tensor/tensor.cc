@@ -5,6 +5,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "base/large_array.h"
 
 namespace quantd {
 
@@ -22,9 +23,7 @@ Tensor Tensor::Uninitialized(Shape shape) {
   Tensor tensor;
   const int64_t count = ElementCount(shape);
   tensor.shape_ = std::move(shape);
-  // Not make_shared<float[]>(n), which would zero the buffer.
-  tensor.data_ = std::shared_ptr<float[]>(
-      new float[static_cast<size_t>(std::max<int64_t>(count, 1))]);
+  tensor.data_ = NewLargeArray<float>(static_cast<size_t>(count));
   return tensor;
 }
 

@@ -2,6 +2,7 @@
 #include <memory>
 #include <vector>
 
+#include "base/large_array.h"
 #include "kernels/cpu/attention.h"
 #include "kernels/cpu/gemm.h"
 #include "kernels/cpu/nearest_centroid.h"
@@ -50,8 +51,8 @@ class CpuDevice final : public Device {
         cpu::kGemmPieceRows,
         kGramScratch / cols / cpu::kGemmPieceRows * cpu::kGemmPieceRows);
     // Not kept: between calls the memory serves others.
-    const std::unique_ptr<float[]> product(
-        new float[static_cast<size_t>(std::min(slice, cols) * cols)]);
+    const LargeArray<float> product = NewLargeArray<float>(
+        static_cast<size_t>(std::min(slice, cols) * cols));
     for (int64_t begin = 0; begin < rows; begin += kGramRows) {
       for (int64_t first_row = 0; first_row < cols; first_row += slice) {
         GemmArgs args;
