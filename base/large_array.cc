@@ -3,6 +3,7 @@
 #include <sys/mman.h>
 
 #include <algorithm>
+#include <cstdint>
 
 namespace quantd {
 namespace {
@@ -16,11 +17,13 @@ void* AllocateLarge(size_t bytes) {
   void* p = nullptr;
   if (bytes < kLargeArrayBytes) {
     p = std::malloc(std::max<size_t>(bytes, 1));
-  } else if (bytes <= static_cast<size_t>(-1) - kHugePage) {
-    const size_t whole = (bytes + kHugePage - 1) / kHugePage * kHugePage;
-    p = std::aligned_alloc(kHugePage, whole);
-    // A wish: without huge pages everything works, only slower.
-    if (p != nullptr) ::madvise(p, whole, MADV_HUGEPAGE);
+  } else if (bytes <= static_cast<size_t>(PTRDIFF_MAX) &&
+             ::posix_memalign(&p, kHugePage, bytes) == 0) {
+    // A wish: without huge pages everything works, only slower. What does not
+    // fill the last one stays on small pages and costs no more than it holds.
+    ::madvise(p, bytes / kHugePage * kHugePage, MADV_HUGEPAGE);
+  } else {
+    p = nullptr;
   }
   if (p == nullptr) throw std::bad_alloc();
   return p;

@@ -16,7 +16,7 @@
 
 namespace quantd {
 
-inline constexpr size_t kLargeArrayBytes = size_t{8} << 20;
+inline constexpr size_t kLargeArrayBytes = size_t{2} << 20;
 
 // At least `bytes` bytes, uninitialised, for std::free(). Throws
 // std::bad_alloc, as `new` does.
