@@ -11,6 +11,8 @@
 // the CPU device is a list of implementations, best first and reference last;
 // the first that says it can runs (kernels/cpu/gemm.cc).
 //
+// Their gradients are in kernels/backward.h.
+//
 // Thread-compatible: one operation at a time per device.
 #ifndef QUANTD_KERNELS_DEVICE_H_
 #define QUANTD_KERNELS_DEVICE_H_
@@ -21,6 +23,7 @@
 #include <string>
 
 #include "absl/strings/string_view.h"
+#include "kernels/backward.h"
 #include "kernels/thread_pool.h"
 
 namespace quantd {
@@ -181,9 +184,8 @@ struct NearestCentroidArgs {
   int32_t* nearest = nullptr;        // [count]
 };
 
-class Device {
+class Device : public BackwardOperations {
  public:
-  virtual ~Device() = default;
 
   // Recorded with every result: "reference", "cpu".
   virtual absl::string_view name() const = 0;

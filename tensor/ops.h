@@ -1,6 +1,9 @@
 // Operations on tensors. Networks are written over these and nothing else, so
 // that one definition serves inference and, with gradients on, training. Every
 // operation returns a new tensor; the context's device does the arithmetic.
+// Operations of tracked tensors are recorded (tensor/gradient_tape.h): all have
+// gradients with respect to all tensor arguments that are not said to be
+// constants.
 //
 // Shapes are written [rows, cols]; rows are the tokens of a SequenceBatch
 // (tensor/sequence_batch.h).
@@ -8,6 +11,7 @@
 #define QUANTD_TENSOR_OPS_H_
 
 #include <cstdint>
+#include <vector>
 
 #include "absl/types/span.h"
 #include "kernels/execution_context.h"
@@ -26,6 +30,9 @@ Tensor AddBias(const Tensor& x, const Tensor& bias, ExecutionContext& ctx);
 // a + b, equal shapes.
 Tensor Add(const Tensor& a, const Tensor& b, ExecutionContext& ctx);
 
+// a * b by element, equal shapes.
+Tensor Multiply(const Tensor& a, const Tensor& b, ExecutionContext& ctx);
+
 // x / rms(x) * weight per row; weight [cols].
 Tensor RmsNorm(const Tensor& x, const Tensor& weight, float eps,
                ExecutionContext& ctx);
@@ -43,7 +50,7 @@ struct RotaryLayout {
 };
 
 // Rotary position embedding of x [rows, heads * head_dim]; cos, sin
-// [positions, rotary_dim / 2].
+// [positions, rotary_dim / 2], constants.
 Tensor Rotary(const Tensor& x, const RotaryLayout& layout,
               const SequenceBatch& batch, const Tensor& cos, const Tensor& sin,
               ExecutionContext& ctx);
@@ -55,7 +62,7 @@ struct AttentionOptions {
   bool causal = true;
   int64_t window = 0;
   float softcap = 0.0f;
-  Tensor key_bias;  // [heads, positions], or empty
+  Tensor key_bias;  // [heads, positions], or empty; a constant
 };
 
 // Keys and values of one sequence, its past included.
@@ -72,7 +79,7 @@ Tensor Attention(const Tensor& q, const Tensor& k, const Tensor& v,
                  ExecutionContext& ctx, Tensor* received = nullptr);
 
 // The same with the keys and values of every sequence held by a cache, those
-// of the batch's rows included.
+// of the batch's rows included. Inference only: not recorded.
 Tensor CachedAttention(const Tensor& q, absl::Span<const KeyValueView> cache,
                        int64_t kv_heads, const AttentionOptions& options,
                        const SequenceBatch& batch, ExecutionContext& ctx);
@@ -86,6 +93,9 @@ Tensor ActivateMul(Activation activation, const Tensor& gate, const Tensor& up,
 // cap * tanh(x / cap).
 Tensor Softcap(const Tensor& x, float cap, ExecutionContext& ctx);
 
+// log(1 + exp(x)).
+Tensor Softplus(const Tensor& x);
+
 // x * factor.
 Tensor Scale(const Tensor& x, float factor);
 
@@ -95,8 +105,35 @@ Tensor Clamp(const Tensor& x, float limit);
 // Columns [begin, begin + count) of the matrix view.
 Tensor Columns(const Tensor& x, int64_t begin, int64_t count);
 
+struct ColumnRange {
+  int64_t begin = 0;
+  int64_t count = 0;
+};
+
+// Ranges of columns side by side, in the order of `ranges`.
+Tensor GatherColumns(const Tensor& x, absl::Span<const ColumnRange> ranges);
+
+// Equally many rows of every part side by side. REQUIRES: there is a part.
+Tensor ConcatenateColumns(absl::Span<const Tensor> parts);
+
 // Rows of x in the order of `rows`.
 Tensor GatherRows(const Tensor& x, absl::Span<const int64_t> rows);
+
+// Softmax over the `chosen` largest scores of every row, zero elsewhere. Of
+// equal scores the first wins; the choice is a constant.
+Tensor TopSoftmax(const Tensor& scores, int chosen);
+
+// Row i of `x` belongs to row rows[i] of a mixture, and to one column of its
+// shares.
+struct RowsOfColumn {
+  int64_t column = 0;
+  std::vector<int64_t> rows;
+  Tensor x;
+};
+
+// y[r] = sum over parts that have row r of shares[r, column] x[i].
+// REQUIRES: there is a part; a part has a row at most once.
+Tensor MixRows(const Tensor& shares, absl::Span<const RowsOfColumn> parts);
 
 // Depthwise causal convolution of every sequence; weight [channels, width],
 // bias [channels] or empty. `history` has one [width - 1, channels] per
@@ -107,11 +144,27 @@ Tensor CausalConv(const Tensor& x, const Tensor& weight, const Tensor& bias,
 
 // Selective scan of every sequence (kernels/device.h): u, dt [rows, channels],
 // b, c [rows, states], a [channels, states], skip [channels]. `state` has one
-// [channels, states] per sequence, and is replaced.
+// [channels, states] per sequence, and is replaced. Gradients are those of
+// sequences without a past.
 Tensor SelectiveScan(const Tensor& u, const Tensor& dt, const Tensor& a,
                      const Tensor& b, const Tensor& c, const Tensor& skip,
                      const SequenceBatch& batch, absl::Span<Tensor> state,
                      ExecutionContext& ctx);
+
+// --- Losses: one number a row ---------------------------------------------
+
+// -log softmax(logits[r])[targets[r]], [rows].
+Tensor NegativeLogLikelihood(const Tensor& logits,
+                             absl::Span<const int32_t> targets,
+                             ExecutionContext& ctx);
+
+// KL(softmax(teacher / temperature) || softmax(student / temperature)), [rows],
+// in nats; `teacher` is a constant.
+Tensor KlDivergence(const Tensor& teacher, const Tensor& student,
+                    float temperature, ExecutionContext& ctx);
+
+// sum_c (x - target)^2, [rows]; `target` is a constant.
+Tensor SquaredError(const Tensor& x, const Tensor& target);
 
 }  // namespace quantd::ops
 

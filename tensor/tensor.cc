@@ -52,10 +52,16 @@ Tensor Tensor::Reshaped(Shape shape) const {
 }
 
 Tensor Tensor::Rows(int64_t begin, int64_t count) const {
-  Tensor view = *this;
+  Tensor view = Untracked();
   view.shape_ = {count, cols()};
   view.offset_ = offset_ + begin * cols();
   return view;
+}
+
+Tensor Tensor::Untracked() const {
+  Tensor same = *this;
+  same.SetTape(nullptr, 0);
+  return same;
 }
 
 }  // namespace quantd

@@ -29,6 +29,8 @@ std::string ShapeToString(absl::Span<const int64_t> shape);
 // product fits.
 int64_t ElementCount(absl::Span<const int64_t> shape);
 
+class GradientTape;
+
 class Tensor {
  public:
   // An empty tensor of shape [0].
@@ -57,18 +59,35 @@ class Tensor {
   float* row(int64_t r) { return data() + r * cols(); }
   const float* row(int64_t r) const { return data() + r * cols(); }
 
+  // Copies the numbers; the copy is not tracked.
   Tensor Clone() const;
 
-  // The same storage under another shape. REQUIRES: equal element counts.
+  // The same storage under another shape, tracked as this one is.
+  // REQUIRES: equal element counts.
   Tensor Reshaped(Shape shape) const;
 
   // Rows [begin, begin + count) of the matrix view, sharing storage.
+  // REQUIRES: not tracked (ops::RowRange is differentiable).
   Tensor Rows(int64_t begin, int64_t count) const;
+
+  // The tape that records what is computed from this tensor, and its place
+  // there (tensor/gradient_tape.h). Null: none, as everywhere in inference.
+  GradientTape* tape() const { return tape_; }
+  int64_t tape_index() const { return tape_index_; }
+  void SetTape(GradientTape* tape, int64_t index) {
+    tape_ = tape;
+    tape_index_ = index;
+  }
+
+  // The same storage, not tracked: gradients stop here.
+  Tensor Untracked() const;
 
  private:
   Shape shape_;
   std::shared_ptr<float[]> data_;
   int64_t offset_ = 0;
+  GradientTape* tape_ = nullptr;
+  int64_t tape_index_ = 0;
 };
 
 }  // namespace quantd

@@ -4,12 +4,17 @@
 #ifndef QUANTD_KERNELS_CPU_ATTENTION_H_
 #define QUANTD_KERNELS_CPU_ATTENTION_H_
 
+#include "kernels/backward.h"
 #include "kernels/device.h"
 #include "kernels/thread_pool.h"
 
 namespace quantd::cpu {
 
 void Attention(const AttentionArgs& args, ThreadPool& pool);
+
+// Contract: kernels/backward.h.
+void AttentionBackward(const AttentionArgs& args,
+                       const AttentionGradients* gradients, ThreadPool& pool);
 
 }  // namespace quantd::cpu
 

@@ -4,11 +4,13 @@
 
 #include "base/large_array.h"
 #include "kernels/cpu/attention.h"
+#include "kernels/cpu/backward_kernels.h"
 #include "kernels/cpu/gemm.h"
 #include "kernels/cpu/nearest_centroid.h"
 #include "kernels/cpu/row_kernels.h"
 #include "kernels/cpu/state_space.h"
 #include "kernels/device.h"
+#include "kernels/reference/backward_kernels.h"
 #include "kernels/reference/reference_kernels.h"
 
 namespace quantd {
@@ -51,8 +53,8 @@ class CpuDevice final : public Device {
         cpu::kGemmPieceRows,
         kGramScratch / cols / cpu::kGemmPieceRows * cpu::kGemmPieceRows);
     // Not kept: between calls the memory serves others.
-    const LargeArray<float> product = NewLargeArray<float>(
-        static_cast<size_t>(std::min(slice, cols) * cols));
+    const LargeArray<float> product =
+        NewLargeArray<float>(static_cast<size_t>(std::min(slice, cols) * cols));
     for (int64_t begin = 0; begin < rows; begin += kGramRows) {
       for (int64_t first_row = 0; first_row < cols; first_row += slice) {
         GemmArgs args;
@@ -185,7 +187,148 @@ class CpuDevice final : public Device {
     cpu::FindNearestCentroids(args);
   }
 
+  void RmsNormBackward(const NormBackwardArgs& args) override {
+    NormBackward(args, /*centred=*/false);
+  }
+
+  void LayerNormBackward(const NormBackwardArgs& args) override {
+    NormBackward(args, /*centred=*/true);
+  }
+
+  void AttentionBackward(const AttentionArgs& args,
+                         const AttentionGradients* gradients) override {
+    cpu::AttentionBackward(args, gradients, pool_);
+  }
+
+  void ActivateBackward(Activation activation, const float* x, const float* dy,
+                        int64_t count, float* dx) override {
+    ForPieces(pool_, count, kPieceElements, [&](int64_t begin, int64_t n) {
+      cpu::ActivateBackwardRange(activation, x + begin, dy + begin, n,
+                                 dx + begin);
+    });
+  }
+
+  void SoftcapBackward(float cap, const float* y, const float* dy,
+                       int64_t count, float* dx) override {
+    ForPieces(pool_, count, kPieceElements, [&](int64_t begin, int64_t n) {
+      cpu::SoftcapBackwardRange(cap, y + begin, dy + begin, n, dx + begin);
+    });
+  }
+
+  void Multiply(const float* x, const float* y, int64_t count,
+                float* z) override {
+    ForPieces(pool_, count, kPieceElements, [&](int64_t begin, int64_t n) {
+      cpu::MultiplyRange(x + begin, y + begin, n, z + begin);
+    });
+  }
+
+  void SumRows(const float* x, int64_t rows, int64_t cols,
+               double* sums) override {
+    SumOverPieces(
+        rows, RowsPerPiece(cols), cols,
+        [&](int64_t begin, int64_t count, double* sum) {
+          reference::SumRows(x + begin * cols, count, cols, sum);
+        },
+        sums);
+  }
+
+  void NegativeLogLikelihoodBackward(const float* logits,
+                                     const int32_t* targets, const double* dnll,
+                                     int64_t rows, int64_t cols,
+                                     float* dlogits) override {
+    ForPieces(pool_, rows, RowsPerPiece(cols),
+              [&](int64_t begin, int64_t count) {
+                for (int64_t r = begin; r < begin + count; ++r) {
+                  float* row = dlogits + r * cols;
+                  std::copy_n(logits + r * cols, cols, row);
+                  cpu::SoftmaxRow(row, cols, 0, cols, 1.0f);
+                  cpu::ScaleRange(static_cast<float>(dnll[r]), cols, row);
+                  row[targets[r]] -= static_cast<float>(dnll[r]);
+                }
+              });
+  }
+
+  void KlDivergence(const float* teacher, const float* student,
+                    float temperature, int64_t rows, int64_t cols,
+                    double* kl) override {
+    ForPieces(pool_, rows, RowsPerPiece(cols),
+              [&](int64_t begin, int64_t count) {
+                reference::KlDivergence(teacher + begin * cols,
+                                        student + begin * cols, temperature,
+                                        count, cols, kl + begin);
+              });
+  }
+
+  void KlDivergenceBackward(const float* teacher, const float* student,
+                            float temperature, const double* dkl, int64_t rows,
+                            int64_t cols, float* dstudent) override {
+    ForPieces(pool_, rows, RowsPerPiece(cols),
+              [&](int64_t begin, int64_t count) {
+                std::vector<float> p(static_cast<size_t>(cols));
+                for (int64_t r = begin; r < begin + count; ++r) {
+                  float* row = dstudent + r * cols;
+                  const float factor = static_cast<float>(dkl[r]) / temperature;
+                  std::copy_n(student + r * cols, cols, row);
+                  std::copy_n(teacher + r * cols, cols, p.data());
+                  cpu::SoftmaxRow(row, cols, 0, cols, 1 / temperature);
+                  cpu::SoftmaxRow(p.data(), cols, 0, cols, 1 / temperature);
+                  cpu::ScaleRange(factor, cols, row);
+                  cpu::ScaleRange(-factor, cols, p.data());
+                  cpu::AddRange(p.data(), cols, row);
+                }
+              });
+  }
+
+  void CausalConvBackward(const CausalConvBackwardArgs& args) override {
+    reference::CausalConvBackward(args);
+  }
+
+  void SelectiveScanBackward(const SelectiveScanBackwardArgs& args) override {
+    reference::SelectiveScanBackward(args);
+  }
+
  private:
+  // Adds to `sums` [width] what body(begin, count, part) adds to `part`, zeros
+  // before, for every piece of the rows; in the order of the pieces.
+  template <typename Body>
+  void SumOverPieces(int64_t rows, int64_t piece, int64_t width,
+                     const Body& body, double* sums) {
+    const int64_t pieces = (rows + piece - 1) / piece;
+    std::vector<double> parts(static_cast<size_t>(pieces * width), 0.0);
+    ForPieces(pool_, rows, piece, [&](int64_t begin, int64_t count) {
+      body(begin, count, parts.data() + begin / piece * width);
+    });
+    for (int64_t i = 0; i < pieces * width; ++i) {
+      sums[i % width] += parts[static_cast<size_t>(i)];
+    }
+  }
+
+  void NormBackward(const NormBackwardArgs& args, bool centred) {
+    const int64_t cols = args.cols;
+    // Those of the weight, then those of the bias.
+    std::vector<double> sums(static_cast<size_t>(2 * cols), 0.0);
+    SumOverPieces(
+        args.rows, RowsPerPiece(cols), 2 * cols,
+        [&](int64_t begin, int64_t count, double* sum) {
+          NormBackwardArgs part = args;
+          part.rows = count;
+          part.x += begin * cols;
+          part.dy += begin * cols;
+          part.dx += begin * cols;
+          if (args.dweight != nullptr) part.dweight = sum;
+          if (args.dbias != nullptr) part.dbias = sum + cols;
+          cpu::NormBackwardRows(part, centred);
+        },
+        sums.data());
+    for (int64_t c = 0; c < cols; ++c) {
+      const size_t i = static_cast<size_t>(c);
+      if (args.dweight != nullptr) args.dweight[c] += sums[i];
+      if (centred && args.dbias != nullptr) {
+        args.dbias[c] += sums[i + static_cast<size_t>(cols)];
+      }
+    }
+  }
+
   ThreadPool pool_;
 };
 

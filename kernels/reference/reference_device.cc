@@ -1,6 +1,7 @@
 #include <memory>
 
 #include "kernels/device.h"
+#include "kernels/reference/backward_kernels.h"
 #include "kernels/reference/reference_kernels.h"
 
 namespace quantd {
@@ -63,6 +64,57 @@ class ReferenceDevice final : public Device {
 
   void FindNearestCentroids(const NearestCentroidArgs& args) const override {
     reference::FindNearestCentroids(args);
+  }
+
+  void RmsNormBackward(const NormBackwardArgs& args) override {
+    reference::RmsNormBackward(args);
+  }
+  void LayerNormBackward(const NormBackwardArgs& args) override {
+    reference::LayerNormBackward(args);
+  }
+  void AttentionBackward(const AttentionArgs& args,
+                         const AttentionGradients* gradients) override {
+    reference::AttentionBackward(args, gradients);
+  }
+  void ActivateBackward(Activation activation, const float* x, const float* dy,
+                        int64_t count, float* dx) override {
+    reference::ActivateBackward(activation, x, dy, count, dx);
+  }
+  void SoftcapBackward(float cap, const float* y, const float* dy,
+                       int64_t count, float* dx) override {
+    reference::SoftcapBackward(cap, y, dy, count, dx);
+  }
+  void Multiply(const float* x, const float* y, int64_t count,
+                float* z) override {
+    reference::Multiply(x, y, count, z);
+  }
+  void SumRows(const float* x, int64_t rows, int64_t cols,
+               double* sums) override {
+    reference::SumRows(x, rows, cols, sums);
+  }
+  void NegativeLogLikelihoodBackward(const float* logits,
+                                     const int32_t* targets, const double* dnll,
+                                     int64_t rows, int64_t cols,
+                                     float* dlogits) override {
+    reference::NegativeLogLikelihoodBackward(logits, targets, dnll, rows, cols,
+                                             dlogits);
+  }
+  void KlDivergence(const float* teacher, const float* student,
+                    float temperature, int64_t rows, int64_t cols,
+                    double* kl) override {
+    reference::KlDivergence(teacher, student, temperature, rows, cols, kl);
+  }
+  void KlDivergenceBackward(const float* teacher, const float* student,
+                            float temperature, const double* dkl, int64_t rows,
+                            int64_t cols, float* dstudent) override {
+    reference::KlDivergenceBackward(teacher, student, temperature, dkl, rows,
+                                    cols, dstudent);
+  }
+  void CausalConvBackward(const CausalConvBackwardArgs& args) override {
+    reference::CausalConvBackward(args);
+  }
+  void SelectiveScanBackward(const SelectiveScanBackwardArgs& args) override {
+    reference::SelectiveScanBackward(args);
   }
 
  private:

@@ -1,6 +1,5 @@
 #include "models/network/attention.h"
 
-#include <algorithm>
 #include <cmath>
 #include <utility>
 
@@ -127,20 +126,18 @@ Attention::Projected Attention::Split(const Tensor& fused) const {
     return {ops::Columns(fused, 0, queries), ops::Columns(fused, queries, keys),
             ops::Columns(fused, queries + keys, keys)};
   }
-  Projected out{Tensor::Uninitialized({fused.rows(), queries}),
-                Tensor::Uninitialized({fused.rows(), keys}),
-                Tensor::Uninitialized({fused.rows(), keys})};
+  // Of every group its queries, its key, its value.
+  std::vector<ops::ColumnRange> query_ranges, key_ranges, value_ranges;
   const int64_t per_group = queries / description_.kv_heads;
-  for (int64_t r = 0; r < fused.rows(); ++r) {
-    const float* source = fused.row(r);
-    for (int64_t group = 0; group < description_.kv_heads; ++group) {
-      std::copy_n(source, per_group, out.queries.row(r) + group * per_group);
-      std::copy_n(source + per_group, d, out.keys.row(r) + group * d);
-      std::copy_n(source + per_group + d, d, out.values.row(r) + group * d);
-      source += per_group + 2 * d;
-    }
+  for (int64_t group = 0; group < description_.kv_heads; ++group) {
+    const int64_t begin = group * (per_group + 2 * d);
+    query_ranges.push_back({begin, per_group});
+    key_ranges.push_back({begin + per_group, d});
+    value_ranges.push_back({begin + per_group + d, d});
   }
-  return out;
+  return {ops::GatherColumns(fused, query_ranges),
+          ops::GatherColumns(fused, key_ranges),
+          ops::GatherColumns(fused, value_ranges)};
 }
 
 Attention::Projected Attention::Project(const Tensor& x,
@@ -169,15 +166,12 @@ Tensor Attention::NormHeads(const Tensor& x, const std::vector<Norm>& norms,
         .Apply(x.Reshaped({x.size() / d, d}), ctx)
         .Reshaped(x.shape());
   }
-  Tensor y = Tensor::Uninitialized(x.shape());
+  std::vector<Tensor> heads;
   for (size_t h = 0; h < norms.size(); ++h) {
     const int64_t begin = static_cast<int64_t>(h) * d;
-    const Tensor head = norms[h].Apply(ops::Columns(x, begin, d), ctx);
-    for (int64_t r = 0; r < x.rows(); ++r) {
-      std::copy_n(head.row(r), d, y.row(r) + begin);
-    }
+    heads.push_back(norms[h].Apply(ops::Columns(x, begin, d), ctx));
   }
-  return y;
+  return ops::ConcatenateColumns(heads);
 }
 
 absl::StatusOr<Tensor> Attention::Forward(const Tensor& x, BlockPass& pass) {

@@ -1,9 +1,7 @@
 #include "models/network/feed_forward.h"
 
-#include <algorithm>
-#include <cmath>
-#include <numeric>
 #include <utility>
+#include <vector>
 
 #include "base/status_macros.h"
 #include "models/network/tensor_loader.h"
@@ -12,38 +10,15 @@
 namespace quantd {
 namespace {
 
-// Which rows an expert works on, and how much its result counts.
-struct Share {
-  std::vector<int64_t> rows;
-  std::vector<float> weights;
-};
-
-// The best `chosen` experts of every row by router score, their softmax
-// probabilities rescaled to sum to one. Of equal scores the first wins.
-std::vector<Share> Route(const Tensor& scores, int chosen) {
-  const int64_t experts = scores.cols();
-  std::vector<Share> shares(static_cast<size_t>(experts));
-  std::vector<int> order(static_cast<size_t>(experts));
-  for (int64_t r = 0; r < scores.rows(); ++r) {
-    const float* row = scores.row(r);
-    std::iota(order.begin(), order.end(), 0);
-    std::stable_sort(order.begin(), order.end(),
-                     [row](int a, int b) { return row[a] > row[b]; });
-    // The denominator over all experts cancels.
-    double sum = 0;
-    for (int i = 0; i < chosen; ++i) {
-      sum +=
-          std::exp(double{row[order[static_cast<size_t>(i)]]} - row[order[0]]);
-    }
-    for (int i = 0; i < chosen; ++i) {
-      const int expert = order[static_cast<size_t>(i)];
-      Share& share = shares[static_cast<size_t>(expert)];
-      share.rows.push_back(r);
-      share.weights.push_back(static_cast<float>(
-          std::exp(double{row[expert]} - row[order[0]]) / sum));
+// The rows of every expert: those that gave it a share.
+std::vector<std::vector<int64_t>> RowsOfExperts(const Tensor& shares) {
+  std::vector<std::vector<int64_t>> rows(static_cast<size_t>(shares.cols()));
+  for (int64_t r = 0; r < shares.rows(); ++r) {
+    for (int64_t e = 0; e < shares.cols(); ++e) {
+      if (shares.row(r)[e] != 0) rows[static_cast<size_t>(e)].push_back(r);
     }
   }
-  return shares;
+  return rows;
 }
 
 }  // namespace
@@ -92,28 +67,22 @@ Tensor FeedForward::Dense(const Tensor& x, absl::Span<const Linear> linears,
 }
 
 Tensor FeedForward::MixExperts(const Tensor& x, BlockPass& pass) const {
-  const std::vector<Share> shares =
-      Route(ops::LinearProduct(x, router_, pass.ctx),
-            description_->experts_per_token);
+  const Tensor shares =
+      ops::TopSoftmax(ops::LinearProduct(x, router_, pass.ctx),
+                      description_->experts_per_token);
+  const std::vector<std::vector<int64_t>> rows = RowsOfExperts(shares);
   const size_t layers =
       linears_.size() / static_cast<size_t>(description_->experts);
-  Tensor y = Tensor::Zeros(x.shape());
-  for (size_t e = 0; e < shares.size(); ++e) {
-    const Share& share = shares[e];
-    if (share.rows.empty()) continue;
-    const Tensor out = Dense(ops::GatherRows(x, share.rows),
-                             linears_.subspan(e * layers, layers),
-                             first_set_ + 2 * static_cast<int>(e), false, pass);
+  std::vector<ops::RowsOfColumn> parts;
+  for (size_t e = 0; e < rows.size(); ++e) {
+    if (rows[e].empty()) continue;
+    const Tensor out =
+        Dense(ops::GatherRows(x, rows[e]), linears_.subspan(e * layers, layers),
+              first_set_ + 2 * static_cast<int>(e), false, pass);
     if (pass.stopped()) return Tensor();
-    for (size_t i = 0; i < share.rows.size(); ++i) {
-      float* target = y.row(share.rows[i]);
-      const float* source = out.row(static_cast<int64_t>(i));
-      for (int64_t c = 0; c < y.cols(); ++c) {
-        target[c] += share.weights[i] * source[c];
-      }
-    }
+    parts.push_back({static_cast<int64_t>(e), rows[e], out});
   }
-  return y;
+  return ops::MixRows(shares, parts);
 }
 
 }  // namespace quantd

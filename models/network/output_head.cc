@@ -98,6 +98,21 @@ absl::StatusOr<Tensor> OutputHead::ConvertTile(int64_t begin, int64_t count,
   return tile;
 }
 
+// With the output matrix whole: every record of a tape keeps its operands.
+absl::StatusOr<Tensor> OutputHead::DifferentiableLogits(
+    const Tensor& x, ExecutionContext& ctx) const {
+  Tensor output = output_;
+  if (output.size() == 0) {
+    ASSIGN_OR_RETURN(output, ConvertTile(0, stored_output_->shape[0], ctx));
+  }
+  Tensor logits = ops::LinearProduct(x, output, ctx);
+  if (bias_.size() > 0) logits = ops::AddBias(logits, bias_, ctx);
+  if (description_->softcap > 0) {
+    logits = ops::Softcap(logits, description_->softcap, ctx);
+  }
+  return logits;
+}
+
 absl::StatusOr<Tensor> OutputHead::Logits(const Tensor& hidden,
                                           ExecutionContext& ctx) const {
   Tensor x = norm_.Apply(hidden, ctx);
@@ -107,6 +122,7 @@ absl::StatusOr<Tensor> OutputHead::Logits(const Tensor& hidden,
                       transform_->Forward(x, ctx), ctx);
     x = transform_norm_.Apply(x, ctx);
   }
+  if (x.tape() != nullptr) return DifferentiableLogits(x, ctx);
   const int64_t vocabulary = stored_output_->shape[0];
   const int64_t width = stored_output_->shape[1];
   const int64_t tile_rows = TileRows(width);

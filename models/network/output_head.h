@@ -46,6 +46,10 @@ class OutputHead {
   OutputHead(const Checkpoint& checkpoint, const HeadDescription& description)
       : checkpoint_(&checkpoint), description_(&description) {}
 
+  // Logits() of x, which was normalised and projected, and is tracked.
+  absl::StatusOr<Tensor> DifferentiableLogits(const Tensor& x,
+                                              ExecutionContext& ctx) const;
+
   // Rows [begin, begin + count) of the stored output matrix.
   absl::StatusOr<Tensor> ConvertTile(int64_t begin, int64_t count,
                                      ExecutionContext& ctx) const;

@@ -12,9 +12,6 @@ namespace {
 
 enum LinearIndex { kIn, kSelection, kStep, kOut };
 
-// log(1 + exp(x)), x itself where the difference vanishes in float32.
-float Softplus(float x) { return x > 20.0f ? x : std::log1p(std::exp(x)); }
-
 }  // namespace
 
 void StateSpaceState::Select(absl::Span<const int> sources) {
@@ -93,8 +90,7 @@ absl::StatusOr<Tensor> StateSpace::Forward(const Tensor& x, BlockPass& pass) {
   const Tensor c = ops::Columns(selection, d.step_rank + d.states, d.states);
 
   if (!pass.GoesOn(kStep, low_rank)) return Tensor();
-  Tensor step = linears_[kStep].Forward(low_rank, ctx);
-  for (float& value : step.values()) value = Softplus(value);
+  const Tensor step = ops::Softplus(linears_[kStep].Forward(low_rank, ctx));
   const Tensor scanned =
       ops::SelectiveScan(u, step, a_, b, c, skip_, pass.batch,
                          absl::MakeSpan(state.states()), ctx);
