@@ -1,6 +1,7 @@
 #include "tests/methods/method_gates.h"
 
 #include <optional>
+#include <tuple>
 
 #include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
@@ -88,7 +89,10 @@ std::vector<GateVerdict> JudgeGates(const MethodComparison& comparison,
           found->second.stored_bits < own.stored_bits) {
         continue;
       }
-      if (rival == nullptr || found->second.stored_bits < rival->stored_bits) {
+      // Of two that store the same, the nearer one to the original.
+      if (rival == nullptr ||
+          std::tie(found->second.stored_bits, found->second.kl) <
+              std::tie(rival->stored_bits, rival->kl)) {
         rival = &found->second;
         rival_id = other.id;
       }

@@ -154,8 +154,9 @@ void ReadStages(const Json& recipe, MethodResult* result) {
       result->stages.push_back(kind);
       const auto grid = options.find("grid");
       if (grid == options.end()) continue;
-      for (const auto& [name, unused] : grid->items()) {
-        result->grids.push_back(name);
+      for (const auto& [name, kind] : grid->items()) {
+        // A stage that knows one kind of grid only lists that grid's fields.
+        if (kind.is_object()) result->grids.push_back(name);
       }
     }
   }
