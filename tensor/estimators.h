@@ -1,0 +1,111 @@
+// Operations that make a weight out of what is trained: codes, scales, zero
+// points, table entries, rounding variables. Rounding has no useful derivative;
+// each operation that rounds says what takes its place, an estimator. All are
+// recorded as those of tensor/ops.h are, with gradients with respect to all
+// tensor arguments that are not said to be constants.
+#ifndef QUANTD_TENSOR_ESTIMATORS_H_
+#define QUANTD_TENSOR_ESTIMATORS_H_
+
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "kernels/execution_context.h"
+#include "tensor/tensor.h"
+
+namespace quantd {
+
+// Which scale and zero point an input channel has: that of group c / group_size
+// or, where channels were regrouped, of group_of[c].
+struct ChannelGroups {
+  int64_t group_size = 0;
+  std::shared_ptr<const std::vector<int32_t>> group_of;  // null: consecutive
+
+  int64_t Of(int64_t c) const {
+    return group_of == nullptr ? c / group_size
+                               : (*group_of)[static_cast<size_t>(c)];
+  }
+};
+
+namespace ops {
+
+// --- Rounding --------------------------------------------------------------
+
+// The nearest integer, ties to even; gradient that of the identity (Bengio et
+// al., arXiv:1308.3432: straight-through).
+Tensor RoundStraightThrough(const Tensor& x, ExecutionContext& ctx);
+
+// The nearest binary16 number; gradient that of the identity. What is stored as
+// F16 is used as such while it is trained.
+Tensor RoundToF16StraightThrough(const Tensor& x, ExecutionContext& ctx);
+
+// min(max(x, low), high); the gradient is 0 outside of [low, high]: the clipped
+// estimator when it follows or precedes a rounding.
+Tensor Clip(const Tensor& x, float low, float high, ExecutionContext& ctx);
+
+// h(v) = min(max(1.2 sigmoid(v) - 0.1, 0), 1): what AdaRound adds to the floor
+// of a weight (Nagel et al., arXiv:2004.10568, equation 23).
+Tensor RectifiedSigmoid(const Tensor& v, ExecutionContext& ctx);
+
+// sum over elements of 1 - |2 h - 1|^beta, one number: AdaRound's regularizer,
+// zero when every h is 0 or 1 (equation 24). REQUIRES: beta >= 1.
+Tensor RoundingPenalty(const Tensor& h, float beta, ExecutionContext& ctx);
+
+// scale (q - zero) with q = min(max(round(x / scale + zero), low), high), the
+// scale and zero point of a weight's row and group; [rows, groups] both.
+// Estimator of learned step sizes (Esser et al., LSQ, arXiv:1902.08153,
+// equation 3; Bhalgat et al., LSQ+, arXiv:2004.09576, equations 5 and 6):
+//   inside:   dx = dy,  dscale = dy (q - zero - x / scale),  dzero = 0
+//   outside:  dx = 0,   dscale = dy (q - zero),              dzero = -dy scale
+Tensor LsqQuantize(const Tensor& x, const Tensor& scales, const Tensor& zeros,
+                   float low, float high, const ChannelGroups& groups,
+                   ExecutionContext& ctx);
+
+// x itself, its gradient times `factor`: LSQ's 1 / sqrt(weights * levels).
+Tensor ScaleGradient(const Tensor& x, float factor, ExecutionContext& ctx);
+
+// --- Codes and values ------------------------------------------------------
+
+// x / scale + zero: a weight in units of codes. x [rows, cols], scales and
+// zeros [rows, groups]; empty zeros are zero.
+Tensor ToCodeUnits(const Tensor& x, const Tensor& scales, const Tensor& zeros,
+                   const ChannelGroups& groups, ExecutionContext& ctx);
+
+// scale (codes - zero), shapes as above.
+Tensor FromCodeUnits(const Tensor& codes, const Tensor& scales,
+                     const Tensor& zeros, const ChannelGroups& groups,
+                     ExecutionContext& ctx);
+
+// Where the elements of a tensor come from in a table of values: element i is
+// the sum of values[list[i]] over the lists, of which kNoValue adds nothing.
+using ValueIndices = std::vector<std::vector<uint32_t>>;
+inline constexpr uint32_t kNoValue = UINT32_MAX;
+
+// The elements of `shape` taken from `values`. The indices are constants; the
+// gradient of a value is the sum over its places. REQUIRES: a list has as many
+// indices as `shape` has elements, all in range.
+Tensor GatherValues(const Tensor& values,
+                    std::shared_ptr<const ValueIndices> indices, Shape shape,
+                    ExecutionContext& ctx);
+
+// x with x[places[i]] = values[i]; places are constants, each once.
+Tensor ReplaceValues(const Tensor& x, const Tensor& values,
+                     std::shared_ptr<const std::vector<uint64_t>> places,
+                     ExecutionContext& ctx);
+
+// x * factors by column or by row; factors are constants.
+Tensor ScaleColumns(const Tensor& x, const Tensor& factors,
+                    ExecutionContext& ctx);
+// The same by row; factors [rows] have a gradient.
+Tensor ScaleRows(const Tensor& x, const Tensor& factors, ExecutionContext& ctx);
+
+// exp(x).
+Tensor Exp(const Tensor& x, ExecutionContext& ctx);
+
+// a / b by element, equal shapes.
+Tensor Divide(const Tensor& a, const Tensor& b, ExecutionContext& ctx);
+
+}  // namespace ops
+}  // namespace quantd
+
+#endif  // QUANTD_TENSOR_ESTIMATORS_H_

@@ -1,0 +1,326 @@
+// Values and gradients of tensor/estimators.h: smooth operations against
+// central differences, estimators against the formulas of their papers.
+#include "tensor/estimators.h"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <memory>
+#include <vector>
+
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "tensor/gradient_tape.h"
+#include "tensor/ops.h"
+#include "tests/tensor/gradient_checker.h"
+#include "tests/testing/status_matchers.h"
+
+namespace quantd {
+namespace {
+
+using ::quantd::test::Doubles;
+using ::quantd::test::Inputs;
+using ::quantd::test::IsOk;
+using ::testing::ElementsAre;
+using ::testing::ElementsAreArray;
+
+class EstimatorsTest : public test::GradientChecker {
+ protected:
+  // Gradients of sum(seed * f(inputs)).
+  template <typename F>
+  std::vector<Tensor> GradientsOf(const Inputs& inputs, const Tensor& seed,
+                                  F f) {
+    GradientTape tape(ctx_);
+    Inputs watched;
+    for (const Tensor& input : inputs) watched.push_back(tape.Watch(input));
+    const Tensor y = f(watched);
+    EXPECT_THAT(tape.Backward({{y, seed}}), IsOk());
+    std::vector<Tensor> gradients;
+    for (const Tensor& leaf : watched) gradients.push_back(tape.Gradient(leaf));
+    return gradients;
+  }
+
+  // Positive, away from zero.
+  Tensor Positive(Shape shape) {
+    Tensor t = Random(std::move(shape), 0.4f);
+    for (float& v : t.values()) v += 1;
+    return t;
+  }
+};
+
+TEST_P(EstimatorsTest, RoundingPassesTheGradientStraightThrough) {
+  const Tensor x =
+      Tensor::FromValues({1, 6}, {-1.5f, -0.4f, 0.5f, 1.5f, 2.4f, 9});
+  const Tensor seed = Random({1, 6});
+  EXPECT_THAT(ops::RoundStraightThrough(x, ctx_).values(),
+              ElementsAre(-2, 0, 0, 2, 2, 9));
+  const auto dx = GradientsOf({x}, seed, [&](const Inputs& in) {
+    return ops::RoundStraightThrough(in[0], ctx_);
+  });
+  EXPECT_THAT(dx[0].values(), ElementsAreArray(seed.values()));
+}
+
+TEST_P(EstimatorsTest, StoredNumbersAreUsedWhileTheyAreTrained) {
+  const Tensor x = Tensor::FromValues({3}, {0.1f, 1e6f, -2.0f});
+  EXPECT_THAT(ops::RoundToF16StraightThrough(x, ctx_).values(),
+              ElementsAre(0.0999755859375f, 65504.0f, -2.0f));
+  const Tensor seed = Random({3});
+  const auto dx = GradientsOf({x}, seed, [&](const Inputs& in) {
+    return ops::RoundToF16StraightThrough(in[0], ctx_);
+  });
+  EXPECT_THAT(dx[0].values(), ElementsAreArray(seed.values()));
+}
+
+TEST_P(EstimatorsTest, ClipStopsTheGradientOutside) {
+  const Tensor x = Tensor::FromValues({5}, {-1, 0, 1.5f, 3, 3.5f});
+  const Tensor seed = Tensor::FromValues({5}, {1, 2, 3, 4, 5});
+  EXPECT_THAT(ops::Clip(x, 0, 3, ctx_).values(), ElementsAre(0, 0, 1.5f, 3, 3));
+  const auto dx = GradientsOf({x}, seed, [&](const Inputs& in) {
+    return ops::Clip(in[0], 0, 3, ctx_);
+  });
+  EXPECT_THAT(dx[0].values(), ElementsAre(0, 2, 3, 4, 0));
+}
+
+TEST_P(EstimatorsTest, RectifiedSigmoid) {
+  Check(
+      "rectified sigmoid", {Random({4, 5}, 1.5f)},
+      [](const Inputs& in, ExecutionContext& ctx) {
+        return ops::RectifiedSigmoid(in[0], ctx);
+      },
+      [](const std::vector<Doubles>& in) {
+        Doubles y = in[0];
+        for (double& v : y) {
+          v = std::clamp(1.2 / (1 + std::exp(-v)) - 0.1, 0.0, 1.0);
+        }
+        return y;
+      });
+  // Far out it is exactly 0 or 1, without a slope.
+  const Tensor far = Tensor::FromValues({2}, {-9, 9});
+  EXPECT_THAT(ops::RectifiedSigmoid(far, ctx_).values(), ElementsAre(0, 1));
+  const auto d = GradientsOf({far}, Random({2}), [&](const Inputs& in) {
+    return ops::RectifiedSigmoid(in[0], ctx_);
+  });
+  EXPECT_THAT(d[0].values(), ElementsAre(0, 0));
+}
+
+TEST_P(EstimatorsTest, RoundingPenalty) {
+  Tensor h = Random({3, 4}, 0.4f);
+  for (float& v : h.values()) v += 0.5f;
+  for (const float beta : {2.0f, 5.0f, 20.0f}) {
+    Check(
+        "penalty", {h},
+        [beta](const Inputs& in, ExecutionContext& ctx) {
+          return ops::RoundingPenalty(in[0], beta, ctx);
+        },
+        [beta](const std::vector<Doubles>& in) {
+          double sum = 0;
+          for (double v : in[0]) sum += 1 - std::pow(std::abs(2 * v - 1), beta);
+          return Doubles{sum};
+        });
+  }
+  EXPECT_EQ(ops::RoundingPenalty(Tensor::FromValues({4}, {0, 1, 1, 0}), 7, ctx_)
+                .data()[0],
+            0);
+}
+
+// Equation 3 of arXiv:1902.08153 and its counterpart for offsets.
+TEST_P(EstimatorsTest, LearnedStepSizeFollowsItsPaper) {
+  const ChannelGroups groups{3, nullptr};
+  const Tensor x = Random({4, 6}, 3);
+  const Tensor scales = Positive({4, 2});
+  Tensor zeros = Random({4, 2}, 1);
+  const Tensor seed = Random({4, 6});
+  const float low = 0, high = 3;
+  const auto gradients =
+      GradientsOf({x, scales, zeros}, seed, [&](const Inputs& in) {
+        return ops::LsqQuantize(in[0], in[1], in[2], low, high, groups, ctx_);
+      });
+  const Tensor y = ops::LsqQuantize(x, scales, zeros, low, high, groups, ctx_);
+  std::vector<double> dscale(8, 0.0), dzero(8, 0.0);
+  int inside = 0;
+  for (int64_t r = 0; r < 4; ++r) {
+    for (int64_t c = 0; c < 6; ++c) {
+      const size_t g = static_cast<size_t>(2 * r + c / 3);
+      const double s = scales.data()[g], z = zeros.data()[g];
+      const double v = x.row(r)[c], d = seed.row(r)[c];
+      const double q = std::nearbyint(v / s + z);
+      if (q >= low && q <= high) {
+        ++inside;
+        EXPECT_NEAR(y.row(r)[c], s * (q - z), 1e-5);
+        EXPECT_EQ(gradients[0].row(r)[c], seed.row(r)[c]);
+        dscale[g] += d * (q - z - v / s);
+      } else {
+        const double end = q < low ? low : high;
+        EXPECT_NEAR(y.row(r)[c], s * (end - z), 1e-5);
+        EXPECT_EQ(gradients[0].row(r)[c], 0);
+        dscale[g] += d * (end - z);
+        dzero[g] -= d * s;
+      }
+    }
+  }
+  EXPECT_GT(inside, 3);
+  EXPECT_LT(inside, 21);
+  for (size_t g = 0; g < 8; ++g) {
+    EXPECT_NEAR(gradients[1].data()[g], dscale[g], 1e-4);
+    EXPECT_NEAR(gradients[2].data()[g], dzero[g], 1e-4);
+  }
+}
+
+// Where nothing is clipped, it is what its parts make of it.
+TEST_P(EstimatorsTest, LearnedStepSizeIsTheCompositionOfItsParts) {
+  const ChannelGroups groups{4, nullptr};
+  const Tensor x = Random({5, 8});
+  const Tensor scales = Positive({5, 2});
+  const Tensor zeros = Tensor::FromValues({5, 2}, std::vector<float>(10, 3));
+  const Tensor seed = Random({5, 8});
+  const auto whole =
+      GradientsOf({x, scales, zeros}, seed, [&](const Inputs& in) {
+        return ops::LsqQuantize(in[0], in[1], in[2], 0, 7, groups, ctx_);
+      });
+  const auto parts =
+      GradientsOf({x, scales, zeros}, seed, [&](const Inputs& in) {
+        const Tensor q = ops::Clip(
+            ops::RoundStraightThrough(
+                ops::ToCodeUnits(in[0], in[1], in[2], groups, ctx_), ctx_),
+            0, 7, ctx_);
+        return ops::FromCodeUnits(q, in[1], in[2], groups, ctx_);
+      });
+  for (size_t n = 0; n < 2; ++n) {
+    for (int64_t i = 0; i < whole[n].size(); ++i) {
+      EXPECT_NEAR(whole[n].data()[i], parts[n].data()[i], 1e-5);
+    }
+  }
+  for (int64_t i = 0; i < parts[2].size(); ++i) {
+    EXPECT_NEAR(parts[2].data()[i], 0, 1e-5);
+  }
+}
+
+TEST_P(EstimatorsTest, ScaledGradient) {
+  const Tensor x = Random({3, 2});
+  const Tensor seed = Tensor::FromValues({3, 2}, {1, 2, 3, 4, 5, 6});
+  EXPECT_THAT(ops::ScaleGradient(x, 0.5f, ctx_).values(),
+              ElementsAreArray(x.values()));
+  const auto dx = GradientsOf({x}, seed, [&](const Inputs& in) {
+    return ops::ScaleGradient(in[0], 0.5f, ctx_);
+  });
+  EXPECT_THAT(dx[0].values(), ElementsAre(0.5f, 1, 1.5f, 2, 2.5f, 3));
+}
+
+TEST_P(EstimatorsTest, CodeUnits) {
+  ChannelGroups regrouped{3, std::make_shared<const std::vector<int32_t>>(
+                                 std::vector<int32_t>{1, 0, 0, 1, 1, 0})};
+  for (const ChannelGroups& groups : {ChannelGroups{3, nullptr}, regrouped}) {
+    const auto group = [groups](size_t i) {
+      return 2 * (i / 6) + static_cast<size_t>(groups.Of(i % 6));
+    };
+    const Inputs inputs = {Random({4, 6}), Positive({4, 2}), Random({4, 2})};
+    Check(
+        "to", inputs,
+        [groups](const Inputs& in, ExecutionContext& ctx) {
+          return ops::ToCodeUnits(in[0], in[1], in[2], groups, ctx);
+        },
+        [group](const std::vector<Doubles>& in) {
+          Doubles y = in[0];
+          for (size_t i = 0; i < y.size(); ++i) {
+            y[i] = y[i] / in[1][group(i)] + in[2][group(i)];
+          }
+          return y;
+        });
+    Check(
+        "from", inputs,
+        [groups](const Inputs& in, ExecutionContext& ctx) {
+          return ops::FromCodeUnits(in[0], in[1], in[2], groups, ctx);
+        },
+        [group](const std::vector<Doubles>& in) {
+          Doubles y = in[0];
+          for (size_t i = 0; i < y.size(); ++i) {
+            y[i] = in[1][group(i)] * (y[i] - in[2][group(i)]);
+          }
+          return y;
+        });
+  }
+}
+
+TEST_P(EstimatorsTest, TablesAndPlaces) {
+  const auto indices = std::make_shared<const ops::ValueIndices>(
+      ops::ValueIndices{{0, 1, 1, 2, 0, 4}, {3, 3, ops::kNoValue, 4, 4, 3}});
+  Check(
+      "gather", {Random({5})},
+      [indices](const Inputs& in, ExecutionContext& ctx) {
+        return ops::GatherValues(in[0], indices, {2, 3}, ctx);
+      },
+      [indices](const std::vector<Doubles>& in) {
+        Doubles y(6, 0.0);
+        for (const auto& list : *indices) {
+          for (size_t i = 0; i < 6; ++i) {
+            if (list[i] != ops::kNoValue) y[i] += in[0][list[i]];
+          }
+        }
+        return y;
+      });
+  const auto places = std::make_shared<const std::vector<uint64_t>>(
+      std::vector<uint64_t>{1, 5});
+  Check(
+      "replace", {Random({2, 3}), Random({2})},
+      [places](const Inputs& in, ExecutionContext& ctx) {
+        return ops::ReplaceValues(in[0], in[1], places, ctx);
+      },
+      [](const std::vector<Doubles>& in) {
+        Doubles y = in[0];
+        y[1] = in[1][0];
+        y[5] = in[1][1];
+        return y;
+      });
+}
+
+TEST_P(EstimatorsTest, FactorsAndFunctions) {
+  const Tensor factors = Positive({3});
+  Check(
+      "columns", {Random({4, 3})},
+      [factors](const Inputs& in, ExecutionContext& ctx) {
+        return ops::ScaleColumns(in[0], factors, ctx);
+      },
+      [factors](const std::vector<Doubles>& in) {
+        Doubles y = in[0];
+        for (size_t i = 0; i < y.size(); ++i) y[i] *= factors.data()[i % 3];
+        return y;
+      });
+  Check(
+      "rows", {Random({4, 3}), Random({4})},
+      [](const Inputs& in, ExecutionContext& ctx) {
+        return ops::ScaleRows(in[0], in[1], ctx);
+      },
+      [](const std::vector<Doubles>& in) {
+        Doubles y = in[0];
+        for (size_t i = 0; i < y.size(); ++i) y[i] *= in[1][i / 3];
+        return y;
+      });
+  Check(
+      "exp", {Random({4, 3})},
+      [](const Inputs& in, ExecutionContext& ctx) {
+        return ops::Exp(in[0], ctx);
+      },
+      [](const std::vector<Doubles>& in) {
+        Doubles y = in[0];
+        for (double& v : y) v = std::exp(v);
+        return y;
+      });
+  Check(
+      "divide", {Random({4, 3}), Positive({4, 3})},
+      [](const Inputs& in, ExecutionContext& ctx) {
+        return ops::Divide(in[0], in[1], ctx);
+      },
+      [](const std::vector<Doubles>& in) {
+        Doubles y = in[0];
+        for (size_t i = 0; i < y.size(); ++i) y[i] /= in[1][i];
+        return y;
+      });
+}
+
+INSTANTIATE_TEST_SUITE_P(Devices, EstimatorsTest, testing::Bool(),
+                         [](const auto& info) {
+                           return info.param ? "cpu" : "reference";
+                         });
+
+}  // namespace
+}  // namespace quantd
