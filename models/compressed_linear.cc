@@ -2,19 +2,19 @@
 
 #include "absl/strings/str_join.h"
 #include "base/status_macros.h"
+#include "models/layouts/fp6_split.h"
 #include "models/layouts/input_rotation.h"
 #include "models/layouts/input_scale.h"
-#include "models/layouts/low_rank_sum.h"
-#include "models/layouts/mixed_int.h"
-#include "models/layouts/fp6_split.h"
 #include "models/layouts/lookup_table.h"
 #include "models/layouts/low_rank_sum.h"
+#include "models/layouts/mixed_int.h"
 #include "models/layouts/packed_affine.h"
 #include "models/layouts/packed_int.h"
-#include "models/layouts/row_codebook.h"
 #include "models/layouts/partially_binary.h"
+#include "models/layouts/row_codebook.h"
 #include "models/layouts/sparse_overlay.h"
 #include "models/layouts/vector_codebook.h"
+#include "models/tunable_linear.h"
 #include "nlohmann/json.hpp"
 #include "tensor/ops.h"
 
@@ -75,6 +75,10 @@ absl::StatusOr<std::shared_ptr<const CompressedLinear>> LoadLayout(
 }
 
 }  // namespace
+
+std::unique_ptr<TunableLinear> CompressedLinear::Tunable() const {
+  return nullptr;
+}
 
 Tensor CompressedLinear::Multiply(const Tensor& x,
                                   ExecutionContext& ctx) const {

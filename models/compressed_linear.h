@@ -28,6 +28,8 @@
 
 namespace quantd {
 
+class TunableLinear;
+
 class CompressedLinear {
  public:
   virtual ~CompressedLinear() = default;
@@ -49,6 +51,10 @@ class CompressedLinear {
 
   // x [n, cols] times the decoded weight transposed: [n, rows].
   virtual Tensor Multiply(const Tensor& x, ExecutionContext& ctx) const;
+
+  // What gradient descent may change of the layer, its codes fixed
+  // (models/tunable_linear.h). Null: nothing.
+  virtual std::unique_ptr<TunableLinear> Tunable() const;
 
   // Appends the layer's tensors, named "<layer>.<part>", and returns the
   // header that Load() needs besides them.

@@ -59,9 +59,12 @@ class Linear {
   void SetCompressed(std::shared_ptr<const CompressedLinear> compressed,
                      ExecutionContext& ctx);
 
-  // Replaces the float32 weight (transforms of a recipe). REQUIRES: equal
-  // shape, not compressed.
-  void SetWeight(Tensor weight) { weight_ = std::move(weight); }
+  // From now on the layer computes with this float32 weight, which may be
+  // tracked. REQUIRES: equal shape.
+  void SetWeight(Tensor weight) {
+    weight_ = std::move(weight);
+    compressed_ = nullptr;
+  }
 
   // x [n, in] -> [n, out].
   Tensor Forward(const Tensor& x, ExecutionContext& ctx) const;

@@ -6,6 +6,7 @@
 #include "models/layouts/grouped_codes.h"
 #include "models/layouts/stored_parts.h"
 #include "models/layouts/value_tables.h"
+#include "models/tunable_linear.h"
 #include "nlohmann/json.hpp"
 
 namespace quantd {
@@ -55,6 +56,30 @@ class Fp6SplitLinear final : public CompressedLinear {
       }
     });
     return out;
+  }
+
+  std::unique_ptr<TunableLinear> Tunable() const override {
+    Fp6SplitWeights w;
+    w.rows = rows_;
+    w.cols = cols_;
+    w.scales = scales_;
+    w.codes = UnpackRows(high_, rows_, cols_, kHighBits);
+    const std::vector<uint8_t> low = UnpackRows(low_, rows_, cols_, kLowBits);
+    StoredParameters p;
+    p.rows = rows_;
+    p.cols = cols_;
+    p.groups = ChannelGroupsOf(cols_, {});
+    p.values = Tensor::Uninitialized({rows_, cols_});
+    for (size_t i = 0; i < low.size(); ++i) {
+      w.codes[i] = static_cast<uint8_t>(w.codes[i] << kLowBits | low[i]);
+      p.values.data()[i] = E3M2Values()[w.codes[i]];
+    }
+    p.scales = Tensor::FromValues({rows_, 1}, w.scales);
+    return NewTunable(std::move(p), [w](const StoredParameters& trained) {
+      Fp6SplitWeights result = w;
+      result.scales = ToVector(trained.scales);
+      return NewFp6Split(std::move(result));
+    });
   }
 
   nlohmann::json Save(absl::string_view layer,

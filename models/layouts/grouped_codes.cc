@@ -44,6 +44,17 @@ std::vector<uint8_t> PackRows(const std::vector<uint8_t>& codes, int64_t rows,
   return packed;
 }
 
+std::vector<uint8_t> UnpackRows(const std::vector<uint8_t>& bytes, int64_t rows,
+                                int64_t cols, int bits) {
+  std::vector<uint8_t> codes(static_cast<size_t>(rows * cols));
+  const int64_t row_bytes = PackedRowBytes(cols, bits);
+  for (int64_t r = 0; r < rows; ++r) {
+    UnpackBits(bytes.data() + r * row_bytes, cols, bits,
+               codes.data() + r * cols);
+  }
+  return codes;
+}
+
 std::string PackStream(const std::vector<uint8_t>& values, int bits) {
   const int64_t count = static_cast<int64_t>(values.size());
   std::string stream(static_cast<size_t>(PackedRowBytes(count, bits)), '\0');

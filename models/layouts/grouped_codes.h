@@ -36,6 +36,10 @@ inline int64_t PackedRowBytes(int64_t cols, int bits) {
 std::vector<uint8_t> PackRows(const std::vector<uint8_t>& codes, int64_t rows,
                               int64_t cols, int bits);
 
+// And back.
+std::vector<uint8_t> UnpackRows(const std::vector<uint8_t>& bytes, int64_t rows,
+                                int64_t cols, int bits);
+
 // Values of `bits` bits as one bit stream.
 std::string PackStream(const std::vector<uint8_t>& values, int bits);
 

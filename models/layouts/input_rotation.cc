@@ -8,7 +8,9 @@
 #include "base/status_macros.h"
 #include "kernels/hadamard.h"
 #include "models/layouts/stored_parts.h"
+#include "models/tunable_linear.h"
 #include "nlohmann/json.hpp"
+#include "tensor/gradient_tape.h"
 
 namespace quantd {
 namespace {
@@ -79,6 +81,24 @@ class InputRotationLinear final : public CompressedLinear {
 
   Tensor Decode(ExecutionContext& ctx) const override {
     return RotateBack(base_->Decode(ctx), rotation_, ctx);
+  }
+
+  std::unique_ptr<TunableLinear> Tunable() const override {
+    return WrapTunable(
+        base_->Tunable(),
+        [rotation = rotation_](const Tensor& w, ExecutionContext& ctx) {
+          Tensor turned = RotateBack(w, rotation, ctx);
+          GradientTape* const tape = w.tape();
+          if (tape == nullptr) return turned;
+          // The transpose of an orthogonal matrix is its inverse.
+          return tape->Record(std::move(turned), [tape, to_w = tape->IdOf(w),
+                                                  rotation](const Tensor& dy) {
+            tape->Add(to_w, Rotate(dy, rotation, tape->ctx()));
+          });
+        },
+        [rotation = rotation_](std::shared_ptr<const CompressedLinear> base) {
+          return NewInputRotation(std::move(base), rotation);
+        });
   }
 
   nlohmann::json Save(absl::string_view layer,

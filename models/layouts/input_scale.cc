@@ -6,6 +6,7 @@
 #include "absl/strings/str_cat.h"
 #include "base/status_macros.h"
 #include "models/layouts/stored_parts.h"
+#include "models/tunable_linear.h"
 #include "nlohmann/json.hpp"
 
 namespace quantd {
@@ -35,6 +36,21 @@ class InputScaleLinear final : public CompressedLinear {
       for (size_t c = 0; c < scales_.size(); ++c) row[c] /= scales_[c];
     });
     return w;
+  }
+
+  std::unique_ptr<TunableLinear> Tunable() const override {
+    Tensor factors = Tensor::Uninitialized({cols()});
+    for (size_t c = 0; c < scales_.size(); ++c) {
+      factors.data()[c] = 1 / scales_[c];
+    }
+    return WrapTunable(
+        base_->Tunable(),
+        [factors](const Tensor& w, ExecutionContext& ctx) {
+          return ops::ScaleColumns(w, factors, ctx);
+        },
+        [scales = scales_](std::shared_ptr<const CompressedLinear> base) {
+          return NewInputScale(std::move(base), scales);
+        });
   }
 
   nlohmann::json Save(absl::string_view layer,

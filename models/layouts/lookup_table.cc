@@ -8,6 +8,7 @@
 #include "models/layouts/grouped_codes.h"
 #include "models/layouts/stored_parts.h"
 #include "models/layouts/value_tables.h"
+#include "models/tunable_linear.h"
 #include "nlohmann/json.hpp"
 
 namespace quantd {
@@ -53,6 +54,35 @@ class LookupTableLinear final : public CompressedLinear {
       }
     });
     return out;
+  }
+
+  // A table with a name stays as it is.
+  std::unique_ptr<TunableLinear> Tunable() const override {
+    LookupTableWeights w = meta_;
+    w.codes = UnpackRows(codes_, w.rows, w.cols, w.bits);
+    StoredParameters p;
+    p.rows = w.rows;
+    p.cols = w.cols;
+    p.groups = ChannelGroupsOf(w.group_size, w.group_index);
+    p.scales = Tensor::FromValues({w.rows, w.groups()}, w.scales);
+    if (w.table.empty()) {
+      p.table =
+          Tensor::FromValues({static_cast<int64_t>(w.values.size())}, w.values);
+      p.table_in_f16 = false;
+      p.indices = std::make_shared<const ops::ValueIndices>(
+          1, std::vector<uint32_t>(w.codes.begin(), w.codes.end()));
+    } else {
+      p.values = Tensor::Uninitialized({w.rows, w.cols});
+      for (size_t i = 0; i < w.codes.size(); ++i) {
+        p.values.data()[i] = w.values[w.codes[i]];
+      }
+    }
+    return NewTunable(std::move(p), [w](const StoredParameters& trained) {
+      LookupTableWeights result = w;
+      result.scales = ToVector(trained.scales);
+      if (w.table.empty()) result.values = ToVector(trained.table);
+      return NewLookupTable(std::move(result));
+    });
   }
 
   nlohmann::json Save(absl::string_view layer,

@@ -8,6 +8,7 @@
 #include "absl/strings/str_cat.h"
 #include "base/status_macros.h"
 #include "models/layouts/stored_parts.h"
+#include "models/tunable_linear.h"
 #include "nlohmann/json.hpp"
 #include "tensor/ops.h"
 
@@ -91,6 +92,30 @@ class LowRankSumLinear final : public CompressedLinear {
     const Tensor thin = ops::LinearProduct(x, b_, ctx);
     return ops::Add(base_->Multiply(x, ctx), ops::LinearProduct(thin, a_, ctx),
                     ctx);
+  }
+
+  // The factors stay as they are.
+  std::unique_ptr<TunableLinear> Tunable() const override {
+    return WrapTunable(
+        base_->Tunable(),
+        [a = a_, b = b_](const Tensor& w, ExecutionContext& ctx) {
+          Tensor product = Tensor::Uninitialized({a.rows(), b.cols()});
+          GemmArgs args;
+          args.m = a.rows();
+          args.n = b.cols();
+          args.k = a.cols();
+          args.a = a.data();
+          args.lda = args.k;
+          args.b = b.data();
+          args.ldb = args.n;
+          args.c = product.data();
+          args.ldc = args.n;
+          ctx.device().Gemm(args);
+          return ops::Add(w, product, ctx);
+        },
+        [factors = factors_](std::shared_ptr<const CompressedLinear> base) {
+          return NewLowRankSum(std::move(base), factors);
+        });
   }
 
   nlohmann::json Save(absl::string_view layer,

@@ -6,9 +6,11 @@
 
 #include "absl/strings/str_cat.h"
 #include "base/status_macros.h"
+#include "kernels/float_formats.h"
 #include "models/layouts/grouped_codes.h"
 #include "models/layouts/stored_parts.h"
 #include "models/layouts/varied_bit_stream.h"
+#include "models/tunable_linear.h"
 #include "nlohmann/json.hpp"
 
 namespace quantd {
@@ -78,6 +80,47 @@ class MixedIntLinear final : public CompressedLinear {
     return out;
   }
 
+  // A group of one bit is scale * ((2 code - 1) + mean / scale): its mean goes
+  // with its scale.
+  std::unique_ptr<TunableLinear> Tunable() const override {
+    MixedIntWeights w = meta_;
+    StoredParameters p;
+    p.rows = w.rows;
+    p.cols = w.cols;
+    p.groups = ChannelGroupsOf(w.group_size, {});
+    p.scales = Tensor::FromValues({w.rows, w.groups()}, w.scales);
+    p.zeros = Tensor::Uninitialized({w.rows, w.groups()});
+    p.values = Tensor::Uninitialized({w.rows, w.cols});
+    w.codes.resize(static_cast<size_t>(w.rows * w.cols));
+    for (int64_t r = 0; r < w.rows; ++r) {
+      BitReader reader(codes_.data() +
+                       sizes_.row_starts[static_cast<size_t>(r)]);
+      for (int64_t g = 0; g < w.groups(); ++g) {
+        const int bits = w.bits_of(r, g);
+        const bool signs = bits == 1;
+        p.zeros.row(r)[g] = ZeroOf(r, g);
+        for (int64_t c = g * w.group_size; c < (g + 1) * w.group_size; ++c) {
+          const uint32_t code = reader.Get(bits);
+          w.codes[static_cast<size_t>(r * w.cols + c)] =
+              static_cast<uint8_t>(code);
+          p.values.row(r)[c] = signs ? 2 * static_cast<float>(code) - 1
+                                     : static_cast<float>(code);
+        }
+      }
+    }
+    return NewTunable(std::move(p), [w](const StoredParameters& trained) {
+      MixedIntWeights result = w;
+      result.scales = ToVector(trained.scales);
+      for (size_t i = 0; i < result.means.size(); ++i) {
+        const int64_t at = static_cast<int64_t>(i);
+        if (w.bits_of(at / w.groups(), at % w.groups()) != 1) continue;
+        result.means[i] = NearestF16(-double{trained.zeros.data()[i]} *
+                                     trained.scales.data()[i]);
+      }
+      return NewMixedInt(std::move(result));
+    });
+  }
+
   nlohmann::json Save(absl::string_view layer,
                       std::vector<TensorToWrite>* tensors) const override {
     BitWriter widths;
@@ -119,6 +162,18 @@ class MixedIntLinear final : public CompressedLinear {
   }
 
  private:
+  // The zero point of a group in w = scale * (value - zero).
+  float ZeroOf(int64_t row, int64_t group) const {
+    const size_t i = static_cast<size_t>(row * meta_.groups() + group);
+    const int bits = meta_.bits_of(row, group);
+    if (bits > 1) {
+      return meta_.symmetric ? static_cast<float>(1 << (bits - 1))
+                             : meta_.zeros[i];
+    }
+    const bool centred = meta_.symmetric || meta_.scales[i] == 0;
+    return centred ? 0.0f : -meta_.means[i] / meta_.scales[i];
+  }
+
   void DecodeRow(int64_t row, float* out) const {
     BitReader reader(codes_.data() +
                      sizes_.row_starts[static_cast<size_t>(row)]);

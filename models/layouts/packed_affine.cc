@@ -5,6 +5,7 @@
 #include "base/status_macros.h"
 #include "models/layouts/grouped_codes.h"
 #include "models/layouts/stored_parts.h"
+#include "models/tunable_linear.h"
 #include "nlohmann/json.hpp"
 
 namespace quantd {
@@ -43,6 +44,26 @@ class PackedAffineLinear final : public CompressedLinear {
       }
     });
     return out;
+  }
+
+  std::unique_ptr<TunableLinear> Tunable() const override {
+    PackedAffineWeights w = meta_;
+    w.codes = UnpackRows(codes_, w.rows, w.cols, w.bits);
+    const Shape by_group = {w.rows, w.groups()};
+    StoredParameters p;
+    p.rows = w.rows;
+    p.cols = w.cols;
+    p.groups = ChannelGroupsOf(w.group_size, {});
+    p.values = ToFloats(w.codes, {w.rows, w.cols});
+    p.scales = Tensor::FromValues(by_group, w.scales);
+    p.zeros = Tensor::FromValues(by_group, w.zeros);
+    p.train_zeros = true;
+    return NewTunable(std::move(p), [w](const StoredParameters& trained) {
+      PackedAffineWeights result = w;
+      result.scales = ToVector(trained.scales);
+      result.zeros = ToVector(trained.zeros);
+      return NewPackedAffine(std::move(result));
+    });
   }
 
   nlohmann::json Save(absl::string_view layer,

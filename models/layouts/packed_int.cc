@@ -6,6 +6,7 @@
 #include "base/status_macros.h"
 #include "models/layouts/grouped_codes.h"
 #include "models/layouts/stored_parts.h"
+#include "models/tunable_linear.h"
 #include "nlohmann/json.hpp"
 
 namespace quantd {
@@ -47,6 +48,29 @@ class PackedIntLinear final : public CompressedLinear {
     args.out = out.data();
     ctx.device().DecodePackedInt(args);
     return out;
+  }
+
+  PackedIntWeights Unpack() const {
+    PackedIntWeights w = meta_;
+    w.codes = UnpackRows(codes_, w.rows, w.cols, w.bits);
+    return w;
+  }
+
+  std::unique_ptr<TunableLinear> Tunable() const override {
+    PackedIntWeights w = Unpack();
+    const Shape by_group = {w.rows, w.groups()};
+    StoredParameters p;
+    p.rows = w.rows;
+    p.cols = w.cols;
+    p.groups = ChannelGroupsOf(w.group_size, w.group_index);
+    p.values = ToFloats(w.codes, {w.rows, w.cols});
+    p.scales = Tensor::FromValues(by_group, w.scales);
+    p.zeros = ToFloats(w.zeros, by_group);
+    return NewTunable(std::move(p), [w](const StoredParameters& trained) {
+      PackedIntWeights result = w;
+      result.scales = ToVector(trained.scales);
+      return NewPackedInt(std::move(result));
+    });
   }
 
   nlohmann::json Save(absl::string_view layer,
@@ -116,6 +140,11 @@ absl::StatusOr<std::shared_ptr<const CompressedLinear>> NewPackedInt(
   weights.codes = {};
   return std::shared_ptr<const CompressedLinear>(
       std::make_shared<PackedIntLinear>(std::move(weights), std::move(packed)));
+}
+
+std::optional<PackedIntWeights> UnpackPackedInt(const CompressedLinear& layer) {
+  if (layer.layout() != kPackedIntLayout) return std::nullopt;
+  return static_cast<const PackedIntLinear&>(layer).Unpack();
 }
 
 uint64_t PackedIntBytes(int64_t rows, int64_t cols, int bits,

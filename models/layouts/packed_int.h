@@ -20,6 +20,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "absl/status/statusor.h"
@@ -49,6 +50,9 @@ struct PackedIntWeights {
 // not a finite F16 value, or a group index is out of range.
 absl::StatusOr<std::shared_ptr<const CompressedLinear>> NewPackedInt(
     PackedIntWeights weights);
+
+// What such a layer was made from; nullopt for another layout.
+std::optional<PackedIntWeights> UnpackPackedInt(const CompressedLinear& layer);
 
 // Bytes of the tensors of a layer without group_index.
 uint64_t PackedIntBytes(int64_t rows, int64_t cols, int bits,

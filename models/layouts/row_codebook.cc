@@ -7,6 +7,7 @@
 #include "base/status_macros.h"
 #include "models/layouts/grouped_codes.h"
 #include "models/layouts/stored_parts.h"
+#include "models/tunable_linear.h"
 #include "nlohmann/json.hpp"
 
 namespace quantd {
@@ -45,6 +46,27 @@ class RowCodebookLinear final : public CompressedLinear {
       }
     });
     return out;
+  }
+
+  std::unique_ptr<TunableLinear> Tunable() const override {
+    RowCodebookWeights w = meta_;
+    w.codes = UnpackRows(codes_, w.rows, w.cols, w.bits);
+    std::vector<uint32_t> indices(w.codes.size());
+    for (size_t i = 0; i < indices.size(); ++i) {
+      const size_t row = i / static_cast<size_t>(w.cols);
+      indices[i] = static_cast<uint32_t>((row << w.bits) + w.codes[i]);
+    }
+    StoredParameters p;
+    p.rows = w.rows;
+    p.cols = w.cols;
+    p.table = Tensor::FromValues({w.rows, int64_t{1} << w.bits}, w.codebook);
+    p.indices =
+        std::make_shared<const ops::ValueIndices>(1, std::move(indices));
+    return NewTunable(std::move(p), [w](const StoredParameters& trained) {
+      RowCodebookWeights result = w;
+      result.codebook = ToVector(trained.table);
+      return NewRowCodebook(std::move(result));
+    });
   }
 
   nlohmann::json Save(absl::string_view layer,

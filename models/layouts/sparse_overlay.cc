@@ -9,6 +9,7 @@
 #include "absl/strings/str_cat.h"
 #include "base/status_macros.h"
 #include "models/layouts/stored_parts.h"
+#include "models/tunable_linear.h"
 #include "nlohmann/json.hpp"
 
 namespace quantd {
@@ -60,6 +61,29 @@ class SparseOverlayLinear final : public CompressedLinear {
       }
     }
     return out;
+  }
+
+  // The entries stay as they are.
+  std::unique_ptr<TunableLinear> Tunable() const override {
+    auto places = std::make_shared<std::vector<uint64_t>>();
+    for (int64_t r = 0; r < rows(); ++r) {
+      for (size_t i = Start(r); i < Start(r + 1); ++i) {
+        places->push_back(
+            static_cast<uint64_t>(r * cols() + entries_.columns[i]));
+      }
+    }
+    const Tensor values = Tensor::FromValues(
+        {static_cast<int64_t>(entries_.values.size())}, entries_.values);
+    return WrapTunable(
+        base_->Tunable(),
+        [places =
+             std::shared_ptr<const std::vector<uint64_t>>(std::move(places)),
+         values](const Tensor& w, ExecutionContext& ctx) {
+          return ops::ReplaceValues(w, values, places, ctx);
+        },
+        [entries = entries_](std::shared_ptr<const CompressedLinear> base) {
+          return NewSparseOverlay(std::move(base), entries);
+        });
   }
 
   nlohmann::json Save(absl::string_view layer,

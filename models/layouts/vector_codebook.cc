@@ -9,6 +9,7 @@
 #include "base/status_macros.h"
 #include "kernels/float_formats.h"
 #include "models/layouts/stored_parts.h"
+#include "models/tunable_linear.h"
 #include "nlohmann/json.hpp"
 
 namespace quantd {
@@ -75,6 +76,8 @@ std::string PartName(absl::string_view kind, size_t group, size_t codebook) {
   return absl::StrCat(kind, ".", group, ".", codebook);
 }
 
+absl::Status CheckEntries(const IndexedCodebook& book);
+
 class VectorCodebookLinear final : public CompressedLinear {
  public:
   VectorCodebookLinear(int64_t rows, int64_t cols,
@@ -113,6 +116,57 @@ class VectorCodebookLinear final : public CompressedLinear {
           [&](int64_t down) { DecodeBlocks(group, down, &out); });
     }
     return out;
+  }
+
+  // Entries of all codebooks are one table, group after group.
+  std::unique_ptr<TunableLinear> Tunable() const override {
+    VectorCodebookWeights w = Unpack();
+    size_t lists = 0;
+    for (const CodebookGroup& group : w.groups) {
+      lists = std::max(lists, group.codebooks.size());
+    }
+    auto indices = std::make_shared<ops::ValueIndices>(
+        lists, std::vector<uint32_t>(static_cast<size_t>(rows_ * cols_),
+                                     ops::kNoValue));
+    std::vector<float> table;
+    for (size_t g = 0; g < groups_.size(); ++g) {
+      for (size_t s = 0; s < w.groups[g].codebooks.size(); ++s) {
+        const IndexedCodebook& book = w.groups[g].codebooks[s];
+        PlaceIndices(groups_[g], book, static_cast<uint32_t>(table.size()),
+                     &(*indices)[s]);
+        table.insert(table.end(), book.entries.begin(), book.entries.end());
+      }
+    }
+    StoredParameters p;
+    p.rows = rows_;
+    p.cols = cols_;
+    p.groups = ChannelGroupsOf(cols_, {});
+    p.table = Tensor::FromValues({static_cast<int64_t>(table.size())}, table);
+    // Entries of I8 codebooks are rounded when all is done.
+    p.table_in_f16 = false;
+    p.indices = std::move(indices);
+    if (!row_scales_.empty()) {
+      p.scales = Tensor::FromValues({rows_, 1}, row_scales_);
+    }
+    return NewTunable(std::move(p), [w](const StoredParameters& trained) {
+      VectorCodebookWeights result = w;
+      const float* entry = trained.table.data();
+      for (CodebookGroup& group : result.groups) {
+        for (IndexedCodebook& book : group.codebooks) {
+          for (float& value : book.entries) value = *entry++;
+          if (book.centroid_bits == 8) {
+            // Entries that nobody changed keep their scale.
+            if (!CheckEntries(book).ok()) {
+              book.scale = RoundToScaledInt8(absl::MakeSpan(book.entries));
+            }
+          } else {
+            for (float& value : book.entries) value = NearestF16(value);
+          }
+        }
+      }
+      if (!w.row_scales.empty()) result.row_scales = ToVector(trained.scales);
+      return NewVectorCodebook(std::move(result));
+    });
   }
 
   nlohmann::json Save(absl::string_view layer,
@@ -164,6 +218,61 @@ class VectorCodebookLinear final : public CompressedLinear {
   }
 
  private:
+  VectorCodebookWeights Unpack() const {
+    VectorCodebookWeights w;
+    w.rows = rows_;
+    w.cols = cols_;
+    w.row_scales = row_scales_;
+    if (groups_.size() > 1) w.column_groups.resize(static_cast<size_t>(cols_));
+    for (size_t g = 0; g < groups_.size(); ++g) {
+      const PackedGroup& from = groups_[g];
+      if (groups_.size() > 1) {
+        for (int64_t c : from.columns) {
+          w.column_groups[static_cast<size_t>(c)] = static_cast<uint8_t>(g);
+        }
+      }
+      CodebookGroup group;
+      group.vector_rows = from.vector_rows;
+      group.vector_cols = from.vector_cols;
+      for (const PackedCodebook& packed : from.codebooks) {
+        IndexedCodebook book;
+        book.index_bits = packed.index_bits;
+        book.centroid_bits = packed.centroid_bits;
+        book.scale = packed.scale;
+        book.entries = packed.entries;
+        const int64_t row_bytes = StreamBytes(from.across(), book.index_bits);
+        for (int64_t down = 0; down < CeilDiv(rows_, from.vector_rows);
+             ++down) {
+          for (int64_t j = 0; j < from.across(); ++j) {
+            book.codes.push_back(static_cast<uint16_t>(GetCode(
+                packed.codes.data() + down * row_bytes, j, book.index_bits)));
+          }
+        }
+        group.codebooks.push_back(std::move(book));
+      }
+      w.groups.push_back(std::move(group));
+    }
+    return w;
+  }
+
+  // Where the weights of `group` find their part from `book`, whose entries
+  // begin at `first` of the table.
+  void PlaceIndices(const PackedGroup& group, const IndexedCodebook& book,
+                    uint32_t first, std::vector<uint32_t>* indices) const {
+    for (int64_t r = 0; r < rows_; ++r) {
+      for (size_t j = 0; j < group.columns.size(); ++j) {
+        const int64_t across = static_cast<int64_t>(j) / group.vector_cols;
+        const int64_t block = r / group.vector_rows * group.across() + across;
+        const int64_t t = r % group.vector_rows * group.vector_cols +
+                          static_cast<int64_t>(j) % group.vector_cols;
+        (*indices)[static_cast<size_t>(r * cols_ + group.columns[j])] =
+            first +
+            static_cast<uint32_t>(
+                book.codes[static_cast<size_t>(block)] * group.dimension() + t);
+      }
+    }
+  }
+
   // Rows [down * vector_rows, ...) of the group's channels.
   void DecodeBlocks(const PackedGroup& group, int64_t down, Tensor* out) const {
     const int64_t row_begin = down * group.vector_rows;

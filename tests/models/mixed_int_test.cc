@@ -6,13 +6,14 @@
 
 #include "gmock/gmock.h"
 #include "tests/models/saved_layer.h"
+#include "tests/models/tunable_checks.h"
 #include "tests/testing/status_matchers.h"
 
 namespace quantd {
 namespace {
 
-using ::quantd::test::StatusIs;
 using ::quantd::test::SavedLayer;
+using ::quantd::test::StatusIs;
 using ::testing::HasSubstr;
 
 constexpr auto kInvalid = absl::StatusCode::kInvalidArgument;
@@ -54,6 +55,16 @@ class MixedIntTest : public testing::Test {
   std::unique_ptr<Device> device_ = NewCpuDevice(1);
   ExecutionContext ctx_{device_.get()};
 };
+
+TEST_F(MixedIntTest, ScalesCanBeTuned) {
+  for (const auto& bits : Widths()) {
+    for (bool symmetric : {false, true}) {
+      ASSERT_OK_AND_ASSIGN(const auto linear,
+                           NewMixedInt(Example(bits, symmetric)));
+      test::ExpectParametersSayWhatIsStored(*linear, ctx_);
+    }
+  }
+}
 
 TEST_F(MixedIntTest, DecodesByItsDefinitionAndSurvivesSaving) {
   for (const auto& bits : Widths()) {

@@ -7,6 +7,7 @@
 #include "gmock/gmock.h"
 #include "nlohmann/json.hpp"
 #include "tests/models/saved_layer.h"
+#include "tests/models/tunable_checks.h"
 #include "tests/testing/status_matchers.h"
 
 namespace quantd {
@@ -134,6 +135,15 @@ class VectorCodebookTest : public testing::Test {
 
 TEST_F(VectorCodebookTest, DecodesByItsDefinitionAndSurvivesSaving) {
   ExpectDecodesAndSurvives(Example());
+}
+
+TEST_F(VectorCodebookTest, EntriesAndScalesCanBeTuned) {
+  VectorCodebookWeights w = Example();
+  ASSERT_OK_AND_ASSIGN(const auto scaled, NewVectorCodebook(w));
+  test::ExpectParametersSayWhatIsStored(*scaled, ctx_);
+  w.row_scales.clear();
+  ASSERT_OK_AND_ASSIGN(const auto plain, NewVectorCodebook(w));
+  test::ExpectParametersSayWhatIsStored(*plain, ctx_);
 }
 
 TEST_F(VectorCodebookTest, EveryIndexWidthDecodes) {
