@@ -13,6 +13,7 @@
 #include "quantizers/stages/rotate.h"
 #include "quantizers/stages/rtn.h"
 #include "quantizers/stages/token_importance.h"
+#include "quantizers/stages/tune.h"
 
 namespace quantd {
 namespace {
@@ -58,6 +59,8 @@ constexpr StageRow kStages[] = {
      [](const v1::Stage& stage) {
        return NewPowerExponentStage(stage.power_exponent());
      }},
+    {v1::Stage::kTune, "tune", StageRole::kTune,
+     [](const v1::Stage& stage) { return NewTuneStage(stage.tune()); }},
 };
 
 }  // namespace

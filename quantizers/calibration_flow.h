@@ -56,6 +56,9 @@ class CalibrationFlow {
   // Runs the block at position() and moves behind it.
   absl::Status Pass(Block& block, ExecutionContext& ctx);
 
+  // The inputs of the block at position(). REQUIRES: Start() was OK.
+  const ActivationStore& hidden() const { return *hidden_; }
+
   uint64_t spilled_bytes() const {
     return hidden_.has_value() ? hidden_->spilled_bytes() : 0;
   }

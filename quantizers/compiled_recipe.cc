@@ -24,6 +24,12 @@ absl::StatusOr<CompiledRecipe> CompiledRecipe::Compile(
     result.stages_.push_back(std::move(stages));
   }
   RETURN_IF_ERROR(result.CheckWholeNetworkStages());
+  if (result.block_reconstruction() != nullptr &&
+      result.calibrates_on_original()) {
+    return InvalidField("recipe.calibration_inputs",
+                        "blocks are tuned on what compressed blocks before "
+                        "them make: COMPRESSED, not ORIGINAL");
+  }
   return result;
 }
 
@@ -38,8 +44,8 @@ absl::Status CompiledRecipe::CheckWholeNetworkStages() const {
                           "a second stage that transforms the checkpoint");
     }
     const StatisticsRequest needs = stage.Needs();
-    if (!transform && needs.token_weighting.uniform() &&
-        needs.window_copies == 1) {
+    if (!transform && stage.block_reconstruction() == nullptr &&
+        needs.token_weighting.uniform() && needs.window_copies == 1) {
       continue;
     }
     for (int rule = 0; rule + 1 < static_cast<int>(stages_.size()); ++rule) {
@@ -79,6 +85,15 @@ const CheckpointTransform* CompiledRecipe::checkpoint_transform() const {
   for (const std::unique_ptr<Stage>& stage : stages_[0]) {
     if (stage->checkpoint_transform() != nullptr) {
       return stage->checkpoint_transform();
+    }
+  }
+  return nullptr;
+}
+
+const BlockReconstruction* CompiledRecipe::block_reconstruction() const {
+  for (const std::unique_ptr<Stage>& stage : stages_[0]) {
+    if (stage->block_reconstruction() != nullptr) {
+      return stage->block_reconstruction();
     }
   }
   return nullptr;

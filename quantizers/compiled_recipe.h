@@ -46,6 +46,8 @@ class CompiledRecipe {
 
   // What is to be made of the checkpoint first; null: nothing.
   const CheckpointTransform* checkpoint_transform() const;
+  // What is done to every block at its end; null: nothing.
+  const BlockReconstruction* block_reconstruction() const;
   // The stages under each rule: first those without one, then rule by rule;
   // layers that a rule keeps in floating point have none.
   absl::Span<const Stages> stage_lists() const { return stages_; }

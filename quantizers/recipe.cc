@@ -43,9 +43,11 @@ absl::StatusOr<bool> AnyStageNeedsStatistics(const v1::Recipe& recipe) {
   return needs;
 }
 
-// Exactly one solver; what compensates after it, everything else before.
+// Exactly one solver; what compensates after it, then what tunes, everything
+// else before.
 absl::Status CheckStageOrder(const v1::Recipe& recipe) {
   int solver = -1;
+  int tune = -1;
   for (int i = 0; i < recipe.stages_size(); ++i) {
     const StageRow* row = FindStageRow(recipe.stages(i).kind_case());
     if (row == nullptr) continue;
@@ -57,9 +59,25 @@ absl::Status CheckStageOrder(const v1::Recipe& recipe) {
             field, absl::StrCat("a second solver after stages[", solver, "]"));
       }
       solver = i;
-    } else if (row->role == StageRole::kCompensate && solver < 0) {
-      return InvalidField(field, "comes before the solver that it repairs");
-    } else if (row->role != StageRole::kCompensate && solver >= 0) {
+    } else if (row->role == StageRole::kTune) {
+      if (solver < 0) {
+        return InvalidField(field, "comes before the solver");
+      }
+      if (tune >= 0) {
+        return InvalidField(
+            field, absl::StrCat("a second one after stages[", tune, "]"));
+      }
+      tune = i;
+    } else if (row->role == StageRole::kCompensate) {
+      if (solver < 0) {
+        return InvalidField(field, "comes before the solver that it repairs");
+      }
+      if (tune >= 0) {
+        return InvalidField(
+            field,
+            absl::StrCat("comes after the tuning in stages[", tune, "]"));
+      }
+    } else if (solver >= 0) {
       return InvalidField(field, "comes after the solver that it prepares");
     }
   }

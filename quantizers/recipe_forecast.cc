@@ -193,6 +193,7 @@ class Forecaster {
     // Half of the block's layers are compressed by then, roughly.
     forecast_.parts.push_back({"finished layers of a block", writing_ / 2});
     forecast_.activation_bytes = Bytes(rows * hidden);
+    if (recipe_.block_reconstruction() != nullptr) AddReconstruction();
     forecast_.batch_bytes = Bytes(static_cast<double>(batch_rows_) * hidden);
     // Sets before the last run a part of the block each; with the final pass
     // about half as many passes as there are sets.
@@ -203,6 +204,23 @@ class Forecaster {
     forecast_.work.product_flops +=
         passes * description_.blocks * rows *
         ForwardFlops(description_, calibration_.window_tokens);
+  }
+
+  // A second set of activations, of the original network; and a block at work
+  // when its layers no longer are.
+  void AddReconstruction() {
+    const ReconstructionCost cost = recipe_.block_reconstruction()->Cost(
+        description_, calibration_.windows, calibration_.window_tokens);
+    forecast_.activation_bytes *= 2;
+    const uint64_t compressing =
+        SumOf(forecast_.parts) - FloatBlockBytes(description_) - writing_ / 2;
+    if (cost.working_bytes > compressing) {
+      forecast_.parts = {
+          {"one block in float32", FloatBlockBytes(description_)},
+          {"a block that is tuned", cost.working_bytes},
+          {"finished layers of a block", writing_}};
+    }
+    forecast_.work.product_flops += description_.blocks * cost.product_flops;
   }
 
   const CompiledRecipe& recipe_;

@@ -21,6 +21,7 @@
 #include "nlohmann/json.hpp"
 #include "quantizers/calibration_flow.h"
 #include "quantizers/compiled_recipe.h"
+#include "quantizers/layer_error.h"
 #include "quantizers/model_survey.h"
 #include "quantizers/recipe.h"
 #include "quantizers/run_workspace.h"
@@ -51,6 +52,10 @@ absl::StatusOr<nlohmann::json> RecipeToJson(const v1::Recipe& recipe) {
 // all weights several times, the blocks after it once or in calibrated sweeps.
 constexpr double kSurveyShare = 0.5;
 
+// What compressing a block's layers counts of its progress when the block is
+// reconstructed afterwards.
+constexpr double kCompressShare = 0.15;
+
 // The whole run: one object per RunRecipe() call.
 class Runner {
  public:
@@ -66,8 +71,8 @@ class Runner {
         writer_(workspace_.artifact_directory(), model_.checkpoint(),
                 model_.block_count() + 1),
         ctx_(ctx),
-        flow_(model_, calibration,
-              {run.activation_memory_bytes, workspace_.scratch_directory()}),
+        flow_(model_, calibration, ActivationsOf(run)),
+        original_flow_(model_, calibration, ActivationsOf(run)),
         statistics_(run.statistics_directory, run.statistics_bytes),
         common_key_(CommonKey(run, calibration_digest, ctx)) {}
 
@@ -87,7 +92,8 @@ class Runner {
     outcome.compressed_weights = total_.weights;
     outcome.layers = total_.reports;
     outcome.resumed_blocks = resumed_blocks_;
-    outcome.spilled_bytes = flow_.spilled_bytes();
+    outcome.spilled_bytes =
+        flow_.spilled_bytes() + original_flow_.spilled_bytes();
     outcome.reused_statistics = reused_statistics_;
     return outcome;
   }
@@ -96,6 +102,17 @@ class Runner {
   bool calibrates() const { return recipe_.needs().any(); }
 
   bool on_original() const { return recipe_.calibrates_on_original(); }
+
+  bool reconstructs() const {
+    return recipe_.block_reconstruction() != nullptr;
+  }
+
+  // Two flows share the memory.
+  ActivationOptions ActivationsOf(const RecipeRun& run) const {
+    return {reconstructs() ? run.activation_memory_bytes / 2
+                           : run.activation_memory_bytes,
+            workspace_.scratch_directory()};
+  }
 
   // Lets stages that want it see all layers, unless an earlier attempt did.
   absl::Status Survey() {
@@ -155,6 +172,24 @@ class Runner {
       RETURN_IF_ERROR(flow_.Pass(*block, ctx_));
     }
     return absl::OkStatus();
+  }
+
+  // Brings the windows of the original network behind block k, which is
+  // `block`, and those of the compressed one in front of it.
+  absl::Status AdvanceBoth(int k, Block& block) {
+    RETURN_IF_ERROR(Advance(k));
+    if (original_flow_.position() < 0) {
+      RETURN_IF_ERROR(original_flow_.Start(ctx_));
+    }
+    while (original_flow_.position() < k) {
+      RETURN_IF_ERROR(ctx_.CheckCancelled());
+      const int at = original_flow_.position();
+      ASSIGN_OR_RETURN(const std::unique_ptr<Block> earlier,
+                       model_.LoadBlock(at, ctx_));
+      Report("resume", at, earlier->name());
+      RETURN_IF_ERROR(original_flow_.Pass(*earlier, ctx_));
+    }
+    return original_flow_.Pass(block, ctx_);
   }
 
   absl::Status RunOneBlock(int k) {
@@ -233,6 +268,14 @@ class Runner {
   }
 
   absl::Status Compress(int k, Block& block) {
+    std::map<std::string, Tensor> originals;
+    if (reconstructs()) {
+      RETURN_IF_ERROR(AdvanceBoth(k, block));
+      for (const Linear& layer : block.linears()) {
+        if (recipe_.StagesOf(layer.name()).empty()) continue;
+        originals[layer.name()] = layer.weight();
+      }
+    }
     const int sets = static_cast<int>(block.linear_sets().size());
     // On the original network all sets come before the first is compressed.
     const int step = recipe_.gathers_per_set() ? 1 : sets;
@@ -243,7 +286,8 @@ class Runner {
     if (step < sets) RETURN_IF_ERROR(WeighTokens(k, block));
     for (int first = 0; first < sets; first += step) {
       if (!CompressesAny(block, first, first + step)) continue;
-      Report("calibrate", k, block.name(), static_cast<double>(first) / sets);
+      Report("calibrate", k, block.name(),
+             BlockShare(static_cast<double>(first) / sets));
       // Each set's statistics go as soon as it is done: they can be larger
       // than the block.
       const bool untouched =
@@ -259,8 +303,51 @@ class Runner {
             CompressSet(k, block, set, std::move(own), &finished.record));
       }
     }
+    if (reconstructs()) {
+      RETURN_IF_ERROR(Reconstruct(k, block, originals, &finished.record));
+    }
     for (const Linear& layer : block.linears()) Collect(layer, &finished);
     return Write(k, block.name(), std::move(finished));
+  }
+
+  absl::Status Reconstruct(int k, Block& block,
+                           const std::map<std::string, Tensor>& originals,
+                           BlockRecord* record) {
+    if (originals.empty()) return absl::OkStatus();
+    BlockToReconstruct task;
+    task.block = &block;
+    task.index = k;
+    task.originals = &originals;
+    task.inputs = &flow_.hidden();
+    task.targets = &original_flow_.hidden();
+    task.window_tokens = run_.calibration.window_tokens;
+    ASSIGN_OR_RETURN(BlockReport report,
+                     recipe_.block_reconstruction()->Reconstruct(
+                         task,
+                         [&](double share, absl::string_view detail) {
+                           Report(
+                               "tune", k, std::string(detail),
+                               kCompressShare + (1 - kCompressShare) * share);
+                         },
+                         ctx_));
+    ctx_.ReportNote(
+        absl::StrCat(report.block, ": output error ", report.loss_before,
+                     " before tuning, ", report.loss_after, " after",
+                     report.kept ? "" : "; the block stays as it was"));
+    if (report.kept) {
+      for (LayerReport& layer : record->reports) {
+        for (const Linear& tuned : block.linears()) {
+          if (tuned.name() != layer.layer) continue;
+          layer.bits_per_weight = tuned.compressed()->bits_per_weight();
+          layer.weight_error =
+              RelativeWeightError(originals.at(layer.layer), tuned.weight());
+          // The statistics are gone.
+          layer.output_error = -1;
+        }
+      }
+    }
+    record->reconstruction = std::move(report);
+    return absl::OkStatus();
   }
 
   // The statistics of sets first .. last of block k. While nothing in front of
@@ -270,6 +357,10 @@ class Runner {
                                                             int first, int last,
                                                             bool untouched) {
     std::map<int, LayerStatistics> result;
+    if (!recipe_.needs().gathers()) {
+      for (int set = first; set <= last; ++set) result[set] = LayerStatistics();
+      return result;
+    }
     const bool shared = untouched && statistics_.enabled();
     for (int set = first; set <= last && shared; ++set) {
       const int layer = block.linear_sets()[static_cast<size_t>(set)][0];
@@ -369,7 +460,8 @@ class Runner {
       }
       if (stages->empty()) continue;
       Report("quantize", k, layers[0]->name(),
-             (set + 0.5) / static_cast<double>(block.linear_sets().size()));
+             BlockShare((set + 0.5) /
+                        static_cast<double>(block.linear_sets().size())));
       ASSIGN_OR_RETURN(auto reports,
                        RunStages(*stages, k, layers, statistics, ctx_));
       Keep(std::move(reports), record);
@@ -420,6 +512,9 @@ class Runner {
     total_.weights += record.weights;
     std::move(record.reports.begin(), record.reports.end(),
               std::back_inserter(total_.reports));
+    if (record.reconstruction.has_value()) {
+      reconstructions_.push_back(ReportToJson(*record.reconstruction));
+    }
   }
 
   double BitsPerWeight() const {
@@ -457,6 +552,9 @@ class Runner {
                               {"compressed_weights", total_.weights},
                               {"layers", std::move(layers)}};
     if (!surveys_.empty()) summary["surveys"] = surveys_;
+    if (!reconstructions_.empty()) {
+      summary["reconstructions"] = reconstructions_;
+    }
     if (calibrates()) {
       summary["calibration"] = {
           {"text_digest", run_.provenance.calibration_digest},
@@ -480,6 +578,11 @@ class Runner {
     ctx_.ReportProgress(update);
   }
 
+  // Of a block, when `share` of its layers' compression is done.
+  double BlockShare(double share) const {
+    return reconstructs() ? kCompressShare * share : share;
+  }
+
   // Of the whole run, when `part` of what follows the surveys is done.
   double FractionAt(double part) const {
     return surveyed_ + (1 - surveyed_) * part;
@@ -492,6 +595,8 @@ class Runner {
   const CheckpointWriter writer_;
   ExecutionContext& ctx_;
   CalibrationFlow flow_;
+  // Of the original network, where blocks are reconstructed.
+  CalibrationFlow original_flow_;
   const StatisticsStore statistics_;
   const StatisticsKey common_key_;
   // Of the block at work, as soon as they are known.
@@ -499,6 +604,7 @@ class Runner {
   // The share of the run that surveys took.
   double surveyed_ = 0;
   nlohmann::json surveys_ = nlohmann::json::array();
+  nlohmann::json reconstructions_ = nlohmann::json::array();
   BlockRecord total_;  // of all blocks so far
   int resumed_blocks_ = 0;
   int reused_statistics_ = 0;

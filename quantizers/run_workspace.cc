@@ -32,6 +32,17 @@ absl::StatusOr<LayerReport> ReportFromJson(const JsonReader& reader) {
   return report;
 }
 
+absl::StatusOr<BlockReport> BlockReportFromJson(const JsonReader& reader) {
+  constexpr double kAny = 1e300;
+  BlockReport report;
+  ASSIGN_OR_RETURN(report.block, reader.GetString("block"));
+  ASSIGN_OR_RETURN(report.loss_before,
+                   reader.GetDouble("loss_before", 0, kAny));
+  ASSIGN_OR_RETURN(report.loss_after, reader.GetDouble("loss_after", 0, kAny));
+  ASSIGN_OR_RETURN(report.kept, reader.GetBool("kept"));
+  return report;
+}
+
 absl::StatusOr<BlockRecord> RecordFromText(absl::string_view text,
                                            absl::string_view origin) {
   ASSIGN_OR_RETURN(const nlohmann::json json, ParseJson(text, origin));
@@ -53,6 +64,11 @@ absl::StatusOr<BlockRecord> RecordFromText(absl::string_view text,
     ASSIGN_OR_RETURN(LayerReport parsed, ReportFromJson(report));
     record.reports.push_back(std::move(parsed));
   }
+  if (json.contains("reconstruction")) {
+    ASSIGN_OR_RETURN(const JsonReader entry,
+                     reader.GetObject("reconstruction"));
+    ASSIGN_OR_RETURN(record.reconstruction, BlockReportFromJson(entry));
+  }
   return record;
 }
 
@@ -69,6 +85,13 @@ nlohmann::json ReportToJson(const LayerReport& report) {
     json["dead_inputs"] = report.dead_inputs;
   }
   return json;
+}
+
+nlohmann::json ReportToJson(const BlockReport& report) {
+  return {{"block", report.block},
+          {"loss_before", report.loss_before},
+          {"loss_after", report.loss_after},
+          {"kept", report.kept}};
 }
 
 absl::StatusOr<RunWorkspace> RunWorkspace::Open(const std::string& directory,
@@ -130,11 +153,14 @@ absl::Status RunWorkspace::WriteBlock(int block,
   for (const LayerReport& report : record.reports) {
     reports.push_back(ReportToJson(report));
   }
-  const nlohmann::json json = {{"shard_digest", record.shard_digest},
-                               {"stored_bits", record.stored_bits},
-                               {"weights", record.weights},
-                               {"headers", record.headers},
-                               {"reports", std::move(reports)}};
+  nlohmann::json json = {{"shard_digest", record.shard_digest},
+                         {"stored_bits", record.stored_bits},
+                         {"weights", record.weights},
+                         {"headers", record.headers},
+                         {"reports", std::move(reports)}};
+  if (record.reconstruction.has_value()) {
+    json["reconstruction"] = ReportToJson(*record.reconstruction);
+  }
   return WriteFileDurably(RecordPath(block), json.dump(2) + "\n");
 }
 

@@ -20,6 +20,8 @@ struct BlockRecord {
   // Layer name -> header of CompressedLinear::Save(); only compressed layers.
   nlohmann::json headers = nlohmann::json::object();
   std::vector<LayerReport> reports;
+  // Of a stage that reconstructs blocks.
+  std::optional<BlockReport> reconstruction;
   // Of the compressed layers.
   uint64_t stored_bits = 0;
   uint64_t weights = 0;
@@ -28,6 +30,7 @@ struct BlockRecord {
 };
 
 nlohmann::json ReportToJson(const LayerReport& report);
+nlohmann::json ReportToJson(const BlockReport& report);
 
 class RunWorkspace {
  public:

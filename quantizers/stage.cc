@@ -12,6 +12,7 @@ void StatisticsRequest::Merge(const StatisticsRequest& other) {
   second_moment |= other.second_moment;
   mean_abs |= other.mean_abs;
   sample_rows = std::max(sample_rows, other.sample_rows);
+  windows |= other.windows;
   per_set |= other.per_set;
   if (!other.token_weighting.uniform()) token_weighting = other.token_weighting;
   window_copies = std::max(window_copies, other.window_copies);

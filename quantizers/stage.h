@@ -28,6 +28,7 @@
 #include "models/model_description.h"
 #include "nlohmann/json_fwd.hpp"
 #include "quantd/v1/recipe.pb.h"
+#include "quantizers/block_reconstruction.h"
 #include "quantizers/checkpoint_transform.h"
 #include "quantizers/grid.h"
 #include "quantizers/outliers.h"
@@ -64,6 +65,8 @@ struct StatisticsRequest {
   bool mean_abs = false;
   // The first rows of the inputs themselves; 0: none.
   int64_t sample_rows = 0;
+  // Nothing of a layer, but that calibration windows run through the network.
+  bool windows = false;
   // Gather again before each set of layers that read the same input, with the
   // earlier sets already compressed; otherwise once per block.
   bool per_set = false;
@@ -75,7 +78,10 @@ struct StatisticsRequest {
   // The same words for equal requests; a digest of statistics holds them.
   std::string Describe() const;
 
-  bool any() const { return second_moment || mean_abs || sample_rows > 0; }
+  // Whether anything is gathered at all, and whether windows run for it or for
+  // something else.
+  bool gathers() const { return second_moment || mean_abs || sample_rows > 0; }
+  bool any() const { return gathers() || windows; }
   // What serves both. Of two token weightings that are not uniform the other
   // one's counts.
   void Merge(const StatisticsRequest& other);
@@ -202,11 +208,17 @@ class Stage {
     return nullptr;
   }
 
+  // What the stage does to a block when all of its layers are compressed. Null:
+  // nothing.
+  virtual const BlockReconstruction* block_reconstruction() const {
+    return nullptr;
+  }
+
   // A solver's grid. Null: it has none, or is no solver.
   virtual const Grid* grid() const { return nullptr; }
 
-  // Given to stages that come before a solver with a grid, so that they can
-  // try what it will make of the weights. `grid` outlives the use.
+  // Given to the stages around a solver with a grid, so that they can try what
+  // it will make of the weights. `grid` outlives the use.
   virtual void set_solver_grid(const Grid* /*grid*/) {}
 
   // REQUIRES: Validate(layer) was OK.
@@ -234,7 +246,7 @@ class Stage {
 };
 
 // What a stage is for. A recipe has exactly one solver; what compensates
-// follows it, everything else comes before it.
+// follows it, what tunes comes last, everything else comes before it.
 enum class StageRole {
   kStatistics,  // decides how calibration inputs count
   kTransform,   // changes the basis: weight, statistics, transforms
@@ -242,6 +254,7 @@ enum class StageRole {
   kOutliers,    // decides what stays in high precision
   kSolver,      // makes the compressed layer
   kCompensate,  // repairs the compressed layer
+  kTune,        // improves the block of compressed layers
 };
 
 // One row of the stage table.

@@ -76,7 +76,7 @@ class StageConformanceTest : public testing::TestWithParam<StageRow> {
       stages.push_back(std::move(stage));
       return absl::OkStatus();
     };
-    if (role == StageRole::kCompensate) {
+    if (role > StageRole::kSolver) {
       RETURN_IF_ERROR(add(solver, assignments));
     }
     RETURN_IF_ERROR(add(

@@ -1,0 +1,258 @@
+#include "quantizers/block_tuning.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <numeric>
+#include <random>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "base/status_macros.h"
+#include "quantizers/set_statistics.h"
+#include "tensor/gradient_tape.h"
+#include "tensor/ops.h"
+
+namespace quantd {
+namespace {
+
+// Windows in an order that is drawn anew whenever all have had their turn.
+class WindowOrder {
+ public:
+  WindowOrder(int64_t windows, uint64_t seed)
+      : engine_(seed), order_(static_cast<size_t>(windows)) {
+    std::iota(order_.begin(), order_.end(), 0);
+    next_ = order_.size();
+  }
+
+  int64_t Next() {
+    if (next_ == order_.size()) {
+      // Fisher and Yates; std::shuffle's result is up to the library.
+      for (size_t i = order_.size(); i > 1; --i) {
+        std::swap(order_[i - 1], order_[engine_() % i]);
+      }
+      next_ = 0;
+    }
+    return order_[next_++];
+  }
+
+ private:
+  std::mt19937_64 engine_;
+  std::vector<int64_t> order_;
+  size_t next_;
+};
+
+class BlockTuner {
+ public:
+  BlockTuner(Block& block, std::vector<TunedLayer> layers,
+             const ActivationStore& inputs, const ActivationStore& targets,
+             int64_t window_tokens, const BlockTuningOptions& options,
+             ExecutionContext& ctx)
+      : block_(block),
+        layers_(std::move(layers)),
+        inputs_(inputs),
+        targets_(targets),
+        window_tokens_(window_tokens),
+        options_(options),
+        ctx_(ctx),
+        order_(inputs.rows() / window_tokens, options.seed) {
+    for (const TunedLayer& tuned : layers_) {
+      first_.push_back(parameters_.size());
+      const std::vector<Tensor> own = tuned.tunable->Parameters();
+      for (size_t i = 0; i < own.size(); ++i) {
+        parameters_.push_back(own[i]);
+        factors_.push_back(tuned.tunable->LearningRateFactor(i));
+      }
+    }
+    first_.push_back(parameters_.size());
+  }
+
+  absl::StatusOr<BlockTuningOutcome> Run(
+      const std::function<void(const TuningStep&)>& progress) {
+    BlockTuningOutcome outcome;
+    ASSIGN_OR_RETURN(outcome.loss_before, LossOverAll());
+    std::vector<std::shared_ptr<const CompressedLinear>> start;
+    for (const TunedLayer& tuned : layers_) {
+      start.push_back(tuned.layer->compressed());
+    }
+    Optimizer optimizer(options_.optimizer);
+    for (int64_t step = 0; step < options_.schedule.steps; ++step) {
+      TuningStep made;
+      made.step = step;
+      made.learning_rate = LearningRateAt(options_.schedule, step);
+      ASSIGN_OR_RETURN(made.loss, Step(made, optimizer));
+      if (!std::isfinite(made.loss)) {
+        return absl::InvalidArgumentError(
+            absl::StrCat("tuning diverged: the loss is not finite at step ",
+                         step, "; a lower learning_rate may help"));
+      }
+      if (progress) progress(made);
+    }
+    for (size_t i = 0; i < layers_.size(); ++i) {
+      const TunedLayer& tuned = layers_[i];
+      ASSIGN_OR_RETURN(auto frozen, Annotate(tuned.tunable->Freeze(
+                                                 Own(parameters_, i), ctx_),
+                                             "layer ", tuned.layer->name()));
+      tuned.layer->SetCompressed(std::move(frozen), ctx_);
+    }
+    ASSIGN_OR_RETURN(outcome.loss_after, LossOverAll());
+    outcome.kept = outcome.loss_after < outcome.loss_before;
+    for (size_t i = 0; i < layers_.size() && !outcome.kept; ++i) {
+      layers_[i].layer->SetCompressed(std::move(start[i]), ctx_);
+    }
+    return outcome;
+  }
+
+ private:
+  // Those of layer i.
+  template <typename T>
+  absl::Span<T> Own(std::vector<T>& parameters, size_t i) const {
+    return absl::MakeSpan(parameters)
+        .subspan(first_[i], first_[i + 1] - first_[i]);
+  }
+
+  absl::StatusOr<double> Step(const TuningStep& at, Optimizer& optimizer) {
+    RETURN_IF_ERROR(ctx_.CheckCancelled());
+    // Parameters to weights on one tape, weights to the loss on another, for
+    // every piece of the batch: no more than a piece is in memory.
+    GradientTape tape(ctx_);
+    std::vector<Tensor> watched;
+    for (const Tensor& parameter : parameters_) {
+      watched.push_back(tape.Watch(parameter));
+    }
+    std::vector<GradientTape::Seed> seeds;
+    for (size_t i = 0; i < layers_.size(); ++i) {
+      const TunableLinear& tunable = *layers_[i].tunable;
+      GradientTape::Seed seed;
+      seed.output = tunable.Weight(Own(watched, i), ctx_);
+      seed.gradient = Tensor::Zeros(seed.output.shape());
+      seeds.push_back(std::move(seed));
+    }
+    ASSIGN_OR_RETURN(const double loss, AddBatch(&seeds));
+    const double progress = static_cast<double>(at.step) /
+                            static_cast<double>(options_.schedule.steps);
+    for (size_t i = 0; i < layers_.size(); ++i) {
+      Tensor penalty =
+          layers_[i].tunable->Penalty(Own(watched, i), progress, ctx_);
+      if (penalty.size() == 0) continue;
+      seeds.push_back({std::move(penalty), Tensor::FromValues({1}, {1.0f})});
+    }
+    RETURN_IF_ERROR(tape.Backward(seeds));
+    std::vector<Tensor> gradients;
+    for (const Tensor& leaf : watched) gradients.push_back(tape.Gradient(leaf));
+    if (options_.gradient_limit > 0) {
+      // The tape may share a gradient between parameters.
+      for (Tensor& gradient : gradients) gradient = gradient.Clone();
+      ClipByGlobalNorm(options_.gradient_limit, absl::MakeSpan(gradients));
+    }
+    optimizer.Step(at.learning_rate, gradients, absl::MakeSpan(parameters_),
+                   factors_);
+    for (size_t i = 0; i < layers_.size(); ++i) {
+      layers_[i].tunable->Project(Own(parameters_, i));
+    }
+    return loss;
+  }
+
+  // Adds the gradients of the loss of the next windows with respect to the
+  // weights.
+  absl::StatusOr<double> AddBatch(std::vector<GradientTape::Seed>* weights) {
+    const int64_t windows =
+        std::min(options_.batch_windows, inputs_.rows() / window_tokens_);
+    const double tokens = static_cast<double>(windows * window_tokens_);
+    const int64_t step = CalibrationBatchWindows(window_tokens_);
+    double loss = 0;
+    for (int64_t w = 0; w < windows; w += step) {
+      const int64_t count = std::min(step, windows - w);
+      std::vector<int64_t> drawn;
+      for (int64_t i = 0; i < count; ++i) drawn.push_back(order_.Next());
+      ASSIGN_OR_RETURN(const Tensor x, Windows(inputs_, drawn));
+      ASSIGN_OR_RETURN(const Tensor target, Windows(targets_, drawn));
+      GradientTape tape(ctx_);
+      std::vector<Tensor> leaves;
+      for (size_t i = 0; i < layers_.size(); ++i) {
+        leaves.push_back(tape.Watch((*weights)[i].output.Untracked()));
+        layers_[i].layer->SetWeight(leaves.back());
+      }
+      ASSIGN_OR_RETURN(
+          const Tensor y,
+          block_.Forward(x, SequenceBatch::Uniform(count, window_tokens_),
+                         ctx_));
+      const Tensor errors = ops::SquaredError(y, target);
+      for (float error : errors.values()) loss += error;
+      Tensor seed = Tensor::Uninitialized(errors.shape());
+      std::fill(seed.values().begin(), seed.values().end(),
+                static_cast<float>(1 / tokens));
+      RETURN_IF_ERROR(tape.Backward({{errors, seed}}));
+      for (size_t i = 0; i < layers_.size(); ++i) {
+        const Tensor gradient = tape.Gradient(leaves[i]);
+        ctx_.device().Add(gradient.data(), gradient.size(),
+                          (*weights)[i].gradient.data());
+        // Nothing refers to the tape when it is gone.
+        layers_[i].layer->SetWeight((*weights)[i].output.Untracked());
+      }
+    }
+    return loss / tokens;
+  }
+
+  // Of the layers as they are.
+  absl::StatusOr<double> LossOverAll() {
+    const int64_t windows = inputs_.rows() / window_tokens_;
+    const int64_t step = CalibrationBatchWindows(window_tokens_);
+    double loss = 0;
+    for (int64_t w = 0; w < windows; w += step) {
+      const int64_t count = std::min(step, windows - w);
+      ASSIGN_OR_RETURN(const Tensor x, inputs_.Read(w * window_tokens_,
+                                                    count * window_tokens_));
+      ASSIGN_OR_RETURN(
+          const Tensor target,
+          targets_.Read(w * window_tokens_, count * window_tokens_));
+      ASSIGN_OR_RETURN(
+          const Tensor y,
+          block_.Forward(x, SequenceBatch::Uniform(count, window_tokens_),
+                         ctx_));
+      const Tensor errors = ops::SquaredError(y, target);
+      for (float error : errors.values()) loss += error;
+    }
+    return loss / static_cast<double>(inputs_.rows());
+  }
+
+  absl::StatusOr<Tensor> Windows(const ActivationStore& store,
+                                 const std::vector<int64_t>& windows) const {
+    Tensor rows = Tensor::Uninitialized(
+        {static_cast<int64_t>(windows.size()) * window_tokens_, store.cols()});
+    for (size_t i = 0; i < windows.size(); ++i) {
+      ASSIGN_OR_RETURN(const Tensor window,
+                       store.Read(windows[i] * window_tokens_, window_tokens_));
+      std::copy_n(window.data(), window.size(),
+                  rows.row(static_cast<int64_t>(i) * window_tokens_));
+    }
+    return rows;
+  }
+
+  Block& block_;
+  const std::vector<TunedLayer> layers_;
+  const ActivationStore& inputs_;
+  const ActivationStore& targets_;
+  const int64_t window_tokens_;
+  const BlockTuningOptions& options_;
+  ExecutionContext& ctx_;
+  WindowOrder order_;
+  std::vector<Tensor> parameters_;  // of all layers, one after the other
+  std::vector<double> factors_;     // of their learning rates
+  std::vector<size_t> first_;       // of each layer, and their number
+};
+
+}  // namespace
+
+absl::StatusOr<BlockTuningOutcome> TuneBlock(
+    Block& block, std::vector<TunedLayer> layers, const ActivationStore& inputs,
+    const ActivationStore& targets, int64_t window_tokens,
+    const BlockTuningOptions& options,
+    const std::function<void(const TuningStep&)>& progress,
+    ExecutionContext& ctx) {
+  return BlockTuner(block, std::move(layers), inputs, targets, window_tokens,
+                    options, ctx)
+      .Run(progress);
+}
+
+}  // namespace quantd

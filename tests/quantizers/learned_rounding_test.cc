@@ -1,0 +1,250 @@
+// What is learned begins where the solver ended, follows the papers' gradients
+// and ends on the grid; and compressed layers of every layout as functions of
+// what they store.
+#include "quantizers/learned_rounding.h"
+
+#include <algorithm>
+#include <cmath>
+#include <memory>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "gmock/gmock.h"
+#include "models/model.h"
+#include "models/tokenizer.h"
+#include "nlohmann/json.hpp"
+#include "quantizers/affine_grid.h"
+#include "quantizers/recipe.h"
+#include "quantizers/recipe_run.h"
+#include "tensor/gradient_tape.h"
+#include "tests/models/tunable_checks.h"
+#include "tests/quantizers/random_matrices.h"
+#include "tests/testing/status_matchers.h"
+#include "tests/testing/temp_dir.h"
+#include "tests/testing/tiny_model.h"
+
+namespace quantd {
+namespace {
+
+using ::quantd::test::IsOk;
+using ::quantd::test::RandomMatrix;
+using ::quantd::test::SavedBytes;
+using ::quantd::test::TempDir;
+using ::testing::ElementsAreArray;
+
+constexpr int64_t kRows = 6;
+constexpr int64_t kCols = 16;
+constexpr int64_t kGroup = 8;
+
+// Round to nearest on a min-max grid of three bits.
+PackedIntWeights Nearest(const Tensor& w, bool symmetric) {
+  AffineGridOptions options;
+  options.bits = 3;
+  options.symmetric = symmetric;
+  PackedIntWeights result;
+  result.rows = kRows;
+  result.cols = kCols;
+  result.bits = 3;
+  result.group_size = kGroup;
+  result.symmetric = symmetric;
+  for (int64_t r = 0; r < kRows; ++r) {
+    for (int64_t g = 0; g < kCols / kGroup; ++g) {
+      const absl::Span<const float> values(w.row(r) + g * kGroup, kGroup);
+      const GroupGrid grid = FitGroupGrid<float>(values, options);
+      result.scales.push_back(grid.scale);
+      result.zeros.push_back(static_cast<uint8_t>(grid.zero));
+      for (float v : values) {
+        result.codes.push_back(
+            static_cast<uint8_t>(EncodeWeight(v, grid, options.max_code())));
+      }
+    }
+  }
+  return result;
+}
+
+class LearnedRoundingTest : public testing::Test {
+ protected:
+  std::unique_ptr<TunableLinear> Make(RoundingVariable variable,
+                                      const PackedIntWeights& start) {
+    LearnedRoundingOptions options;
+    options.variable = variable;
+    return NewLearnedRounding(start, w_, options);
+  }
+
+  const std::unique_ptr<Device> device_ = NewCpuDevice(2);
+  ExecutionContext ctx_{device_.get()};
+  const Tensor w_ = RandomMatrix(kRows, kCols, 3);
+};
+
+TEST_F(LearnedRoundingTest, BeginsWithTheSolversLayer) {
+  for (const bool symmetric : {false, true}) {
+    PackedIntWeights start = Nearest(w_, symmetric);
+    ASSERT_OK_AND_ASSIGN(const auto layer, NewPackedInt(start));
+    for (const RoundingVariable variable :
+         {RoundingVariable::kOffset, RoundingVariable::kDivision}) {
+      const auto tunable = Make(variable, start);
+      ASSERT_OK_AND_ASSIGN(const auto frozen,
+                           tunable->Freeze(tunable->Parameters(), ctx_));
+      EXPECT_EQ(SavedBytes(*frozen), SavedBytes(*layer)) << symmetric;
+    }
+    // Also where the solver chose other codes than the nearest.
+    for (size_t i = 0; i < start.codes.size(); i += 3) {
+      start.codes[i] = static_cast<uint8_t>(
+          start.codes[i] > 3 ? start.codes[i] - 2 : start.codes[i] + 2);
+    }
+    ASSERT_OK_AND_ASSIGN(const auto moved, NewPackedInt(start));
+    const auto tunable = Make(RoundingVariable::kOffset, start);
+    ASSERT_OK_AND_ASSIGN(const auto frozen,
+                         tunable->Freeze(tunable->Parameters(), ctx_));
+    EXPECT_EQ(SavedBytes(*frozen), SavedBytes(*moved)) << symmetric;
+  }
+}
+
+TEST_F(LearnedRoundingTest, TheWeightIsWhatIsFrozen) {
+  const PackedIntWeights start = Nearest(w_, false);
+  for (const RoundingVariable variable :
+       {RoundingVariable::kOffset, RoundingVariable::kDivision,
+        RoundingVariable::kClipping}) {
+    const auto tunable = Make(variable, start);
+    std::vector<Tensor> parameters = tunable->Parameters();
+    for (size_t p = 0; p < parameters.size(); ++p) {
+      const Tensor noise =
+          RandomMatrix(parameters[p].rows(), parameters[p].cols(), p + 5);
+      for (int64_t i = 0; i < noise.size(); ++i) {
+        parameters[p].data()[i] += 0.2f * noise.data()[i];
+      }
+    }
+    tunable->Project(absl::MakeSpan(parameters));
+    ASSERT_OK_AND_ASSIGN(const auto frozen, tunable->Freeze(parameters, ctx_));
+    EXPECT_THAT(frozen->Decode(ctx_).values(),
+                ElementsAreArray(tunable->Weight(parameters, ctx_).values()));
+  }
+}
+
+// Half up or down: the soft weight is the weight, the hard one the nearest.
+TEST_F(LearnedRoundingTest, SigmoidBeginsAtTheWeightItself) {
+  const PackedIntWeights start = Nearest(w_, false);
+  const auto tunable = Make(RoundingVariable::kSigmoid, start);
+  std::vector<Tensor> v = tunable->Parameters();
+  const Tensor soft = tunable->Weight(v, ctx_);
+  ASSERT_OK_AND_ASSIGN(const auto layer, NewPackedInt(start));
+  const Tensor nearest = layer->Decode(ctx_);
+  for (int64_t i = 0; i < w_.size(); ++i) {
+    const size_t g = static_cast<size_t>(i / kGroup);
+    // But where the range ends before the weight.
+    const float low = start.scales[g] * -static_cast<float>(start.zeros[g]);
+    const float high = start.scales[g] * static_cast<float>(7 - start.zeros[g]);
+    EXPECT_NEAR(soft.data()[i], std::clamp(w_.data()[i], low, high), 1e-5);
+  }
+  ASSERT_OK_AND_ASSIGN(const auto frozen, tunable->Freeze(v, ctx_));
+  EXPECT_THAT(frozen->Decode(ctx_).values(),
+              ElementsAreArray(nearest.values()));
+  // Driven to 0 or 1, soft and hard are one and nothing is to be paid.
+  for (float& value : v[0].values()) value = value < 0 ? -10.0f : 10.0f;
+  ASSERT_OK_AND_ASSIGN(const auto hard, tunable->Freeze(v, ctx_));
+  EXPECT_THAT(hard->Decode(ctx_).values(),
+              ElementsAreArray(tunable->Weight(v, ctx_).values()));
+  EXPECT_EQ(tunable->Penalty(v, 0.5, ctx_).data()[0], 0);
+  EXPECT_EQ(tunable->Penalty(v, 0.1, ctx_).size(), 0) << "not yet";
+}
+
+// dL/dD2 = -(dL/dWhat) W exp(-(D2 + d3)) where nothing is clipped
+// (arXiv:2306.00317, proposition 3.1).
+TEST_F(LearnedRoundingTest, DivisionMovesLargeWeightsFurther) {
+  const auto tunable = Make(RoundingVariable::kDivision, Nearest(w_, false));
+  std::vector<Tensor> parameters = tunable->Parameters();
+  const Tensor d2 = RandomMatrix(kRows, kCols, 8);
+  const Tensor d3 = RandomMatrix(1, kRows, 9);
+  for (int64_t i = 0; i < d2.size(); ++i) {
+    // Divisors above one: nothing leaves the range.
+    parameters[0].data()[i] = 0.1f * std::abs(d2.data()[i]);
+  }
+  for (int64_t r = 0; r < kRows; ++r) {
+    parameters[1].data()[r] = 0.1f * std::abs(d3.data()[r]);
+  }
+  GradientTape tape(ctx_);
+  std::vector<Tensor> watched;
+  for (const Tensor& p : parameters) watched.push_back(tape.Watch(p));
+  const Tensor weight = tunable->Weight(watched, ctx_);
+  const Tensor seed = RandomMatrix(kRows, kCols, 10);
+  ASSERT_THAT(tape.Backward({{weight, seed}}), IsOk());
+  const Tensor d = tape.Gradient(watched[0]);
+  for (int64_t r = 0; r < kRows; ++r) {
+    for (int64_t c = 0; c < kCols; ++c) {
+      const float expected =
+          -seed.row(r)[c] * w_.row(r)[c] *
+          std::exp(-(parameters[0].row(r)[c] + parameters[1].data()[r]));
+      EXPECT_NEAR(d.row(r)[c], expected, 2e-5 + 1e-4 * std::abs(expected));
+    }
+  }
+}
+
+TEST_F(LearnedRoundingTest, OffsetsStayWithinHalfAStepAndRangesWithinTheOld) {
+  const auto tunable = Make(RoundingVariable::kOffset, Nearest(w_, false));
+  std::vector<Tensor> parameters = tunable->Parameters();
+  for (Tensor& p : parameters) {
+    for (float& v : p.values()) v += 3;
+  }
+  tunable->Project(absl::MakeSpan(parameters));
+  for (float v : parameters[0].values()) EXPECT_EQ(v, 0.5f);
+  for (float v : parameters[1].values()) EXPECT_EQ(v, 1);
+}
+
+// --- Layers as functions of what they store --------------------------------
+
+// Layers of all built-in recipes: those that can be tuned are what their
+// parameters say, and freezing what nobody changed changes nothing.
+TEST(TunableLayersTest, ParametersSayWhatIsStored) {
+  TempDir directory;
+  test::WriteTinyModel(directory.path());
+  ASSERT_OK_AND_ASSIGN(const auto checkpoint,
+                       Checkpoint::Open(directory.path()));
+  ASSERT_OK_AND_ASSIGN(std::shared_ptr<const Model> model,
+                       Model::Open(checkpoint));
+  const auto device = NewCpuDevice(2);
+  ExecutionContext ctx(device.get());
+  std::set<std::string> tunable_layouts;
+  for (const v1::Recipe& builtin : BuiltinRecipes()) {
+    SCOPED_TRACE(builtin.name());
+    std::vector<std::string> assignments;
+    for (const char* assignment : {"group_size=8", "steps=1"}) {
+      // Without groups it takes the split layout.
+      if (builtin.name() == "fp6") continue;
+      if (ResolveRecipe(builtin.name(), {assignment}).ok()) {
+        assignments.emplace_back(assignment);
+      }
+    }
+    TempDir workspace;
+    RecipeRun run;
+    run.model = model;
+    run.recipe = std::make_shared<const CompiledRecipe>(
+        *CompiledRecipe::Compile(*ResolveRecipe(builtin.name(), assignments)));
+    run.workspace = workspace.path();
+    const auto tokenizer = *LoadTokenizer(directory.path());
+    run.calibration =
+        *DrawWindows(*tokenizer->Encode(test::TinyText(2000)), 4, 32, 0);
+    ASSERT_OK_AND_ASSIGN(const auto outcome, RunRecipe(run, ctx));
+    ASSERT_OK_AND_ASSIGN(auto made,
+                         Checkpoint::Open(outcome.artifact_directory));
+    ASSERT_OK_AND_ASSIGN(const auto compressed, Model::Open(made));
+    ASSERT_OK_AND_ASSIGN(const auto block, compressed->LoadBlock(0, ctx));
+    for (const Linear& layer : block->linears()) {
+      if (layer.compressed() == nullptr) continue;
+      SCOPED_TRACE(layer.name());
+      if (layer.compressed()->Tunable() == nullptr) continue;
+      tunable_layouts.insert(std::string(layer.compressed()->layout()));
+      test::ExpectParametersSayWhatIsStored(*layer.compressed(), ctx);
+    }
+  }
+  for (const char* layout :
+       {"packed-int.v1", "packed-affine.v1", "lookup-table.v1",
+        "row-codebook.v1", "vector-codebook.v1", "fp6-split.v1",
+        "input-scale.v1", "input-rotation.v1", "low-rank-sum.v1",
+        "sparse-overlay.v1"}) {
+    EXPECT_TRUE(tunable_layouts.contains(layout)) << layout;
+  }
+}
+
+}  // namespace
+}  // namespace quantd
