@@ -12,6 +12,7 @@
 #include "quantizers/stages/power_exponent.h"
 #include "quantizers/stages/rotate.h"
 #include "quantizers/stages/rtn.h"
+#include "quantizers/stages/sensitivity.h"
 #include "quantizers/stages/token_importance.h"
 #include "quantizers/stages/tune.h"
 
@@ -61,6 +62,10 @@ constexpr StageRow kStages[] = {
      }},
     {v1::Stage::kTune, "tune", StageRole::kTune,
      [](const v1::Stage& stage) { return NewTuneStage(stage.tune()); }},
+    {v1::Stage::kSensitivity, "sensitivity", StageRole::kStatistics,
+     [](const v1::Stage& stage) {
+       return NewSensitivityStage(stage.sensitivity());
+     }},
 };
 
 }  // namespace

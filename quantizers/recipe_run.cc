@@ -73,11 +73,14 @@ class Runner {
         ctx_(ctx),
         flow_(model_, calibration, ActivationsOf(run)),
         original_flow_(model_, calibration, ActivationsOf(run)),
+        windows_(calibration),
+        sensitivity_(workspace_.sensitivity_directory()),
         statistics_(run.statistics_directory, run.statistics_bytes),
         common_key_(CommonKey(run, calibration_digest, ctx)) {}
 
   absl::StatusOr<RecipeOutcome> Run() {
     RETURN_IF_ERROR(Survey());
+    RETURN_IF_ERROR(Differentiate());
     for (int k = 0; k < model_.block_count(); ++k) {
       RETURN_IF_ERROR(Annotate(RunOneBlock(k), "block ", k));
     }
@@ -156,6 +159,35 @@ class Runner {
     surveys_.push_back({{"stage", std::string(stage.name())},
                         {"layers", survey.layers()},
                         {"found", *std::move(found)}});
+    return absl::OkStatus();
+  }
+
+  bool differentiates() const {
+    return recipe_.needs().sensitivity.measure !=
+           SensitivityRequest::Measure::kNone;
+  }
+
+  // The sensitivity of the loss to all weights, unless an earlier attempt
+  // found it.
+  absl::Status Differentiate() {
+    if (!differentiates() || sensitivity_.complete()) return absl::OkStatus();
+    const double before = surveyed_;
+    RETURN_IF_ERROR(Annotate(
+        sensitivity_.Compute(
+            model_, windows_, recipe_.needs().sensitivity,
+            run_.activation_memory_bytes,
+            [&](double share) {
+              ProgressUpdate update;
+              update.phase = "differentiate";
+              update.done =
+                  static_cast<uint64_t>(share * 2 * model_.block_count() + 0.5);
+              update.total = static_cast<uint64_t>(2 * model_.block_count());
+              update.fraction = before + (1 - before) * kSurveyShare * share;
+              ctx_.ReportProgress(update);
+            },
+            ctx_),
+        "sensitivity"));
+    surveyed_ = FractionAt(kSurveyShare);
     return absl::OkStatus();
   }
 
@@ -260,7 +292,7 @@ class Runner {
       ASSIGN_OR_RETURN(Linear layer,
                        LoadLinear(model_.checkpoint(), linear, ctx_));
       ASSIGN_OR_RETURN(auto reports, RunStages(recipe_.StagesOf(linear.name), k,
-                                               {&layer}, nullptr, ctx_));
+                                               {&layer}, nullptr, {}, ctx_));
       Keep(std::move(reports), &finished.record);
       Collect(layer, &finished);
     }
@@ -275,6 +307,10 @@ class Runner {
         if (recipe_.StagesOf(layer.name()).empty()) continue;
         originals[layer.name()] = layer.weight();
       }
+    }
+    sensitivities_.clear();
+    if (differentiates()) {
+      ASSIGN_OR_RETURN(sensitivities_, sensitivity_.Read(k));
     }
     const int sets = static_cast<int>(block.linear_sets().size());
     // On the original network all sets come before the first is compressed.
@@ -462,8 +498,8 @@ class Runner {
       Report("quantize", k, layers[0]->name(),
              BlockShare((set + 0.5) /
                         static_cast<double>(block.linear_sets().size())));
-      ASSIGN_OR_RETURN(auto reports,
-                       RunStages(*stages, k, layers, statistics, ctx_));
+      ASSIGN_OR_RETURN(auto reports, RunStages(*stages, k, layers, statistics,
+                                               sensitivities_, ctx_));
       Keep(std::move(reports), record);
     }
     return absl::OkStatus();
@@ -597,6 +633,9 @@ class Runner {
   CalibrationFlow flow_;
   // Of the original network, where blocks are reconstructed.
   CalibrationFlow original_flow_;
+  const CalibrationWindows& windows_;
+  const WeightSensitivity sensitivity_;
+  std::map<std::string, Tensor> sensitivities_;  // of the block at work
   const StatisticsStore statistics_;
   const StatisticsKey common_key_;
   // Of the block at work, as soon as they are known.

@@ -5,6 +5,7 @@
 //                                     another plan is emptied
 //   <workspace>/blocks/survey-00000.json  what a stage found by looking at all
 //                                     layers before the first block
+//   <workspace>/sensitivity/...       of single weights (weight_sensitivity.h)
 //   <workspace>/blocks/00003.json     layer headers and reports of block 3,
 //                                     written after its shard
 //   <workspace>/transformed/...       the checkpoint that a stage made of the

@@ -105,7 +105,8 @@ absl::StatusOr<RunWorkspace> RunWorkspace::Open(const std::string& directory,
     std::error_code error;
     for (const std::string& path :
          {workspace.blocks_, workspace.artifact_, workspace.transformed_,
-          workspace.TransformedMarker()}) {
+          workspace.TransformedMarker(), workspace.sensitivity_,
+          workspace.sensitivity_ + ".complete"}) {
       if (!error) std::filesystem::remove_all(path, error);
     }
     if (error) return ErrnoToStatus(error.value(), "remove", directory);

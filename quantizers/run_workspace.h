@@ -45,6 +45,8 @@ class RunWorkspace {
   const std::string& transformed_directory() const { return transformed_; }
   bool transformed() const;
   absl::Status MarkTransformed() const;
+  // Of single weights (weight_sensitivity.h).
+  const std::string& sensitivity_directory() const { return sensitivity_; }
   // For files that only this attempt needs.
   const std::string& scratch_directory() const { return blocks_; }
 
@@ -64,7 +66,8 @@ class RunWorkspace {
   explicit RunWorkspace(const std::string& directory)
       : blocks_(directory + "/blocks"),
         artifact_(directory + "/artifact"),
-        transformed_(directory + "/transformed") {}
+        transformed_(directory + "/transformed"),
+        sensitivity_(directory + "/sensitivity") {}
 
   std::string RecordPath(int block) const;
   std::string TransformedMarker() const;
@@ -73,6 +76,7 @@ class RunWorkspace {
   std::string blocks_;
   std::string artifact_;
   std::string transformed_;
+  std::string sensitivity_;
 };
 
 }  // namespace quantd

@@ -13,6 +13,9 @@ void StatisticsRequest::Merge(const StatisticsRequest& other) {
   mean_abs |= other.mean_abs;
   sample_rows = std::max(sample_rows, other.sample_rows);
   windows |= other.windows;
+  if (other.sensitivity.measure != SensitivityRequest::Measure::kNone) {
+    sensitivity = other.sensitivity;
+  }
   per_set |= other.per_set;
   if (!other.token_weighting.uniform()) token_weighting = other.token_weighting;
   window_copies = std::max(window_copies, other.window_copies);

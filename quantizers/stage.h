@@ -33,6 +33,7 @@
 #include "quantizers/grid.h"
 #include "quantizers/outliers.h"
 #include "quantizers/second_moment.h"
+#include "quantizers/weight_sensitivity.h"
 #include "tensor/tensor.h"
 
 namespace quantd {
@@ -67,6 +68,8 @@ struct StatisticsRequest {
   int64_t sample_rows = 0;
   // Nothing of a layer, but that calibration windows run through the network.
   bool windows = false;
+  // Of single weights, before the first block; needs `windows`.
+  SensitivityRequest sensitivity;
   // Gather again before each set of layers that read the same input, with the
   // earlier sets already compressed; otherwise once per block.
   bool per_set = false;
@@ -82,8 +85,8 @@ struct StatisticsRequest {
   // something else.
   bool gathers() const { return second_moment || mean_abs || sample_rows > 0; }
   bool any() const { return gathers() || windows; }
-  // What serves both. Of two token weightings that are not uniform the other
-  // one's counts.
+  // What serves both. Of two token weightings that are not uniform, and of two
+  // sensitivities, the other one's counts.
   void Merge(const StatisticsRequest& other);
 };
 
@@ -133,6 +136,9 @@ struct LayerWork {
   GridPlan grid_plan;
   // Weights that solvers keep in high precision; null: none.
   std::shared_ptr<const OutlierMask> outliers;
+  // Of the loss to single weights, [rows, cols] in the layer's own basis; empty
+  // unless a stage asked for it.
+  Tensor sensitivity;
   // How much single weights count when grids are fitted, [rows, cols].
   std::optional<Tensor> importance;
   // Approximates `weight`. Null until a solver has run; compensation wraps it.

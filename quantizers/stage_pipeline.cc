@@ -25,7 +25,8 @@ absl::Status FinishLayer(LayerWork item, Linear& layer, ExecutionContext& ctx) {
 absl::StatusOr<std::vector<LayerReport>> RunStages(
     const CompiledRecipe::Stages& stages, int block,
     absl::Span<Linear* const> layers,
-    std::shared_ptr<const LayerStatistics> statistics, ExecutionContext& ctx) {
+    std::shared_ptr<const LayerStatistics> statistics,
+    const std::map<std::string, Tensor>& sensitivities, ExecutionContext& ctx) {
   std::vector<LayerReport> reports(layers.size());
   BlockWork work;
   work.block = block;
@@ -36,6 +37,10 @@ absl::StatusOr<std::vector<LayerReport>> RunStages(
     item.writes_residual = layers[i]->writes_residual();
     item.weight = layers[i]->weight();
     item.statistics = statistics;
+    const auto sensitivity = sensitivities.find(item.name);
+    if (sensitivity != sensitivities.end()) {
+      item.sensitivity = sensitivity->second;
+    }
     item.report = &reports[i];
     work.layers.push_back(std::move(item));
   }

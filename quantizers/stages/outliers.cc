@@ -1,5 +1,7 @@
 #include "quantizers/stages/outliers.h"
 
+#include <algorithm>
+#include <iterator>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -26,6 +28,21 @@ uint64_t SeedOf(uint64_t seed, absl::string_view layer) {
   return hash ^ seed;
 }
 
+// Positions of either.
+OutlierMask Union(const OutlierMask& a, const OutlierMask& b) {
+  OutlierMask both;
+  both.row_starts.push_back(0);
+  for (size_t r = 0; r + 1 < a.row_starts.size(); ++r) {
+    std::set_union(a.columns.begin() + a.row_starts[r],
+                   a.columns.begin() + a.row_starts[r + 1],
+                   b.columns.begin() + b.row_starts[r],
+                   b.columns.begin() + b.row_starts[r + 1],
+                   std::back_inserter(both.columns));
+    both.row_starts.push_back(static_cast<int32_t>(both.columns.size()));
+  }
+  return both;
+}
+
 // --- Stage -----------------------------------------------------------------
 
 class OutliersStage final : public Stage {
@@ -36,11 +53,14 @@ class OutliersStage final : public Stage {
   absl::string_view name() const override { return "outliers"; }
 
   absl::Status Validate(const LinearShape& layer) const override {
+    const v1::OutliersStage::Criterion criterion = options_.criterion();
     if (options_.whole_columns() &&
-        options_.criterion() == v1::OutliersStage::SIGMA) {
-      return InvalidField("outliers.whole_columns",
-                          absl::StrCat("SIGMA chooses single weights (layer ",
-                                       layer.name, ")"));
+        (criterion == v1::OutliersStage::SIGMA ||
+         criterion == v1::OutliersStage::SENSITIVITY)) {
+      return InvalidField(
+          "outliers.whole_columns",
+          absl::StrCat(v1::OutliersStage::Criterion_Name(criterion),
+                       " chooses single weights (layer ", layer.name, ")"));
     }
     return absl::OkStatus();
   }
@@ -64,11 +84,15 @@ class OutliersStage final : public Stage {
   absl::Status ProcessBlock(BlockWork& work, ExecutionContext& ctx) override {
     for (LayerWork& item : work.layers) {
       RETURN_IF_ERROR(ctx.CheckCancelled());
-      if (item.outliers != nullptr) {
-        return absl::InvalidArgumentError(absl::StrCat(
-            "layer ", item.name, ": outliers were chosen by an earlier stage"));
+      if (options_.criterion() == v1::OutliersStage::SENSITIVITY &&
+          item.sensitivity.size() == 0) {
+        return InvalidField(
+            "outliers.criterion",
+            "SENSITIVITY needs the stage sensitivity before it");
       }
-      item.outliers = std::make_shared<const OutlierMask>(Choose(item));
+      OutlierMask chosen = Choose(item);
+      if (item.outliers != nullptr) chosen = Union(*item.outliers, chosen);
+      item.outliers = std::make_shared<const OutlierMask>(std::move(chosen));
     }
     return absl::OkStatus();
   }
@@ -84,7 +108,23 @@ class OutliersStage final : public Stage {
   OutlierMask Choose(const LayerWork& item) const {
     const int64_t rows = item.weight.rows();
     const int64_t cols = item.weight.cols();
-    const float* weights = item.weight.data();
+    const bool sensitive =
+        options_.criterion() == v1::OutliersStage::SENSITIVITY;
+    Tensor sizes = sensitive ? item.sensitivity : item.weight;
+    if (item.outliers != nullptr) {
+      // What is taken already is not taken again.
+      sizes = sizes.Clone();
+      for (int64_t r = 0; r < rows; ++r) {
+        const size_t begin = static_cast<size_t>(
+            item.outliers->row_starts[static_cast<size_t>(r)]);
+        const size_t end = static_cast<size_t>(
+            item.outliers->row_starts[static_cast<size_t>(r) + 1]);
+        for (size_t i = begin; i < end; ++i) {
+          sizes.row(r)[item.outliers->columns[i]] = 0;
+        }
+      }
+    }
+    const float* weights = sizes.data();
     const uint64_t seed = SeedOf(options_.seed(), item.name);
     const bool columns = options_.whole_columns();
     switch (options_.criterion()) {

@@ -105,7 +105,7 @@ class CodebookGridsTest : public testing::Test {
     ExecutionContext ctx(device.get());
     Linear layer("layer", weight.Clone(), std::nullopt);
     ASSIGN_OR_RETURN(const auto reports,
-                     RunStages(stages, 0, {&layer}, statistics, ctx));
+                     RunStages(stages, 0, {&layer}, statistics, {}, ctx));
     Outcome outcome;
     outcome.weight = layer.weight();
     outcome.output_error = reports.at(0).output_error;

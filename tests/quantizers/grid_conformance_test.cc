@@ -186,7 +186,7 @@ TEST_P(GridConformanceTest, ErrorCompensationPays) {
     Linear layer("l", w.Clone(), std::nullopt);
     ASSERT_OK_AND_ASSIGN(
         const auto reports,
-        RunStages(stages, 0, {&layer}, StatisticsOf(inputs, ctx_), ctx_));
+        RunStages(stages, 0, {&layer}, StatisticsOf(inputs, ctx_), {}, ctx_));
     errors[kind == v1::Stage::kGptq] = reports[0].output_error;
   }
   EXPECT_LT(errors[1], errors[0]);

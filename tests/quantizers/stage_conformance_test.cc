@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <map>
 #include <memory>
 #include <string>
 #include <utility>
@@ -129,6 +130,16 @@ class StageConformanceTest : public testing::TestWithParam<StageRow> {
     return statistics;
   }
 
+  // Of a layer "layer": any numbers, none in every seventh place.
+  static std::map<std::string, Tensor> SensitivitiesOf(const Tensor& weight) {
+    Tensor sensitivity = RandomMatrix(weight.rows(), weight.cols(), 77);
+    for (int64_t i = 0; i < sensitivity.size(); ++i) {
+      float& v = sensitivity.data()[i];
+      v = i % 7 == 0 ? 0.0f : v * v;
+    }
+    return {{"layer", std::move(sensitivity)}};
+  }
+
   // Runs the stages on one layer with random calibration inputs and returns
   // the layer.
   absl::StatusOr<Linear> Run(const CompiledRecipe::Stages& stages,
@@ -143,7 +154,7 @@ class StageConformanceTest : public testing::TestWithParam<StageRow> {
                      RunStages(stages, 0, {&layer},
                                RandomStatistics(weight.cols(), NeedsOf(stages),
                                                 dead_inputs, ctx),
-                               ctx));
+                               SensitivitiesOf(weight), ctx));
     *report = reports.at(0);
     return layer;
   }
@@ -312,7 +323,7 @@ TEST_P(StageConformanceTest, LayersThatNoTokenReachedAreRounded) {
   statistics->mean_abs.assign(24, 0.0f);
   ASSERT_OK_AND_ASSIGN(
       const auto reports,
-      RunStages(stages, 0, {&layer}, std::move(statistics), ctx));
+      RunStages(stages, 0, {&layer}, std::move(statistics), {}, ctx));
   ASSERT_NE(layer.compressed(), nullptr);
   const double step = 2.0 / 15;
   EXPECT_LT(RelativeWeightError(w, layer.weight()), step * step);
@@ -349,7 +360,7 @@ TEST_P(StageConformanceTest, CancelledContextIsObeyed) {
   auto statistics = RandomStatistics(8, NeedsOf(stages), false, ctx);
   ctx.RequestCancel();
   Linear layer("layer", RandomMatrix(4, 8, 6), std::nullopt);
-  EXPECT_THAT(RunStages(stages, 0, {&layer}, std::move(statistics), ctx),
+  EXPECT_THAT(RunStages(stages, 0, {&layer}, std::move(statistics), {}, ctx),
               StatusIs(absl::StatusCode::kCancelled, _));
 }
 
