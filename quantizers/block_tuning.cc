@@ -3,44 +3,17 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
-#include <numeric>
-#include <random>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "base/status_macros.h"
 #include "quantizers/set_statistics.h"
+#include "quantizers/window_order.h"
 #include "tensor/gradient_tape.h"
 #include "tensor/ops.h"
 
 namespace quantd {
 namespace {
-
-// Windows in an order that is drawn anew whenever all have had their turn.
-class WindowOrder {
- public:
-  WindowOrder(int64_t windows, uint64_t seed)
-      : engine_(seed), order_(static_cast<size_t>(windows)) {
-    std::iota(order_.begin(), order_.end(), 0);
-    next_ = order_.size();
-  }
-
-  int64_t Next() {
-    if (next_ == order_.size()) {
-      // Fisher and Yates; std::shuffle's result is up to the library.
-      for (size_t i = order_.size(); i > 1; --i) {
-        std::swap(order_[i - 1], order_[engine_() % i]);
-      }
-      next_ = 0;
-    }
-    return order_[next_++];
-  }
-
- private:
-  std::mt19937_64 engine_;
-  std::vector<int64_t> order_;
-  size_t next_;
-};
 
 class BlockTuner {
  public:

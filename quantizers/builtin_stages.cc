@@ -4,6 +4,7 @@
 #include "quantizers/stages/bit_allocation.h"
 #include "quantizers/stages/clip.h"
 #include "quantizers/stages/coordinate_descent.h"
+#include "quantizers/stages/distill.h"
 #include "quantizers/stages/gptq.h"
 #include "quantizers/stages/granularity.h"
 #include "quantizers/stages/half_quadratic.h"
@@ -66,6 +67,8 @@ constexpr StageRow kStages[] = {
      [](const v1::Stage& stage) {
        return NewSensitivityStage(stage.sensitivity());
      }},
+    {v1::Stage::kDistill, "distill", StageRole::kTuneNetwork,
+     [](const v1::Stage& stage) { return NewDistillStage(stage.distill()); }},
 };
 
 }  // namespace

@@ -22,6 +22,12 @@ struct CalibrationWindows {
                ? 0
                : static_cast<int64_t>(tokens.size()) / window_tokens;
   }
+
+  absl::Span<const int32_t> Window(int64_t index) const {
+    return absl::MakeConstSpan(tokens).subspan(
+        static_cast<size_t>(index * window_tokens),
+        static_cast<size_t>(window_tokens));
+  }
 };
 
 // SHA-256 of the windows' tokens and their length.

@@ -45,7 +45,8 @@ absl::Status CompiledRecipe::CheckWholeNetworkStages() const {
     }
     const StatisticsRequest needs = stage.Needs();
     if (!transform && stage.block_reconstruction() == nullptr &&
-        needs.token_weighting.uniform() && needs.window_copies == 1) {
+        stage.network_tuning() == nullptr && needs.token_weighting.uniform() &&
+        needs.window_copies == 1) {
       continue;
     }
     for (int rule = 0; rule + 1 < static_cast<int>(stages_.size()); ++rule) {
@@ -95,6 +96,13 @@ const BlockReconstruction* CompiledRecipe::block_reconstruction() const {
     if (stage->block_reconstruction() != nullptr) {
       return stage->block_reconstruction();
     }
+  }
+  return nullptr;
+}
+
+const NetworkTuningOptions* CompiledRecipe::network_tuning() const {
+  for (const std::unique_ptr<Stage>& stage : stages_[0]) {
+    if (stage->network_tuning() != nullptr) return stage->network_tuning();
   }
   return nullptr;
 }

@@ -48,6 +48,8 @@ class CompiledRecipe {
   const CheckpointTransform* checkpoint_transform() const;
   // What is done to every block at its end; null: nothing.
   const BlockReconstruction* block_reconstruction() const;
+  // How the network is tuned at its end; null: not.
+  const NetworkTuningOptions* network_tuning() const;
   // The stages under each rule: first those without one, then rule by rule;
   // layers that a rule keeps in floating point have none.
   absl::Span<const Stages> stage_lists() const { return stages_; }

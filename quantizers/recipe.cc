@@ -43,11 +43,13 @@ absl::StatusOr<bool> AnyStageNeedsStatistics(const v1::Recipe& recipe) {
   return needs;
 }
 
-// Exactly one solver; what compensates after it, then what tunes, everything
-// else before.
+// Exactly one solver; everything that prepares it before; after it what
+// compensates, then at most one stage that tunes blocks, then at most one that
+// tunes the network.
 absl::Status CheckStageOrder(const v1::Recipe& recipe) {
   int solver = -1;
-  int tune = -1;
+  int last = -1;  // of those after the solver
+  StageRole last_role = StageRole::kSolver;
   for (int i = 0; i < recipe.stages_size(); ++i) {
     const StageRow* row = FindStageRow(recipe.stages(i).kind_case());
     if (row == nullptr) continue;
@@ -59,26 +61,25 @@ absl::Status CheckStageOrder(const v1::Recipe& recipe) {
             field, absl::StrCat("a second solver after stages[", solver, "]"));
       }
       solver = i;
-    } else if (row->role == StageRole::kTune) {
-      if (solver < 0) {
-        return InvalidField(field, "comes before the solver");
+    } else if (row->role < StageRole::kSolver) {
+      if (solver >= 0) {
+        return InvalidField(field, "comes after the solver that it prepares");
       }
-      if (tune >= 0) {
-        return InvalidField(
-            field, absl::StrCat("a second one after stages[", tune, "]"));
-      }
-      tune = i;
-    } else if (row->role == StageRole::kCompensate) {
+    } else {
       if (solver < 0) {
         return InvalidField(field, "comes before the solver that it repairs");
       }
-      if (tune >= 0) {
+      if (row->role < last_role) {
         return InvalidField(
             field,
-            absl::StrCat("comes after the tuning in stages[", tune, "]"));
+            absl::StrCat("comes after the tuning in stages[", last, "]"));
       }
-    } else if (solver >= 0) {
-      return InvalidField(field, "comes after the solver that it prepares");
+      if (row->role == last_role && row->role != StageRole::kCompensate) {
+        return InvalidField(
+            field, absl::StrCat("a second one after stages[", last, "]"));
+      }
+      last = i;
+      last_role = row->role;
     }
   }
   if (solver < 0) {

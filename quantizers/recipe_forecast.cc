@@ -194,6 +194,7 @@ class Forecaster {
     forecast_.parts.push_back({"finished layers of a block", writing_ / 2});
     forecast_.activation_bytes = Bytes(rows * hidden);
     if (recipe_.block_reconstruction() != nullptr) AddReconstruction();
+    AddNetworkPasses();
     forecast_.batch_bytes = Bytes(static_cast<double>(batch_rows_) * hidden);
     // Sets before the last run a part of the block each; with the final pass
     // about half as many passes as there are sets.
@@ -223,6 +224,65 @@ class Forecaster {
     forecast_.work.product_flops += description_.blocks * cost.product_flops;
   }
 
+  // Gradients through the whole network, before the first block and after the
+  // last one.
+  void AddNetworkPasses() {
+    const SensitivityRequest& sensitivity = recipe_.needs().sensitivity;
+    const double tokens = static_cast<double>(calibration_.window_tokens);
+    const double flops = description_.blocks *
+                         ForwardFlops(description_, calibration_.window_tokens);
+    if (sensitivity.measure != SensitivityRequest::Measure::kNone) {
+      const int64_t windows =
+          sensitivity.windows == 0
+              ? calibration_.windows
+              : std::min(sensitivity.windows, calibration_.windows);
+      // Forward, forward again and back for inputs and for weights.
+      forecast_.work.product_flops +=
+          4 * static_cast<double>(windows) * tokens * flops;
+      double weights = 0;
+      for (int k = 0; k < description_.blocks; ++k) {
+        for (const LinearPlan& layer : PlanBlock(description_, k).linears) {
+          weights +=
+              static_cast<double>(layer.rows) * static_cast<double>(layer.cols);
+        }
+      }
+      forecast_.scratch_bytes += Bytes(weights);
+      // Inputs of blocks beyond those of one window take room as it is there.
+      ConsiderNetworkPass(1);
+    }
+    if (recipe_.network_tuning() != nullptr) {
+      const NetworkTuningOptions& tuning = *recipe_.network_tuning();
+      const int64_t windows = tuning.batch_windows;
+      forecast_.work.product_flops +=
+          tokens * flops *
+          (5.0 * static_cast<double>(tuning.schedule.steps) *
+               static_cast<double>(windows) +
+           4.0 * static_cast<double>(tuning.held_out_windows));
+      forecast_.scratch_bytes += forecast_.output_bytes;
+      ConsiderNetworkPass(std::max(windows, tuning.held_out_windows));
+    }
+  }
+
+  // A block with gradients of its weights, on `windows` windows.
+  void ConsiderNetworkPass(int64_t windows) {
+    const double rows = static_cast<double>(calibration_.window_tokens);
+    // Of one window: what a pass keeps until it is run backwards, a few times
+    // what it needs at once; logits of both networks and their gradient.
+    constexpr uint64_t kKept = 3;
+    const uint64_t working =
+        kKept * ForwardBytes(description_, calibration_.window_tokens) +
+        Bytes(3 * rows * static_cast<double>(description_.vocabulary_size));
+    const uint64_t inputs = Bytes(
+        static_cast<double>(windows) * rows *
+        static_cast<double>(description_.hidden_size) * description_.blocks);
+    const std::vector<MemoryPart> parts = {
+        {"one block in float32, sums and gradients of its weights",
+         3 * FloatBlockBytes(description_)},
+        {"inputs of all blocks", inputs},
+        {"gradients of a window", working}};
+    if (SumOf(parts) > SumOf(forecast_.parts)) forecast_.parts = parts;
+  }
+
   const CompiledRecipe& recipe_;
   const ModelFootprint& footprint_;
   const ModelDescription& description_;
@@ -248,8 +308,9 @@ RunForecast ForecastRecipe(const CompiledRecipe& recipe,
   const ModelFootprint transformed = transform->Footprint(footprint);
   RunForecast forecast = Forecaster(recipe, transformed, rolled).Run();
   const ModelDescription& model = footprint.description;
-  forecast.scratch_bytes = transform->CheckpointBytes(model);
-  forecast.work.moved_bytes += 2 * static_cast<double>(forecast.scratch_bytes);
+  const uint64_t rewritten = transform->CheckpointBytes(model);
+  forecast.scratch_bytes += rewritten;
+  forecast.work.moved_bytes += 2 * static_cast<double>(rewritten);
   // Writing it comes before everything else.
   const uint64_t working = transform->WorkingBytes(model);
   if (working > SumOf(forecast.parts)) {

@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
 #include "base/file.h"
 #include "base/sha256.h"
 #include "base/status_macros.h"
@@ -56,6 +57,9 @@ constexpr double kSurveyShare = 0.5;
 // reconstructed afterwards.
 constexpr double kCompressShare = 0.15;
 
+// What all blocks count of it when the network is tuned afterwards.
+constexpr double kBlocksShare = 0.4;
+
 // The whole run: one object per RunRecipe() call.
 class Runner {
  public:
@@ -68,8 +72,10 @@ class Runner {
         model_(model),
         recipe_(*run.recipe),
         workspace_(std::move(workspace)),
-        writer_(workspace_.artifact_directory(), model_.checkpoint(),
-                model_.block_count() + 1),
+        writer_(run.recipe->network_tuning() == nullptr
+                    ? workspace_.artifact_directory()
+                    : workspace_.untuned_directory(),
+                model_.checkpoint(), model_.block_count() + 1),
         ctx_(ctx),
         flow_(model_, calibration, ActivationsOf(run)),
         original_flow_(model_, calibration, ActivationsOf(run)),
@@ -88,6 +94,9 @@ class Runner {
     RETURN_IF_ERROR(
         writer_.WriteShard(model_.block_count(), {}, model_.OtherTensors()));
     RETURN_IF_ERROR(writer_.Finish(QuantizationConfig()));
+    if (recipe_.network_tuning() != nullptr) {
+      RETURN_IF_ERROR(Annotate(TuneNetwork(), "distill"));
+    }
     RETURN_IF_ERROR(WriteSummary());
     RecipeOutcome outcome;
     outcome.artifact_directory = workspace_.artifact_directory();
@@ -386,6 +395,63 @@ class Runner {
     return absl::OkStatus();
   }
 
+  // Tunes the network that the blocks' pass made, and writes the artifact.
+  absl::Status TuneNetwork() {
+    ASSIGN_OR_RETURN(std::shared_ptr<const Checkpoint> untuned,
+                     Checkpoint::Open(workspace_.untuned_directory()));
+    ASSIGN_OR_RETURN(const auto student, Model::Open(untuned));
+    const NetworkTuningOptions& options = *recipe_.network_tuning();
+    NetworkTuning tuning(model_, *student, windows_, options, ctx_);
+    ASSIGN_OR_RETURN(
+        const NetworkTuningOutcome outcome,
+        tuning.Run([&](const TuningStep& made) {
+          ProgressUpdate update;
+          update.phase = "distill";
+          update.done = static_cast<uint64_t>(made.step + 1);
+          update.total = static_cast<uint64_t>(options.schedule.steps);
+          update.fraction =
+              FractionAt(kBlocksShare + (0.99 - kBlocksShare) *
+                                            static_cast<double>(update.done) /
+                                            static_cast<double>(update.total));
+          update.detail = absl::StrFormat(
+              "step %d of %d, loss %.4g, learning rate %.3g", update.done,
+              update.total, made.loss, made.learning_rate);
+          ctx_.ReportProgress(update);
+        }));
+    ctx_.ReportNote(absl::StrCat(
+        "divergence from the original, on windows held out: ",
+        outcome.divergence_before, " before tuning, ", outcome.divergence_after,
+        " after", outcome.kept ? "" : "; the network stays as it was"));
+    distillation_ = {{"divergence_before", outcome.divergence_before},
+                     {"divergence_after", outcome.divergence_after},
+                     {"kept", outcome.kept}};
+    const CheckpointWriter writer(workspace_.artifact_directory(), *untuned,
+                                  model_.block_count() + 1);
+    std::map<std::string, LayerReport*> reports;
+    for (LayerReport& report : total_.reports) reports[report.layer] = &report;
+    for (int k = 0; k < model_.block_count(); ++k) {
+      RETURN_IF_ERROR(ctx_.CheckCancelled());
+      ASSIGN_OR_RETURN(const auto block, tuning.FinishedBlock(k));
+      ASSIGN_OR_RETURN(const auto original, model_.LoadBlock(k, ctx_));
+      FinishedBlock finished;
+      finished.copied = block->OtherTensors();
+      for (size_t i = 0; i < block->linears().size(); ++i) {
+        const Linear& layer = block->linears()[i];
+        Collect(layer, &finished);
+        const auto report = reports.find(layer.name());
+        if (report == reports.end() || !outcome.kept) continue;
+        report->second->weight_error = RelativeWeightError(
+            original->linears()[i].weight(), layer.weight());
+        report->second->output_error = -1;
+      }
+      RETURN_IF_ERROR(writer.WriteShard(k, finished.tensors, finished.copied));
+      total_.headers.update(finished.record.headers);
+    }
+    RETURN_IF_ERROR(
+        writer.WriteShard(model_.block_count(), {}, model_.OtherTensors()));
+    return writer.Finish(QuantizationConfig());
+  }
+
   // The statistics of sets first .. last of block k. While nothing in front of
   // them is compressed (`untouched`) they are anyone's: found in the store, or
   // left there for the next recipe.
@@ -588,6 +654,7 @@ class Runner {
                               {"compressed_weights", total_.weights},
                               {"layers", std::move(layers)}};
     if (!surveys_.empty()) summary["surveys"] = surveys_;
+    if (!distillation_.empty()) summary["distillation"] = distillation_;
     if (!reconstructions_.empty()) {
       summary["reconstructions"] = reconstructions_;
     }
@@ -609,7 +676,9 @@ class Runner {
     update.phase = phase;
     update.done = static_cast<uint64_t>(k);
     update.total = static_cast<uint64_t>(model_.block_count());
-    update.fraction = FractionAt((k + part) / (model_.block_count() + 0.1));
+    const double blocks = (k + part) / (model_.block_count() + 0.1);
+    update.fraction = FractionAt(
+        recipe_.network_tuning() == nullptr ? blocks : kBlocksShare * blocks);
     update.detail = detail;
     ctx_.ReportProgress(update);
   }
@@ -644,6 +713,7 @@ class Runner {
   double surveyed_ = 0;
   nlohmann::json surveys_ = nlohmann::json::array();
   nlohmann::json reconstructions_ = nlohmann::json::array();
+  nlohmann::json distillation_ = nlohmann::json::object();
   BlockRecord total_;  // of all blocks so far
   int resumed_blocks_ = 0;
   int reused_statistics_ = 0;

@@ -11,6 +11,9 @@
 //   <workspace>/transformed/...       the checkpoint that a stage made of the
 //                                     source, when one does; ".complete" beside
 //                                     it when it is finished
+//   <workspace>/untuned/...           what the blocks' pass leaves to a stage
+//                                     that tunes the network; otherwise it goes
+//                                     into artifact/ at once
 //   <workspace>/artifact/...          the Hugging Face style directory
 //
 // Calibrated recipes hold one block in float32 and the activations of all

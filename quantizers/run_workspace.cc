@@ -106,7 +106,7 @@ absl::StatusOr<RunWorkspace> RunWorkspace::Open(const std::string& directory,
     for (const std::string& path :
          {workspace.blocks_, workspace.artifact_, workspace.transformed_,
           workspace.TransformedMarker(), workspace.sensitivity_,
-          workspace.sensitivity_ + ".complete"}) {
+          workspace.untuned_, workspace.sensitivity_ + ".complete"}) {
       if (!error) std::filesystem::remove_all(path, error);
     }
     if (error) return ErrnoToStatus(error.value(), "remove", directory);
@@ -117,6 +117,7 @@ absl::StatusOr<RunWorkspace> RunWorkspace::Open(const std::string& directory,
   RETURN_IF_ERROR(CreateDirectories(workspace.blocks_));
   RETURN_IF_ERROR(CreateDirectories(workspace.artifact_));
   RETURN_IF_ERROR(CreateDirectories(workspace.transformed_));
+  RETURN_IF_ERROR(CreateDirectories(workspace.untuned_));
   return workspace;
 }
 

@@ -47,6 +47,8 @@ class RunWorkspace {
   absl::Status MarkTransformed() const;
   // Of single weights (weight_sensitivity.h).
   const std::string& sensitivity_directory() const { return sensitivity_; }
+  // The compressed checkpoint before the network is tuned.
+  const std::string& untuned_directory() const { return untuned_; }
   // For files that only this attempt needs.
   const std::string& scratch_directory() const { return blocks_; }
 
@@ -67,7 +69,8 @@ class RunWorkspace {
       : blocks_(directory + "/blocks"),
         artifact_(directory + "/artifact"),
         transformed_(directory + "/transformed"),
-        sensitivity_(directory + "/sensitivity") {}
+        sensitivity_(directory + "/sensitivity"),
+        untuned_(directory + "/untuned") {}
 
   std::string RecordPath(int block) const;
   std::string TransformedMarker() const;
@@ -77,6 +80,7 @@ class RunWorkspace {
   std::string artifact_;
   std::string transformed_;
   std::string sensitivity_;
+  std::string untuned_;
 };
 
 }  // namespace quantd

@@ -31,6 +31,7 @@
 #include "quantizers/block_reconstruction.h"
 #include "quantizers/checkpoint_transform.h"
 #include "quantizers/grid.h"
+#include "quantizers/network_tuning.h"
 #include "quantizers/outliers.h"
 #include "quantizers/second_moment.h"
 #include "quantizers/weight_sensitivity.h"
@@ -220,6 +221,9 @@ class Stage {
     return nullptr;
   }
 
+  // How the network is tuned as a whole when its last block is done. Null: not.
+  virtual const NetworkTuningOptions* network_tuning() const { return nullptr; }
+
   // A solver's grid. Null: it has none, or is no solver.
   virtual const Grid* grid() const { return nullptr; }
 
@@ -252,15 +256,17 @@ class Stage {
 };
 
 // What a stage is for. A recipe has exactly one solver; what compensates
-// follows it, what tunes comes last, everything else comes before it.
+// follows it, then what tunes blocks, then what tunes the network; everything
+// else comes before it.
 enum class StageRole {
-  kStatistics,  // decides how calibration inputs count
-  kTransform,   // changes the basis: weight, statistics, transforms
-  kAllocate,    // decides the grid plan
-  kOutliers,    // decides what stays in high precision
-  kSolver,      // makes the compressed layer
-  kCompensate,  // repairs the compressed layer
-  kTune,        // improves the block of compressed layers
+  kStatistics,   // decides how calibration inputs count
+  kTransform,    // changes the basis: weight, statistics, transforms
+  kAllocate,     // decides the grid plan
+  kOutliers,     // decides what stays in high precision
+  kSolver,       // makes the compressed layer
+  kCompensate,   // repairs the compressed layer
+  kTune,         // improves the block of compressed layers
+  kTuneNetwork,  // improves the compressed network
 };
 
 // One row of the stage table.

@@ -63,6 +63,9 @@ class WeightSensitivity {
 
  private:
   std::string Path(int block) const;
+  // `sums` over `divisor`.
+  absl::Status Write(int block, int64_t divisor,
+                     std::map<std::string, Tensor>& sums) const;
   std::string Marker() const { return directory_ + ".complete"; }
 
   std::string directory_;

@@ -129,7 +129,7 @@ class OutliersStage final : public Stage {
     const bool columns = options_.whole_columns();
     switch (options_.criterion()) {
       case v1::OutliersStage::SIGMA:
-        return EntriesBeyond(rows, cols, weights, options_.sigmas());
+        return EntriesBeyond(rows, cols, item.weight.data(), options_.sigmas());
       case v1::OutliersStage::RANDOM:
         return columns ? RandomColumns(rows, cols, Count(cols), seed)
                        : RandomEntries(rows, cols, Count(rows * cols), seed);

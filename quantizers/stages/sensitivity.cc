@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "absl/strings/str_cat.h"
+#include "base/status_macros.h"
 
 namespace quantd {
 namespace {
@@ -63,8 +64,11 @@ class SensitivityStage final : public Stage {
   }
 
  private:
+  // An importance of zero would leave a weight out of its group's range.
+  static constexpr double kLeastImportance = 1e-6;
+
   // Relative to the mean of the row, which keeps sums away from the ends of the
-  // range of floats; a row that the loss does not depend on counts alike.
+  // range of floats; in a row that the loss does not depend on all count alike.
   static Tensor ImportanceOf(const Tensor& sensitivity) {
     Tensor importance = sensitivity.Clone();
     for (int64_t r = 0; r < importance.rows(); ++r) {
@@ -73,7 +77,10 @@ class SensitivityStage final : public Stage {
       for (int64_t c = 0; c < importance.cols(); ++c) sum += row[c];
       const double mean = sum / static_cast<double>(importance.cols());
       for (int64_t c = 0; c < importance.cols(); ++c) {
-        row[c] = mean > 0 ? static_cast<float>(row[c] / mean) : 1.0f;
+        row[c] =
+            mean > 0
+                ? static_cast<float>(std::max(row[c] / mean, kLeastImportance))
+                : 1.0f;
       }
     }
     return importance;

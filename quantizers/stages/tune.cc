@@ -17,50 +17,12 @@
 #include "quantizers/block_tuning.h"
 #include "quantizers/learned_rounding.h"
 #include "quantizers/set_statistics.h"
+#include "quantizers/tuning_options.h"
 
 namespace quantd {
 namespace {
 
 // --- Options ---------------------------------------------------------------
-
-OptimizerOptions OptimizerFrom(const v1::TuneStage& options) {
-  using Kind = OptimizerOptions::Kind;
-  OptimizerOptions result;
-  result.weight_decay = options.weight_decay();
-  switch (options.optimizer()) {
-    case v1::TuneStage::ADAMW:
-      result.kind = Kind::kAdamW;
-      break;
-    case v1::TuneStage::SGD:
-      result.kind = Kind::kSgd;
-      break;
-    case v1::TuneStage::SIGN_SGD:
-      result.kind = Kind::kSignSgd;
-      break;
-    default:
-      result.kind = Kind::kAdam;
-  }
-  return result;
-}
-
-LearningRateSchedule ScheduleFrom(const v1::TuneStage& options) {
-  using Shape = LearningRateSchedule::Shape;
-  LearningRateSchedule result;
-  result.peak = options.learning_rate();
-  result.steps = options.steps();
-  result.warmup = options.warmup_steps();
-  switch (options.schedule()) {
-    case v1::TuneStage::CONSTANT:
-      result.shape = Shape::kConstant;
-      break;
-    case v1::TuneStage::LINEAR:
-      result.shape = Shape::kLinear;
-      break;
-    default:
-      result.shape = Shape::kCosine;
-  }
-  return result;
-}
 
 // Nullopt: parameters are tuned, the rounding stays.
 std::optional<LearnedRoundingOptions> RoundingFrom(
@@ -95,8 +57,10 @@ class TuneStage final : public Stage, private BlockReconstruction {
   explicit TuneStage(const v1::TuneStage& options)
       : variable_(v1::TuneStage::Variable_Name(options.variable())),
         rounding_(RoundingFrom(options)) {
-    tuning_.optimizer = OptimizerFrom(options);
-    tuning_.schedule = ScheduleFrom(options);
+    tuning_.optimizer =
+        OptimizerFrom(options.optimizer(), options.weight_decay());
+    tuning_.schedule = ScheduleFrom(options.schedule(), options.learning_rate(),
+                                    options.steps(), options.warmup_steps());
     tuning_.batch_windows = options.batch_windows();
     tuning_.gradient_limit = options.gradient_limit();
     tuning_.seed = options.seed();

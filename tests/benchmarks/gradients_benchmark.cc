@@ -30,7 +30,7 @@ struct Loaded {
 };
 
 std::unique_ptr<Loaded> Load(int64_t windows, ExecutionContext& ctx) {
-  const std::string directory = test::SharedPath("models/tiny-llama-7m");
+  const std::string directory = SharedPath("models/tiny-llama-7m");
   if (!std::filesystem::exists(directory)) return nullptr;
   auto loaded = std::make_unique<Loaded>();
   loaded->checkpoint = *Checkpoint::Open(directory);

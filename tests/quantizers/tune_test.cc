@@ -142,7 +142,8 @@ TEST_F(TuneTest, RefusesWhatItCannotLearn) {
       "stages { half_quadratic { group_size: 8 } } "
       "stages { tune { variable: OFFSET } }",
       "a grid of its own");
-  check("stages { tune {} } stages { rtn {} }", "comes before the solver");
+  check("stages { tune {} } stages { rtn {} }",
+        "comes before the solver that it repairs");
   check("stages { rtn {} } stages { tune {} } stages { tune {} }",
         "a second one after stages[1]");
   check("stages { rtn {} } stages { tune {} } stages { low_rank {} }",

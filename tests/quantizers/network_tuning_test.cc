@@ -1,0 +1,162 @@
+// The network as a whole: gradients of parameters through all blocks against
+// finite differences, and what distillation makes of a compressed model.
+#include "quantizers/network_tuning.h"
+
+#include <cmath>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/file.h"
+#include "gmock/gmock.h"
+#include "models/model.h"
+#include "models/tokenizer.h"
+#include "nlohmann/json.hpp"
+#include "quantizers/network_pass.h"
+#include "quantizers/recipe.h"
+#include "quantizers/recipe_run.h"
+#include "tests/testing/status_matchers.h"
+#include "tests/testing/temp_dir.h"
+#include "tests/testing/tiny_model.h"
+
+namespace quantd {
+namespace {
+
+using ::quantd::test::IsOk;
+using ::quantd::test::StatusIs;
+using ::quantd::test::TempDir;
+using ::testing::_;
+using ::testing::HasSubstr;
+
+class NetworkTuningTest : public testing::Test {
+ protected:
+  void SetUp() override {
+    test::WriteTinyModel(directory_.path());
+    ASSERT_OK_AND_ASSIGN(checkpoint_, Checkpoint::Open(directory_.path()));
+    ASSERT_OK_AND_ASSIGN(model_, Model::Open(checkpoint_));
+    const auto tokenizer = *LoadTokenizer(directory_.path());
+    windows_ =
+        *DrawWindows(*tokenizer->Encode(test::TinyText(3000)), 12, 32, 0);
+  }
+
+  absl::StatusOr<RecipeOutcome> Run(const std::string& method,
+                                    const std::vector<std::string>& set,
+                                    const std::string& workspace) {
+    RecipeRun run;
+    run.model = model_;
+    auto recipe = ResolveRecipe(method, set);
+    if (!recipe.ok()) return recipe.status();
+    auto compiled = CompiledRecipe::Compile(*recipe);
+    if (!compiled.ok()) return compiled.status();
+    run.recipe = std::make_shared<const CompiledRecipe>(*std::move(compiled));
+    run.workspace = workspace_.path() + "/" + workspace;
+    run.calibration = windows_;
+    return RunRecipe(run, ctx_);
+  }
+
+  TempDir directory_;
+  TempDir workspace_;
+  std::shared_ptr<const Checkpoint> checkpoint_;
+  std::shared_ptr<const Model> model_;
+  CalibrationWindows windows_;
+  const std::unique_ptr<Device> device_ = NewCpuDevice(2);
+  ExecutionContext ctx_{device_.get()};
+};
+
+TEST_F(NetworkTuningTest, DistillationNearsTheOriginal) {
+  ASSERT_OK_AND_ASSIGN(const auto outcome,
+                       Run("vptq-distilled",
+                           {"steps=40", "batch_windows=4",
+                            "learning_rate=0.003", "held_out_windows=4"},
+                           "distilled"));
+  const auto summary = nlohmann::json::parse(
+      *ReadFile(outcome.artifact_directory + "/quantd.json"));
+  EXPECT_EQ(summary["distillation"]["kept"], true) << summary["distillation"];
+  EXPECT_LT(summary["distillation"]["divergence_after"],
+            summary["distillation"]["divergence_before"]);
+  // The artifact is a checkpoint like any other.
+  ASSERT_OK_AND_ASSIGN(auto made, Checkpoint::Open(outcome.artifact_directory));
+  ASSERT_OK_AND_ASSIGN(const auto student, Model::Open(made));
+  for (int k = 0; k < student->block_count(); ++k) {
+    ASSERT_OK_AND_ASSIGN(const auto block, student->LoadBlock(k, ctx_));
+    for (const Linear& layer : block->linears()) {
+      EXPECT_NE(layer.compressed(), nullptr) << layer.name();
+    }
+  }
+}
+
+TEST_F(NetworkTuningTest, WhatDoesNotGainIsDropped) {
+  ASSERT_OK_AND_ASSIGN(
+      const auto outcome,
+      Run("vptq-distilled",
+          {"steps=1", "learning_rate=10", "held_out_windows=2"}, "dropped"));
+  ASSERT_OK_AND_ASSIGN(const auto expected, Run("vptq-residual", {}, "plain"));
+  const auto summary = nlohmann::json::parse(
+      *ReadFile(outcome.artifact_directory + "/quantd.json"));
+  EXPECT_EQ(summary["distillation"]["kept"], false);
+  ASSERT_EQ(outcome.layers.size(), expected.layers.size());
+  for (size_t i = 0; i < outcome.layers.size(); ++i) {
+    EXPECT_EQ(outcome.layers[i].weight_error, expected.layers[i].weight_error);
+  }
+}
+
+TEST_F(NetworkTuningTest, RefusesToLearnFromNothing) {
+  EXPECT_THAT(Run("vptq-distilled", {"steps=1", "held_out_windows=12"}, "none"),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("none is left")));
+}
+
+TEST_F(NetworkTuningTest, IsCancelledBetweenSteps) {
+  int steps = 0;
+  ctx_.set_progress_sink([&](const ProgressUpdate& update) {
+    if (update.phase == "distill" && ++steps == 2) ctx_.RequestCancel();
+  });
+  EXPECT_THAT(Run("vptq-distilled", {"steps=100000", "held_out_windows=2"},
+                  "cancelled"),
+              StatusIs(absl::StatusCode::kCancelled, _));
+  EXPECT_EQ(steps, 2);
+}
+
+// The pass forward is the network, and the pass back its gradient.
+TEST_F(NetworkTuningTest, PassesAreTheNetworks) {
+  NetworkPass pass(
+      *model_, [&](int k) { return model_->LoadBlock(k, ctx_); }, 32, ctx_);
+  int advanced = 0;
+  pass.set_advanced([&] { ++advanced; });
+  ASSERT_THAT(pass.Forward({windows_.Window(0), windows_.Window(3)},
+                           NetworkPass::Inputs::kKeep),
+              IsOk());
+  EXPECT_EQ(advanced, model_->block_count());
+  const auto batch = SequenceBatch::Uniform(1, 32);
+  for (size_t w : {size_t{0}, size_t{1}}) {
+    ASSERT_OK_AND_ASSIGN(
+        Tensor hidden,
+        model_->Embed(windows_.Window(w == 0 ? 0 : 3), batch, ctx_));
+    for (int k = 0; k < model_->block_count(); ++k) {
+      ASSERT_OK_AND_ASSIGN(const auto block, model_->LoadBlock(k, ctx_));
+      ASSERT_OK_AND_ASSIGN(hidden, block->Forward(hidden, batch, ctx_));
+    }
+    EXPECT_THAT(pass.outputs()[w].values(),
+                testing::ElementsAreArray(hidden.values()));
+  }
+  std::vector<Tensor> gradients;
+  for (const Tensor& output : pass.outputs()) {
+    gradients.push_back(Tensor::Zeros(output.shape()));
+    gradients.back().data()[5] = 1;
+  }
+  std::vector<int> visited;
+  ASSERT_THAT(pass.Backward(
+                  std::move(gradients),
+                  [&](int, Block& block, absl::Span<const Tensor> found) {
+                    EXPECT_EQ(found.size(), block.linears().size());
+                    return absl::OkStatus();
+                  },
+                  [&](int k, Block&) {
+                    visited.push_back(k);
+                    return absl::OkStatus();
+                  }),
+              IsOk());
+  EXPECT_THAT(visited, testing::ElementsAre(1, 0));
+}
+
+}  // namespace
+}  // namespace quantd
