@@ -12,17 +12,13 @@
 
 #include "gmock/gmock.h"
 #include "models/model.h"
-#include "models/tokenizer.h"
-#include "nlohmann/json.hpp"
 #include "quantizers/affine_grid.h"
 #include "quantizers/recipe.h"
-#include "quantizers/recipe_run.h"
 #include "tensor/gradient_tape.h"
 #include "tests/models/tunable_checks.h"
 #include "tests/quantizers/random_matrices.h"
+#include "tests/quantizers/tiny_network.h"
 #include "tests/testing/status_matchers.h"
-#include "tests/testing/temp_dir.h"
-#include "tests/testing/tiny_model.h"
 
 namespace quantd {
 namespace {
@@ -30,7 +26,6 @@ namespace {
 using ::quantd::test::IsOk;
 using ::quantd::test::RandomMatrix;
 using ::quantd::test::SavedBytes;
-using ::quantd::test::TempDir;
 using ::testing::ElementsAreArray;
 
 constexpr int64_t kRows = 6;
@@ -193,17 +188,11 @@ TEST_F(LearnedRoundingTest, OffsetsStayWithinHalfAStepAndRangesWithinTheOld) {
 
 // --- Layers as functions of what they store --------------------------------
 
+class TunableLayersTest : public test::TinyNetworkTest {};
+
 // Layers of all built-in recipes: those that can be tuned are what their
 // parameters say, and freezing what nobody changed changes nothing.
-TEST(TunableLayersTest, ParametersSayWhatIsStored) {
-  TempDir directory;
-  test::WriteTinyModel(directory.path());
-  ASSERT_OK_AND_ASSIGN(const auto checkpoint,
-                       Checkpoint::Open(directory.path()));
-  ASSERT_OK_AND_ASSIGN(std::shared_ptr<const Model> model,
-                       Model::Open(checkpoint));
-  const auto device = NewCpuDevice(2);
-  ExecutionContext ctx(device.get());
+TEST_F(TunableLayersTest, ParametersSayWhatIsStored) {
   std::set<std::string> tunable_layouts;
   for (const v1::Recipe& builtin : BuiltinRecipes()) {
     SCOPED_TRACE(builtin.name());
@@ -216,26 +205,19 @@ TEST(TunableLayersTest, ParametersSayWhatIsStored) {
         assignments.emplace_back(assignment);
       }
     }
-    TempDir workspace;
-    RecipeRun run;
-    run.model = model;
-    run.recipe = std::make_shared<const CompiledRecipe>(
-        *CompiledRecipe::Compile(*ResolveRecipe(builtin.name(), assignments)));
-    run.workspace = workspace.path();
-    const auto tokenizer = *LoadTokenizer(directory.path());
-    run.calibration =
-        *DrawWindows(*tokenizer->Encode(test::TinyText(2000)), 4, 32, 0);
-    ASSERT_OK_AND_ASSIGN(const auto outcome, RunRecipe(run, ctx));
+    ASSERT_OK_AND_ASSIGN(
+        const auto outcome,
+        RunMethod(builtin.name(), assignments, builtin.name()));
     ASSERT_OK_AND_ASSIGN(auto made,
                          Checkpoint::Open(outcome.artifact_directory));
     ASSERT_OK_AND_ASSIGN(const auto compressed, Model::Open(made));
-    ASSERT_OK_AND_ASSIGN(const auto block, compressed->LoadBlock(0, ctx));
+    ASSERT_OK_AND_ASSIGN(const auto block, compressed->LoadBlock(0, ctx_));
     for (const Linear& layer : block->linears()) {
       if (layer.compressed() == nullptr) continue;
       SCOPED_TRACE(layer.name());
       if (layer.compressed()->Tunable() == nullptr) continue;
       tunable_layouts.insert(std::string(layer.compressed()->layout()));
-      test::ExpectParametersSayWhatIsStored(*layer.compressed(), ctx);
+      test::ExpectParametersSayWhatIsStored(*layer.compressed(), ctx_);
     }
   }
   for (const char* layout :

@@ -2,75 +2,35 @@
 // finite differences, and what distillation makes of a compressed model.
 #include "quantizers/network_tuning.h"
 
-#include <cmath>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
-#include "base/file.h"
 #include "gmock/gmock.h"
 #include "models/model.h"
-#include "models/tokenizer.h"
 #include "nlohmann/json.hpp"
 #include "quantizers/network_pass.h"
-#include "quantizers/recipe.h"
-#include "quantizers/recipe_run.h"
+#include "tests/quantizers/tiny_network.h"
 #include "tests/testing/status_matchers.h"
-#include "tests/testing/temp_dir.h"
-#include "tests/testing/tiny_model.h"
 
 namespace quantd {
 namespace {
 
 using ::quantd::test::IsOk;
 using ::quantd::test::StatusIs;
-using ::quantd::test::TempDir;
 using ::testing::_;
 using ::testing::HasSubstr;
 
-class NetworkTuningTest : public testing::Test {
- protected:
-  void SetUp() override {
-    test::WriteTinyModel(directory_.path());
-    ASSERT_OK_AND_ASSIGN(checkpoint_, Checkpoint::Open(directory_.path()));
-    ASSERT_OK_AND_ASSIGN(model_, Model::Open(checkpoint_));
-    const auto tokenizer = *LoadTokenizer(directory_.path());
-    windows_ =
-        *DrawWindows(*tokenizer->Encode(test::TinyText(3000)), 12, 32, 0);
-  }
-
-  absl::StatusOr<RecipeOutcome> Run(const std::string& method,
-                                    const std::vector<std::string>& set,
-                                    const std::string& workspace) {
-    RecipeRun run;
-    run.model = model_;
-    auto recipe = ResolveRecipe(method, set);
-    if (!recipe.ok()) return recipe.status();
-    auto compiled = CompiledRecipe::Compile(*recipe);
-    if (!compiled.ok()) return compiled.status();
-    run.recipe = std::make_shared<const CompiledRecipe>(*std::move(compiled));
-    run.workspace = workspace_.path() + "/" + workspace;
-    run.calibration = windows_;
-    return RunRecipe(run, ctx_);
-  }
-
-  TempDir directory_;
-  TempDir workspace_;
-  std::shared_ptr<const Checkpoint> checkpoint_;
-  std::shared_ptr<const Model> model_;
-  CalibrationWindows windows_;
-  const std::unique_ptr<Device> device_ = NewCpuDevice(2);
-  ExecutionContext ctx_{device_.get()};
-};
+class NetworkTuningTest : public test::TinyNetworkTest {};
 
 TEST_F(NetworkTuningTest, DistillationNearsTheOriginal) {
   ASSERT_OK_AND_ASSIGN(const auto outcome,
-                       Run("vptq-distilled",
-                           {"steps=40", "batch_windows=4",
-                            "learning_rate=0.003", "held_out_windows=4"},
-                           "distilled"));
-  const auto summary = nlohmann::json::parse(
-      *ReadFile(outcome.artifact_directory + "/quantd.json"));
+                       RunMethod("vptq-distilled",
+                                 {"steps=40", "batch_windows=4",
+                                  "learning_rate=0.003", "held_out_windows=4"},
+                                 "distilled"));
+  const nlohmann::json summary = SummaryOf(outcome);
   EXPECT_EQ(summary["distillation"]["kept"], true) << summary["distillation"];
   EXPECT_LT(summary["distillation"]["divergence_after"],
             summary["distillation"]["divergence_before"]);
@@ -88,11 +48,12 @@ TEST_F(NetworkTuningTest, DistillationNearsTheOriginal) {
 TEST_F(NetworkTuningTest, WhatDoesNotGainIsDropped) {
   ASSERT_OK_AND_ASSIGN(
       const auto outcome,
-      Run("vptq-distilled",
-          {"steps=1", "learning_rate=10", "held_out_windows=2"}, "dropped"));
-  ASSERT_OK_AND_ASSIGN(const auto expected, Run("vptq-residual", {}, "plain"));
-  const auto summary = nlohmann::json::parse(
-      *ReadFile(outcome.artifact_directory + "/quantd.json"));
+      RunMethod("vptq-distilled",
+                {"steps=1", "learning_rate=10", "held_out_windows=2"},
+                "dropped"));
+  ASSERT_OK_AND_ASSIGN(const auto expected,
+                       RunMethod("vptq-residual", {}, "plain"));
+  const nlohmann::json summary = SummaryOf(outcome);
   EXPECT_EQ(summary["distillation"]["kept"], false);
   ASSERT_EQ(outcome.layers.size(), expected.layers.size());
   for (size_t i = 0; i < outcome.layers.size(); ++i) {
@@ -101,8 +62,9 @@ TEST_F(NetworkTuningTest, WhatDoesNotGainIsDropped) {
 }
 
 TEST_F(NetworkTuningTest, RefusesToLearnFromNothing) {
-  EXPECT_THAT(Run("vptq-distilled", {"steps=1", "held_out_windows=12"}, "none"),
-              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("none is left")));
+  EXPECT_THAT(
+      RunMethod("vptq-distilled", {"steps=1", "held_out_windows=12"}, "none"),
+      StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("none is left")));
 }
 
 TEST_F(NetworkTuningTest, IsCancelledBetweenSteps) {
@@ -110,8 +72,8 @@ TEST_F(NetworkTuningTest, IsCancelledBetweenSteps) {
   ctx_.set_progress_sink([&](const ProgressUpdate& update) {
     if (update.phase == "distill" && ++steps == 2) ctx_.RequestCancel();
   });
-  EXPECT_THAT(Run("vptq-distilled", {"steps=100000", "held_out_windows=2"},
-                  "cancelled"),
+  EXPECT_THAT(RunMethod("vptq-distilled",
+                        {"steps=100000", "held_out_windows=2"}, "cancelled"),
               StatusIs(absl::StatusCode::kCancelled, _));
   EXPECT_EQ(steps, 2);
 }

@@ -1,63 +1,24 @@
 // The tune stage: what it refuses, and what it makes of blocks.
 #include "quantizers/stages/tune.h"
 
-#include <fstream>
-#include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
-#include "base/file.h"
 #include "gmock/gmock.h"
-#include "models/model.h"
-#include "models/tokenizer.h"
 #include "nlohmann/json.hpp"
-#include "quantizers/recipe.h"
-#include "quantizers/recipe_run.h"
+#include "tests/quantizers/tiny_network.h"
 #include "tests/testing/status_matchers.h"
-#include "tests/testing/temp_dir.h"
-#include "tests/testing/tiny_model.h"
 
 namespace quantd {
 namespace {
 
-using ::quantd::test::IsOk;
 using ::quantd::test::StatusIs;
-using ::quantd::test::TempDir;
 using ::testing::_;
 using ::testing::AllOf;
 using ::testing::HasSubstr;
 
-class TuneTest : public testing::Test {
- protected:
-  void SetUp() override {
-    test::WriteTinyModel(directory_.path());
-    ASSERT_OK_AND_ASSIGN(checkpoint_, Checkpoint::Open(directory_.path()));
-    ASSERT_OK_AND_ASSIGN(model_, Model::Open(checkpoint_));
-  }
-
-  absl::StatusOr<RecipeRun> NewRun(
-      const std::string& method, const std::vector<std::string>& assignments) {
-    RecipeRun run;
-    run.model = model_;
-    auto recipe = ResolveRecipe(method, assignments);
-    if (!recipe.ok()) return recipe.status();
-    auto compiled = CompiledRecipe::Compile(*recipe);
-    if (!compiled.ok()) return compiled.status();
-    run.recipe = std::make_shared<const CompiledRecipe>(*std::move(compiled));
-    run.workspace = workspace_.path() + "/" + method;
-    const auto tokenizer = *LoadTokenizer(directory_.path());
-    run.calibration =
-        *DrawWindows(*tokenizer->Encode(test::TinyText(3000)), 12, 32, 0);
-    return run;
-  }
-
-  TempDir directory_;
-  TempDir workspace_;
-  std::shared_ptr<const Checkpoint> checkpoint_;
-  std::shared_ptr<const Model> model_;
-  const std::unique_ptr<Device> device_ = NewCpuDevice(2);
-  ExecutionContext ctx_{device_.get()};
-};
+class TuneTest : public test::TinyNetworkTest {};
 
 // Every variable lowers the error of every block, and says so.
 TEST_F(TuneTest, LearnsSomethingInEveryBlock) {
@@ -72,10 +33,8 @@ TEST_F(TuneTest, LearnsSomethingInEveryBlock) {
             {"bits=2", "group_size=8", "steps=60", "learning_rate=0.0166"}},
            {"vptq-tuned", {"steps=60"}}}) {
     SCOPED_TRACE(method);
-    ASSERT_OK_AND_ASSIGN(const RecipeRun run, NewRun(method, set));
-    ASSERT_OK_AND_ASSIGN(const auto outcome, RunRecipe(run, ctx_));
-    const auto summary = nlohmann::json::parse(
-        *ReadFile(outcome.artifact_directory + "/quantd.json"));
+    ASSERT_OK_AND_ASSIGN(const auto outcome, RunMethod(method, set, method));
+    const nlohmann::json summary = SummaryOf(outcome);
     ASSERT_EQ(summary["reconstructions"].size(), 2u);
     for (const auto& block : summary["reconstructions"]) {
       EXPECT_EQ(block["kept"], true) << block;
@@ -85,15 +44,14 @@ TEST_F(TuneTest, LearnsSomethingInEveryBlock) {
 }
 
 TEST_F(TuneTest, ABlockThatDoesNotGainStaysAsItWas) {
-  ASSERT_OK_AND_ASSIGN(
-      const RecipeRun tuned,
-      NewRun("autoround", {"group_size=8", "steps=2", "learning_rate=10",
-                           "schedule=CONSTANT"}));
-  ASSERT_OK_AND_ASSIGN(const auto outcome, RunRecipe(tuned, ctx_));
-  ASSERT_OK_AND_ASSIGN(const RecipeRun plain, NewRun("rtn", {"group_size=8"}));
-  ASSERT_OK_AND_ASSIGN(const auto expected, RunRecipe(plain, ctx_));
-  const auto summary = nlohmann::json::parse(
-      *ReadFile(outcome.artifact_directory + "/quantd.json"));
+  ASSERT_OK_AND_ASSIGN(const auto outcome,
+                       RunMethod("autoround",
+                                 {"group_size=8", "steps=2", "learning_rate=10",
+                                  "schedule=CONSTANT"},
+                                 "tuned"));
+  ASSERT_OK_AND_ASSIGN(const auto expected,
+                       RunMethod("rtn", {"group_size=8"}, "plain"));
+  const nlohmann::json summary = SummaryOf(outcome);
   for (const auto& block : summary["reconstructions"]) {
     EXPECT_EQ(block["kept"], false) << block;
   }
@@ -104,8 +62,9 @@ TEST_F(TuneTest, ABlockThatDoesNotGainStaysAsItWas) {
 }
 
 TEST_F(TuneTest, ReportsStepLossAndRateAndIsCancelledBetweenSteps) {
-  ASSERT_OK_AND_ASSIGN(const RecipeRun run,
-                       NewRun("autoround", {"group_size=8", "steps=1000000"}));
+  ASSERT_OK_AND_ASSIGN(
+      const RecipeRun run,
+      NewRun("autoround", {"group_size=8", "steps=1000000"}, "cancelled"));
   double last = -1;
   int updates = 0;
   ctx_.set_progress_sink([&](const ProgressUpdate& update) {

@@ -12,32 +12,25 @@
 
 #include "gmock/gmock.h"
 #include "models/model.h"
-#include "models/tokenizer.h"
+#include "tests/quantizers/tiny_network.h"
 #include "tests/testing/status_matchers.h"
-#include "tests/testing/temp_dir.h"
-#include "tests/testing/tiny_model.h"
 
 namespace quantd {
 namespace {
 
 using ::quantd::test::IsOk;
 using ::quantd::test::StatusIs;
-using ::quantd::test::TempDir;
 using ::testing::_;
 using ::testing::ElementsAreArray;
 using Measure = SensitivityRequest::Measure;
 
 constexpr int64_t kWindowTokens = 24;
 
-class WeightSensitivityTest : public testing::Test {
+class WeightSensitivityTest : public test::TinyNetworkTest {
  protected:
   void SetUp() override {
-    test::WriteTinyModel(directory_.path());
-    ASSERT_OK_AND_ASSIGN(checkpoint_, Checkpoint::Open(directory_.path()));
-    ASSERT_OK_AND_ASSIGN(model_, Model::Open(checkpoint_));
-    const auto tokenizer = *LoadTokenizer(directory_.path());
-    windows_ = *DrawWindows(*tokenizer->Encode(test::TinyText(2000)), 5,
-                            kWindowTokens, 0);
+    TinyNetworkTest::SetUp();
+    DrawCalibration(5, kWindowTokens);
   }
 
   absl::Status Compute(const std::string& name, Measure measure,
@@ -57,7 +50,7 @@ class WeightSensitivityTest : public testing::Test {
   }
 
   WeightSensitivity At(const std::string& name) {
-    return WeightSensitivity(workspace_.path() + "/" + name);
+    return WeightSensitivity(workspaces_.path() + "/" + name);
   }
 
   // Mean negative log-likelihood of a window, with `delta` added to element
@@ -95,14 +88,6 @@ class WeightSensitivityTest : public testing::Test {
     }
     return sum / static_cast<double>(logits.rows() - 1);
   }
-
-  TempDir directory_;
-  TempDir workspace_;
-  std::shared_ptr<const Checkpoint> checkpoint_;
-  std::shared_ptr<const Model> model_;
-  CalibrationWindows windows_;
-  const std::unique_ptr<Device> device_ = NewCpuDevice(2);
-  ExecutionContext ctx_{device_.get()};
 };
 
 TEST_F(WeightSensitivityTest, IsTheSlopeOfTheLoss) {
