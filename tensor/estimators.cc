@@ -65,36 +65,57 @@ Tensor RecordIdentity(Tensor y, const Tensor& x) {
       [tape, to_x = tape->IdOf(x)](const Tensor& dy) { tape->Add(to_x, dy); });
 }
 
-// sums[r, g] = sum over channels of the group of f(r, c), in float64.
-template <typename Function>
-Tensor GroupSums(const Shape& shape, int64_t cols, const ChannelGroups& groups,
-                 ExecutionContext& ctx, Function f) {
-  Tensor sums = Tensor::Uninitialized(shape);
-  const int64_t count = sums.cols();
-  ctx.device().pool().ParallelFor(sums.rows(), [&](int64_t r) {
-    std::vector<double> row(static_cast<size_t>(count), 0.0);
-    for (int64_t c = 0; c < cols; ++c) {
-      row[static_cast<size_t>(groups.Of(c))] += f(r, c);
-    }
-    for (int64_t g = 0; g < count; ++g) {
-      sums.row(r)[g] = static_cast<float>(row[static_cast<size_t>(g)]);
-    }
-  });
-  return sums;
-}
-
 // Of scales and zero points [rows, groups]; zero points may be left out.
-struct GroupReader {
-  Tensor scales;
-  Tensor zeros;
-  ChannelGroups groups;
+class GroupReader {
+ public:
+  GroupReader(const Tensor& scales, const Tensor& zeros,
+              const ChannelGroups& groups, int64_t cols)
+      : scales(scales.Untracked()),
+        zeros(zeros.Untracked()),
+        groups_(scales.cols()),
+        scale_data_(scales.data()),
+        zero_data_(zeros.size() == 0 ? nullptr : zeros.data()),
+        group_of_(static_cast<size_t>(cols)) {
+    // A division for every weight would take longer than all the rest.
+    for (int64_t c = 0; c < cols; ++c) {
+      group_of_[static_cast<size_t>(c)] = static_cast<int32_t>(groups.Of(c));
+    }
+  }
 
+  int64_t group(int64_t c) const { return group_of_[static_cast<size_t>(c)]; }
   float scale(int64_t r, int64_t c) const {
-    return scales.row(r)[groups.Of(c)];
+    return scale_data_[r * groups_ + group(c)];
   }
   float zero(int64_t r, int64_t c) const {
-    return zeros.size() == 0 ? 0.0f : zeros.row(r)[groups.Of(c)];
+    return zero_data_ == nullptr ? 0.0f : zero_data_[r * groups_ + group(c)];
   }
+
+  // sums[r, g] = sum over channels of the group of f(r, c), in float64.
+  template <typename Function>
+  Tensor Sums(ExecutionContext& ctx, Function f) const {
+    Tensor sums = Tensor::Uninitialized(scales.shape());
+    const int64_t count = sums.cols();
+    const int64_t cols = static_cast<int64_t>(group_of_.size());
+    ctx.device().pool().ParallelFor(sums.rows(), [&](int64_t r) {
+      std::vector<double> row(static_cast<size_t>(count), 0.0);
+      for (int64_t c = 0; c < cols; ++c) {
+        row[static_cast<size_t>(group(c))] += f(r, c);
+      }
+      for (int64_t g = 0; g < count; ++g) {
+        sums.row(r)[g] = static_cast<float>(row[static_cast<size_t>(g)]);
+      }
+    });
+    return sums;
+  }
+
+  const Tensor scales;
+  const Tensor zeros;
+
+ private:
+  int64_t groups_;
+  const float* scale_data_;  // of `scales`
+  const float* zero_data_;
+  std::vector<int32_t> group_of_;
 };
 
 }  // namespace
@@ -174,7 +195,7 @@ Tensor RoundingPenalty(const Tensor& h, float beta, ExecutionContext& ctx) {
 Tensor LsqQuantize(const Tensor& x, const Tensor& scales, const Tensor& zeros,
                    float low, float high, const ChannelGroups& groups,
                    ExecutionContext& ctx) {
-  const GroupReader at{scales.Untracked(), zeros.Untracked(), groups};
+  const GroupReader at(scales, zeros, groups, x.cols());
   Tensor y = Tensor::Uninitialized(x.shape());
   ForEachInRows(x.rows(), x.cols(), ctx, [&](int64_t r, int64_t c) {
     const float scale = at.scale(r, c);
@@ -203,27 +224,21 @@ Tensor LsqQuantize(const Tensor& x, const Tensor& scales, const Tensor& zeros,
           tape->Add(to_x, std::move(dx));
         }
         if (to_scales != kUntracked) {
-          tape->Add(to_scales,
-                    GroupSums(at.scales.shape(), x.cols(), at.groups, ctx,
-                              [&](int64_t r, int64_t c) {
-                                const float q = unclipped(r, c);
-                                const double zero = at.zero(r, c);
-                                const double slope =
-                                    inside(q) ? q - zero -
-                                                    x.row(r)[c] / at.scale(r, c)
-                                              : std::clamp(q, low, high) - zero;
-                                return dy.row(r)[c] * slope;
-                              }));
+          tape->Add(to_scales, at.Sums(ctx, [&](int64_t r, int64_t c) {
+            const float q = unclipped(r, c);
+            const double zero = at.zero(r, c);
+            const double slope = inside(q)
+                                     ? q - zero - x.row(r)[c] / at.scale(r, c)
+                                     : std::clamp(q, low, high) - zero;
+            return dy.row(r)[c] * slope;
+          }));
         }
         if (to_zeros != kUntracked) {
-          tape->Add(to_zeros, GroupSums(at.zeros.shape(), x.cols(), at.groups,
-                                        ctx, [&](int64_t r, int64_t c) {
-                                          return inside(unclipped(r, c))
-                                                     ? 0.0
-                                                     : -static_cast<double>(
-                                                           dy.row(r)[c]) *
-                                                           at.scale(r, c);
-                                        }));
+          tape->Add(to_zeros, at.Sums(ctx, [&](int64_t r, int64_t c) {
+            return inside(unclipped(r, c))
+                       ? 0.0
+                       : -static_cast<double>(dy.row(r)[c]) * at.scale(r, c);
+          }));
         }
       });
 }
@@ -238,7 +253,7 @@ Tensor ScaleGradient(const Tensor& x, float factor, ExecutionContext& ctx) {
 
 Tensor ToCodeUnits(const Tensor& x, const Tensor& scales, const Tensor& zeros,
                    const ChannelGroups& groups, ExecutionContext& ctx) {
-  const GroupReader at{scales.Untracked(), zeros.Untracked(), groups};
+  const GroupReader at(scales, zeros, groups, x.cols());
   Tensor y = Tensor::Uninitialized(x.shape());
   ForEachInRows(x.rows(), x.cols(), ctx, [&](int64_t r, int64_t c) {
     y.row(r)[c] = x.row(r)[c] / at.scale(r, c) + at.zero(r, c);
@@ -258,18 +273,15 @@ Tensor ToCodeUnits(const Tensor& x, const Tensor& scales, const Tensor& zeros,
           tape->Add(to_x, std::move(dx));
         }
         if (to_scales != kUntracked) {
-          tape->Add(to_scales, GroupSums(at.scales.shape(), x.cols(), at.groups,
-                                         ctx, [&](int64_t r, int64_t c) {
-                                           const double s = at.scale(r, c);
-                                           return -dy.row(r)[c] * x.row(r)[c] /
-                                                  (s * s);
-                                         }));
+          tape->Add(to_scales, at.Sums(ctx, [&](int64_t r, int64_t c) {
+            const double s = at.scale(r, c);
+            return -dy.row(r)[c] * x.row(r)[c] / (s * s);
+          }));
         }
         if (to_zeros != kUntracked) {
-          tape->Add(to_zeros, GroupSums(at.zeros.shape(), x.cols(), at.groups,
-                                        ctx, [&](int64_t r, int64_t c) {
-                                          return double{dy.row(r)[c]};
-                                        }));
+          tape->Add(to_zeros, at.Sums(ctx, [&](int64_t r, int64_t c) {
+            return double{dy.row(r)[c]};
+          }));
         }
       });
 }
@@ -277,42 +289,38 @@ Tensor ToCodeUnits(const Tensor& x, const Tensor& scales, const Tensor& zeros,
 Tensor FromCodeUnits(const Tensor& codes, const Tensor& scales,
                      const Tensor& zeros, const ChannelGroups& groups,
                      ExecutionContext& ctx) {
-  const GroupReader at{scales.Untracked(), zeros.Untracked(), groups};
+  const GroupReader at(scales, zeros, groups, codes.cols());
   Tensor y = Tensor::Uninitialized(codes.shape());
   ForEachInRows(codes.rows(), codes.cols(), ctx, [&](int64_t r, int64_t c) {
     y.row(r)[c] = at.scale(r, c) * (codes.row(r)[c] - at.zero(r, c));
   });
   GradientTape* const tape = GradientTape::Of({&codes, &scales, &zeros});
   if (tape == nullptr) return y;
-  return tape->Record(std::move(y), [tape, to_codes = tape->IdOf(codes),
-                                     to_scales = tape->IdOf(scales),
-                                     to_zeros = tape->IdOf(zeros),
-                                     codes = codes.Untracked(),
-                                     at](const Tensor& dy) {
-    ExecutionContext& ctx = tape->ctx();
-    const int64_t cols = codes.cols();
-    if (to_codes != kUntracked) {
-      Tensor d = Tensor::Uninitialized(codes.shape());
-      ForEachInRows(codes.rows(), cols, ctx, [&](int64_t r, int64_t c) {
-        d.row(r)[c] = dy.row(r)[c] * at.scale(r, c);
+  return tape->Record(
+      std::move(y),
+      [tape, to_codes = tape->IdOf(codes), to_scales = tape->IdOf(scales),
+       to_zeros = tape->IdOf(zeros), codes = codes.Untracked(),
+       at](const Tensor& dy) {
+        ExecutionContext& ctx = tape->ctx();
+        const int64_t cols = codes.cols();
+        if (to_codes != kUntracked) {
+          Tensor d = Tensor::Uninitialized(codes.shape());
+          ForEachInRows(codes.rows(), cols, ctx, [&](int64_t r, int64_t c) {
+            d.row(r)[c] = dy.row(r)[c] * at.scale(r, c);
+          });
+          tape->Add(to_codes, std::move(d));
+        }
+        if (to_scales != kUntracked) {
+          tape->Add(to_scales, at.Sums(ctx, [&](int64_t r, int64_t c) {
+            return double{dy.row(r)[c]} * (codes.row(r)[c] - at.zero(r, c));
+          }));
+        }
+        if (to_zeros != kUntracked) {
+          tape->Add(to_zeros, at.Sums(ctx, [&](int64_t r, int64_t c) {
+            return -double{dy.row(r)[c]} * at.scale(r, c);
+          }));
+        }
       });
-      tape->Add(to_codes, std::move(d));
-    }
-    if (to_scales != kUntracked) {
-      tape->Add(to_scales, GroupSums(at.scales.shape(), cols, at.groups, ctx,
-                                     [&](int64_t r, int64_t c) {
-                                       return double{dy.row(r)[c]} *
-                                              (codes.row(r)[c] - at.zero(r, c));
-                                     }));
-    }
-    if (to_zeros != kUntracked) {
-      tape->Add(to_zeros, GroupSums(at.zeros.shape(), cols, at.groups, ctx,
-                                    [&](int64_t r, int64_t c) {
-                                      return -double{dy.row(r)[c]} *
-                                             at.scale(r, c);
-                                    }));
-    }
-  });
 }
 
 Tensor GatherValues(const Tensor& values,
