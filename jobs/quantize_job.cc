@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <filesystem>
 #include <memory>
+#include <string>
 #include <utility>
 #include <vector>
 
@@ -12,6 +13,7 @@
 #include "base/file.h"
 #include "base/sha256.h"
 #include "base/status_macros.h"
+#include "google/protobuf/map.h"
 #include "jobs/allocator.h"
 #include "jobs/job_forecast.h"
 #include "jobs/run_context.h"
@@ -68,6 +70,31 @@ absl::Status DescribeFiles(const std::string& directory,
     artifact->set_size_bytes(artifact->size_bytes() + size);
   }
   return absl::OkStatus();
+}
+
+// What tuning gained, where the recipe tunes.
+void AddTuningMetrics(const RecipeOutcome& outcome,
+                      google::protobuf::Map<std::string, double>& metrics) {
+  if (!outcome.blocks.empty()) {
+    double before = 0;
+    double after = 0;
+    double improved = 0;
+    for (const BlockReport& block : outcome.blocks) {
+      before += block.loss_before;
+      after += block.kept ? block.loss_after : block.loss_before;
+      improved += block.kept ? 1 : 0;
+    }
+    const double count = static_cast<double>(outcome.blocks.size());
+    metrics["mean_block_loss_before"] = before / count;
+    metrics["mean_block_loss_after"] = after / count;
+    metrics["improved_blocks"] = improved;
+  }
+  if (outcome.tuning.has_value()) {
+    metrics["held_out_divergence_before"] = outcome.tuning->divergence_before;
+    metrics["held_out_divergence_after"] =
+        outcome.tuning->kept ? outcome.tuning->divergence_after
+                             : outcome.tuning->divergence_before;
+  }
 }
 
 }  // namespace
@@ -152,6 +179,7 @@ absl::StatusOr<v1::AttemptSuccess> RunQuantizeJob(
         weight_error / static_cast<double>(outcome.layers.size());
   }
   if (measured > 0) metrics["mean_output_error"] = output_error / measured;
+  AddTuningMetrics(outcome, metrics);
   return success;
 }
 

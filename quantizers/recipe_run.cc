@@ -103,6 +103,8 @@ class Runner {
     outcome.bits_per_weight = BitsPerWeight();
     outcome.compressed_weights = total_.weights;
     outcome.layers = total_.reports;
+    outcome.blocks = reconstructions_;
+    outcome.tuning = tuning_;
     outcome.resumed_blocks = resumed_blocks_;
     outcome.spilled_bytes =
         flow_.spilled_bytes() + original_flow_.spilled_bytes();
@@ -422,9 +424,7 @@ class Runner {
         "divergence from the original, on windows held out: ",
         outcome.divergence_before, " before tuning, ", outcome.divergence_after,
         " after", outcome.kept ? "" : "; the network stays as it was"));
-    distillation_ = {{"divergence_before", outcome.divergence_before},
-                     {"divergence_after", outcome.divergence_after},
-                     {"kept", outcome.kept}};
+    tuning_ = outcome;
     const CheckpointWriter writer(workspace_.artifact_directory(), *untuned,
                                   model_.block_count() + 1);
     std::map<std::string, LayerReport*> reports;
@@ -615,7 +615,7 @@ class Runner {
     std::move(record.reports.begin(), record.reports.end(),
               std::back_inserter(total_.reports));
     if (record.reconstruction.has_value()) {
-      reconstructions_.push_back(ReportToJson(*record.reconstruction));
+      reconstructions_.push_back(*std::move(record.reconstruction));
     }
   }
 
@@ -654,9 +654,17 @@ class Runner {
                               {"compressed_weights", total_.weights},
                               {"layers", std::move(layers)}};
     if (!surveys_.empty()) summary["surveys"] = surveys_;
-    if (!distillation_.empty()) summary["distillation"] = distillation_;
+    if (tuning_.has_value()) {
+      summary["distillation"] = {
+          {"divergence_before", tuning_->divergence_before},
+          {"divergence_after", tuning_->divergence_after},
+          {"kept", tuning_->kept}};
+    }
     if (!reconstructions_.empty()) {
-      summary["reconstructions"] = reconstructions_;
+      nlohmann::json& blocks = summary["reconstructions"];
+      for (const BlockReport& block : reconstructions_) {
+        blocks.push_back(ReportToJson(block));
+      }
     }
     if (calibrates()) {
       summary["calibration"] = {
@@ -712,8 +720,8 @@ class Runner {
   // The share of the run that surveys took.
   double surveyed_ = 0;
   nlohmann::json surveys_ = nlohmann::json::array();
-  nlohmann::json reconstructions_ = nlohmann::json::array();
-  nlohmann::json distillation_ = nlohmann::json::object();
+  std::vector<BlockReport> reconstructions_;
+  std::optional<NetworkTuningOutcome> tuning_;
   BlockRecord total_;  // of all blocks so far
   int resumed_blocks_ = 0;
   int reused_statistics_ = 0;

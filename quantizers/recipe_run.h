@@ -31,6 +31,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -73,6 +74,9 @@ struct RecipeOutcome {
   double bits_per_weight = 0;
   uint64_t compressed_weights = 0;
   std::vector<LayerReport> layers;
+  // Of recipes that reconstruct blocks, and of those that tune the network.
+  std::vector<BlockReport> blocks;
+  std::optional<NetworkTuningOutcome> tuning;
   int resumed_blocks = 0;
   uint64_t spilled_bytes = 0;  // of the activations
   // Sets whose statistics an earlier run had gathered.
