@@ -197,8 +197,8 @@ TEST_F(TunableLayersTest, ParametersSayWhatIsStored) {
   for (const v1::Recipe& builtin : BuiltinRecipes()) {
     SCOPED_TRACE(builtin.name());
     std::vector<std::string> assignments;
-    for (const char* assignment :
-         {"group_size=8", "steps=1", "held_out_windows=1"}) {
+    for (const char* assignment : {"group_size=8", "steps=1", "tune.steps=1",
+                                   "distill.steps=1", "held_out_windows=1"}) {
       // Without groups it takes the split layout.
       if (builtin.name() == "fp6") continue;
       if (ResolveRecipe(builtin.name(), {assignment}).ok()) {

@@ -84,7 +84,8 @@ class RecipeRunTest : public testing::Test {
   // few steps where one descends.
   static std::vector<std::string> Fitting(const std::string& method) {
     std::vector<std::string> assignments;
-    for (const char* assignment : {"group_size=8", "steps=6"}) {
+    for (const char* assignment :
+         {"group_size=8", "steps=6", "tune.steps=6", "distill.steps=6"}) {
       if (ResolveRecipe(method, {assignment}).ok()) {
         assignments.emplace_back(assignment);
       }
