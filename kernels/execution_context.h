@@ -23,7 +23,7 @@
 namespace quantd {
 
 struct ProgressUpdate {
-  // "load", "survey", "calibrate", "quantize", "write", "evaluate"
+  // as v1.Progress.phase: "load", "calibrate", "quantize", "tune", ...
   std::string phase;
   uint64_t done = 0;  // in units of the phase
   uint64_t total = 0;
