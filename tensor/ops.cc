@@ -255,8 +255,6 @@ Tensor Rotary(const Tensor& x, const RotaryLayout& layout,
 
 namespace {
 
-// One sequence of an attention call a sequence of the batch; `received` has
-// one [heads, keys] for each, or is empty.
 // All but the sequences.
 AttentionArgs ArgsOf(const AttentionOptions& options, int64_t heads,
                      int64_t kv_heads) {
@@ -273,6 +271,8 @@ AttentionArgs ArgsOf(const AttentionOptions& options, int64_t heads,
   return args;
 }
 
+// One sequence of an attention call a sequence of the batch; `received` has
+// one [heads, keys] for each, or is empty.
 void RunAttention(const Tensor& q, absl::Span<const KeyValueView> cache,
                   int64_t kv_heads, const AttentionOptions& options,
                   const SequenceBatch& batch,
@@ -472,23 +472,6 @@ Tensor Scale(const Tensor& x, float factor) {
                       [tape, to_x = tape->IdOf(x), factor](const Tensor& dy) {
                         tape->Add(to_x, Scale(dy, factor));
                       });
-}
-
-Tensor Clamp(const Tensor& x, float limit) {
-  Tensor y = Tensor::Uninitialized(x.shape());
-  for (int64_t i = 0; i < x.size(); ++i) {
-    y.data()[i] = std::clamp(x.data()[i], -limit, limit);
-  }
-  GradientTape* const tape = GradientTape::Of({&x});
-  if (tape == nullptr) return y;
-  return tape->Record(y, [tape, to_x = tape->IdOf(x), limit,
-                          x = x.Untracked()](const Tensor& dy) {
-    Tensor dx = Tensor::Zeros(x.shape());
-    for (int64_t i = 0; i < x.size(); ++i) {
-      if (std::abs(x.data()[i]) <= limit) dx.data()[i] = dy.data()[i];
-    }
-    tape->Add(to_x, std::move(dx));
-  });
 }
 
 Tensor Columns(const Tensor& x, int64_t begin, int64_t count) {

@@ -99,9 +99,6 @@ Tensor Softplus(const Tensor& x);
 // x * factor.
 Tensor Scale(const Tensor& x, float factor);
 
-// min(max(x, -limit), limit).
-Tensor Clamp(const Tensor& x, float limit);
-
 // Columns [begin, begin + count) of the matrix view.
 Tensor Columns(const Tensor& x, int64_t begin, int64_t count);
 

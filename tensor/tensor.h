@@ -67,7 +67,7 @@ class Tensor {
   Tensor Reshaped(Shape shape) const;
 
   // Rows [begin, begin + count) of the matrix view, sharing storage.
-  // REQUIRES: not tracked (ops::RowRange is differentiable).
+  // REQUIRES: not tracked (ops::GatherRows is differentiable).
   Tensor Rows(int64_t begin, int64_t count) const;
 
   // The tape that records what is computed from this tensor, and its place

@@ -5,6 +5,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "base/status_macros.h"
+#include "tensor/estimators.h"
 #include "tensor/ops.h"
 
 namespace quantd {
@@ -150,9 +151,10 @@ Attention::Projected Attention::Project(const Tensor& x,
            linears_[2].Forward(x, ctx)};
   }
   if (description_.clip_qkv > 0) {
-    out.queries = ops::Clamp(out.queries, description_.clip_qkv);
-    out.keys = ops::Clamp(out.keys, description_.clip_qkv);
-    out.values = ops::Clamp(out.values, description_.clip_qkv);
+    const float limit = description_.clip_qkv;
+    out.queries = ops::Clip(out.queries, -limit, limit, ctx);
+    out.keys = ops::Clip(out.keys, -limit, limit, ctx);
+    out.values = ops::Clip(out.values, -limit, limit, ctx);
   }
   return out;
 }

@@ -212,13 +212,13 @@ class BlockGradientsTest : public testing::Test {
 };
 
 TEST_F(BlockGradientsTest, LlamaEqualsAnIndependentDerivation) {
-  if (!Open("llama")) GTEST_SKIP() << "no fixture";
+  if (!Open("llama")) GTEST_SKIP() << "the shared fixtures are not there";
   CheckAgainst(LlamaBlock,
                {"input_layernorm.weight", "post_attention_layernorm.weight"});
 }
 
 TEST_F(BlockGradientsTest, OptEqualsAnIndependentDerivation) {
-  if (!Open("opt")) GTEST_SKIP() << "no fixture";
+  if (!Open("opt")) GTEST_SKIP() << "the shared fixtures are not there";
   CheckAgainst(OptBlock,
                {"self_attn_layer_norm.weight", "self_attn_layer_norm.bias",
                 "final_layer_norm.weight", "final_layer_norm.bias",
@@ -233,7 +233,7 @@ class FamilyGradientsTest : public BlockGradientsTest,
 // Along the gradient itself the scalar grows by the gradient's square: a layer
 // that an operation cut off would be missed in float32 noise otherwise.
 TEST_P(FamilyGradientsTest, GradientsOfEveryLayerAreDerivatives) {
-  if (!Open(GetParam())) GTEST_SKIP() << "no fixture";
+  if (!Open(GetParam())) GTEST_SKIP() << "the shared fixtures are not there";
   const Tensor x = Random({9, kHidden}, 3);
   GradientTape tape(ctx_);
   std::vector<Tensor> weights;
