@@ -1,11 +1,8 @@
 #include "quantizers/block_tuning.h"
 
 #include <algorithm>
-#include <cmath>
-#include <cstring>
 #include <utility>
 
-#include "absl/strings/str_cat.h"
 #include "base/status_macros.h"
 #include "quantizers/set_statistics.h"
 #include "quantizers/window_order.h"
@@ -40,27 +37,18 @@ class BlockTuner {
     first_.push_back(parameters_.size());
   }
 
-  absl::StatusOr<BlockTuningOutcome> Run(
-      const std::function<void(const TuningStep&)>& progress) {
-    BlockTuningOutcome outcome;
-    ASSIGN_OR_RETURN(outcome.loss_before, LossOverAll());
+  absl::StatusOr<BlockReport> Run(const OnTuningStep& on_step) {
+    BlockReport report;
+    report.block = block_.name();
+    ASSIGN_OR_RETURN(report.loss_before, LossOverAll());
     std::vector<std::shared_ptr<const CompressedLinear>> start;
     for (const TunedLayer& tuned : layers_) {
       start.push_back(tuned.layer->compressed());
     }
     Optimizer optimizer(options_.optimizer);
-    for (int64_t step = 0; step < options_.schedule.steps; ++step) {
-      TuningStep made;
-      made.step = step;
-      made.learning_rate = LearningRateAt(options_.schedule, step);
-      ASSIGN_OR_RETURN(made.loss, Step(made, optimizer));
-      if (!std::isfinite(made.loss)) {
-        return absl::InvalidArgumentError(
-            absl::StrCat("tuning diverged: the loss is not finite at step ",
-                         step, "; a lower learning_rate may help"));
-      }
-      if (progress) progress(made);
-    }
+    RETURN_IF_ERROR(RunSteps(
+        "tuning", options_.schedule,
+        [&](const TuningStep& at) { return Step(at, optimizer); }, on_step));
     for (size_t i = 0; i < layers_.size(); ++i) {
       const TunedLayer& tuned = layers_[i];
       ASSIGN_OR_RETURN(auto frozen, Annotate(tuned.tunable->Freeze(
@@ -68,12 +56,12 @@ class BlockTuner {
                                              "layer ", tuned.layer->name()));
       tuned.layer->SetCompressed(std::move(frozen), ctx_);
     }
-    ASSIGN_OR_RETURN(outcome.loss_after, LossOverAll());
-    outcome.kept = outcome.loss_after < outcome.loss_before;
-    for (size_t i = 0; i < layers_.size() && !outcome.kept; ++i) {
+    ASSIGN_OR_RETURN(report.loss_after, LossOverAll());
+    report.kept = report.loss_after < report.loss_before;
+    for (size_t i = 0; i < layers_.size() && !report.kept; ++i) {
       layers_[i].layer->SetCompressed(std::move(start[i]), ctx_);
     }
-    return outcome;
+    return report;
   }
 
  private:
@@ -217,15 +205,14 @@ class BlockTuner {
 
 }  // namespace
 
-absl::StatusOr<BlockTuningOutcome> TuneBlock(
+absl::StatusOr<BlockReport> TuneBlock(
     Block& block, std::vector<TunedLayer> layers, const ActivationStore& inputs,
     const ActivationStore& targets, int64_t window_tokens,
-    const BlockTuningOptions& options,
-    const std::function<void(const TuningStep&)>& progress,
+    const BlockTuningOptions& options, const OnTuningStep& on_step,
     ExecutionContext& ctx) {
   return BlockTuner(block, std::move(layers), inputs, targets, window_tokens,
                     options, ctx)
-      .Run(progress);
+      .Run(on_step);
 }
 
 }  // namespace quantd

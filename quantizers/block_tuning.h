@@ -10,7 +10,6 @@
 #define QUANTD_QUANTIZERS_BLOCK_TUNING_H_
 
 #include <cstdint>
-#include <functional>
 #include <memory>
 #include <vector>
 
@@ -19,6 +18,8 @@
 #include "models/activation_store.h"
 #include "models/model.h"
 #include "models/tunable_linear.h"
+#include "quantizers/block_reconstruction.h"
+#include "quantizers/tuning_steps.h"
 #include "tensor/optimizer.h"
 
 namespace quantd {
@@ -37,31 +38,17 @@ struct TunedLayer {
   std::unique_ptr<TunableLinear> tunable;
 };
 
-struct BlockTuningOutcome {
-  // Over all windows: of the layers as they came, and as they were frozen.
-  double loss_before = 0;
-  double loss_after = 0;
-  // Whether the loss fell. If not, the layers are as they came.
-  bool kept = false;
-};
-
-struct TuningStep {
-  int64_t step = 0;  // that was made, from 0
-  double loss = 0;   // of its windows, without penalties
-  double learning_rate = 0;
-};
-
 // `inputs` and `targets` [windows * window_tokens, hidden]: what enters the
 // block and what is to leave it. REQUIRES: every layer of `layers` is
-// compressed. Calls `progress`, which may be empty, after every step. Returns
-// Cancelled soon after the context is cancelled; the layers are then of no use.
+// compressed. Where the loss over all windows does not fall the layers are
+// afterwards as they came. Cancelled soon after the context is cancelled; the
+// layers are then of no use.
 // InvalidArgument when the loss is not finite any more: names the step.
 // The result is independent of the number of threads.
-absl::StatusOr<BlockTuningOutcome> TuneBlock(
+absl::StatusOr<BlockReport> TuneBlock(
     Block& block, std::vector<TunedLayer> layers, const ActivationStore& inputs,
     const ActivationStore& targets, int64_t window_tokens,
-    const BlockTuningOptions& options,
-    const std::function<void(const TuningStep&)>& progress,
+    const BlockTuningOptions& options, const OnTuningStep& on_step,
     ExecutionContext& ctx);
 
 }  // namespace quantd

@@ -1,14 +1,10 @@
 #include "quantizers/network_tuning.h"
 
 #include <algorithm>
-#include <cmath>
-#include <numeric>
-#include <random>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "base/status_macros.h"
-#include "models/tunable_linear.h"
 #include "quantizers/network_pass.h"
 #include "quantizers/window_order.h"
 #include "tensor/gradient_tape.h"
@@ -45,12 +41,34 @@ absl::Status NetworkTuning::Prepare() {
 absl::StatusOr<std::unique_ptr<Block>> NetworkTuning::StudentBlock(int k) {
   ASSIGN_OR_RETURN(auto block, student_.LoadBlock(k, ctx_));
   const BlockParameters& own = parameters_[static_cast<size_t>(k)];
+  tunables_.clear();
   for (size_t i = 0; i < own.size(); ++i) {
+    tunables_.emplace_back();
     if (own[i].empty()) continue;
     Linear& layer = block->linears()[i];
-    layer.SetWeight(layer.compressed()->Tunable()->Weight(own[i], ctx_));
+    tunables_.back() = layer.compressed()->Tunable();
+    layer.SetWeight(tunables_.back()->Weight(own[i], ctx_));
   }
   return block;
+}
+
+absl::StatusOr<NetworkTuning::BlockParameters>
+NetworkTuning::ParameterGradients(int k, absl::Span<const Tensor> weights) {
+  BlockParameters gradients;
+  const BlockParameters& own = parameters_[static_cast<size_t>(k)];
+  for (size_t i = 0; i < own.size(); ++i) {
+    gradients.emplace_back();
+    if (own[i].empty()) continue;
+    GradientTape tape(ctx_);
+    std::vector<Tensor> watched;
+    for (const Tensor& p : own[i]) watched.push_back(tape.Watch(p));
+    const Tensor weight = tunables_[i]->Weight(watched, ctx_);
+    RETURN_IF_ERROR(tape.Backward({{weight, weights[i]}}));
+    for (const Tensor& leaf : watched) {
+      gradients.back().push_back(tape.Gradient(leaf).Clone());
+    }
+  }
+  return gradients;
 }
 
 absl::StatusOr<std::unique_ptr<Block>> NetworkTuning::FinishedBlock(int k) {
@@ -107,8 +125,7 @@ absl::StatusOr<double> NetworkTuning::Step(const std::vector<int64_t>& windows,
     RETURN_IF_ERROR(tape.Backward({{kl, std::move(seed)}}));
     behind.push_back(tape.Gradient(leaf));
   }
-  // By block, as parameters_.
-  std::vector<std::vector<std::vector<Tensor>>> gradients(parameters_.size());
+  std::vector<BlockParameters> gradients(parameters_.size());
   std::vector<Tensor> sums;  // of the weights of the block at work
   RETURN_IF_ERROR(pass.Backward(
       std::move(behind),
@@ -123,25 +140,8 @@ absl::StatusOr<double> NetworkTuning::Step(const std::vector<int64_t>& windows,
         return absl::OkStatus();
       },
       [&](int k, Block&) -> absl::Status {
-        // Layers of a compressed checkpoint; `block` has lost them to weights.
-        ASSIGN_OR_RETURN(const auto stored, student_.LoadBlock(k, ctx_));
-        const BlockParameters& own = parameters_[static_cast<size_t>(k)];
-        for (size_t i = 0; i < own.size(); ++i) {
-          std::vector<Tensor> of_layer;
-          if (!own[i].empty()) {
-            GradientTape tape(ctx_);
-            std::vector<Tensor> watched;
-            for (const Tensor& p : own[i]) watched.push_back(tape.Watch(p));
-            const Tensor weight =
-                stored->linears()[i].compressed()->Tunable()->Weight(watched,
-                                                                     ctx_);
-            RETURN_IF_ERROR(tape.Backward({{weight, sums[i]}}));
-            for (const Tensor& leaf : watched) {
-              of_layer.push_back(tape.Gradient(leaf).Clone());
-            }
-          }
-          gradients[static_cast<size_t>(k)].push_back(std::move(of_layer));
-        }
+        ASSIGN_OR_RETURN(gradients[static_cast<size_t>(k)],
+                         ParameterGradients(k, sums));
         sums.clear();
         return absl::OkStatus();
       }));
@@ -162,19 +162,15 @@ absl::StatusOr<double> NetworkTuning::Step(const std::vector<int64_t>& windows,
   return loss;
 }
 
-absl::StatusOr<double> NetworkTuning::Divergence() {
+absl::StatusOr<double> NetworkTuning::Divergence(
+    const std::vector<absl::Span<const int32_t>>& held_out,
+    const std::vector<Tensor>& taught) {
   double sum = 0;
-  const int64_t first = windows_.count() - options_.held_out_windows;
   NetworkPass pass(
       student_, [&](int k) { return FinishedBlock(k); }, windows_.window_tokens,
       ctx_);
-  std::vector<absl::Span<const int32_t>> tokens;
-  for (int64_t w = first; w < windows_.count(); ++w) {
-    tokens.push_back(windows_.Window(w));
-  }
-  ASSIGN_OR_RETURN(const std::vector<Tensor> taught, TeacherOutputs(tokens));
-  RETURN_IF_ERROR(pass.Forward(tokens, NetworkPass::Inputs::kDrop));
-  for (size_t w = 0; w < tokens.size(); ++w) {
+  RETURN_IF_ERROR(pass.Forward(held_out, NetworkPass::Inputs::kDrop));
+  for (size_t w = 0; w < held_out.size(); ++w) {
     RETURN_IF_ERROR(ctx_.CheckCancelled());
     ASSIGN_OR_RETURN(const Tensor teacher, teacher_.Logits(taught[w], ctx_));
     ASSIGN_OR_RETURN(const Tensor student,
@@ -187,7 +183,7 @@ absl::StatusOr<double> NetworkTuning::Divergence() {
 }
 
 absl::StatusOr<NetworkTuningOutcome> NetworkTuning::Run(
-    const std::function<void(const TuningStep&)>& progress) {
+    const OnTuningStep& on_step) {
   const int64_t trained = windows_.count() - options_.held_out_windows;
   if (trained < 1) {
     return absl::InvalidArgumentError(
@@ -199,25 +195,25 @@ absl::StatusOr<NetworkTuningOutcome> NetworkTuning::Run(
   RETURN_IF_ERROR(Prepare());
   optimizer_ = std::make_unique<Optimizer>(options_.optimizer);
   NetworkTuningOutcome outcome;
-  ASSIGN_OR_RETURN(outcome.divergence_before, Divergence());
-  WindowOrder order(trained, options_.seed);
-  for (int64_t step = 0; step < options_.schedule.steps; ++step) {
-    TuningStep made;
-    made.step = step;
-    made.learning_rate = LearningRateAt(options_.schedule, step);
-    std::vector<int64_t> windows;
-    for (int64_t i = 0; i < std::min(options_.batch_windows, trained); ++i) {
-      windows.push_back(order.Next());
-    }
-    ASSIGN_OR_RETURN(made.loss, Step(windows, made.learning_rate));
-    if (!std::isfinite(made.loss)) {
-      return absl::InvalidArgumentError(
-          absl::StrCat("distillation diverged: the loss is not finite at step ",
-                       step, "; a lower learning_rate may help"));
-    }
-    if (progress) progress(made);
+  std::vector<absl::Span<const int32_t>> held_out;
+  for (int64_t w = trained; w < windows_.count(); ++w) {
+    held_out.push_back(windows_.Window(w));
   }
-  ASSIGN_OR_RETURN(outcome.divergence_after, Divergence());
+  ASSIGN_OR_RETURN(const std::vector<Tensor> taught, TeacherOutputs(held_out));
+  ASSIGN_OR_RETURN(outcome.divergence_before, Divergence(held_out, taught));
+  WindowOrder order(trained, options_.seed);
+  RETURN_IF_ERROR(RunSteps(
+      "distillation", options_.schedule,
+      [&](const TuningStep& at) {
+        std::vector<int64_t> windows;
+        for (int64_t i = 0; i < std::min(options_.batch_windows, trained);
+             ++i) {
+          windows.push_back(order.Next());
+        }
+        return Step(windows, at.learning_rate);
+      },
+      on_step));
+  ASSIGN_OR_RETURN(outcome.divergence_after, Divergence(held_out, taught));
   outcome.kept = outcome.divergence_after < outcome.divergence_before;
   if (!outcome.kept) parameters_ = start_;
   return outcome;

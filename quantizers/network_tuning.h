@@ -14,16 +14,15 @@
 #define QUANTD_QUANTIZERS_NETWORK_TUNING_H_
 
 #include <cstdint>
-#include <functional>
 #include <memory>
 #include <vector>
 
 #include "absl/status/statusor.h"
 #include "kernels/execution_context.h"
-#include "models/compressed_linear.h"
 #include "models/model.h"
-#include "quantizers/block_tuning.h"
+#include "models/tunable_linear.h"
 #include "quantizers/calibration.h"
+#include "quantizers/tuning_steps.h"
 #include "tensor/optimizer.h"
 #include "tensor/tensor.h"
 
@@ -62,11 +61,10 @@ class NetworkTuning {
         options_(options),
         ctx_(ctx) {}
 
-  // Calls `progress` after every step. Cancelled soon after the context is.
+  // Cancelled soon after the context is.
   // InvalidArgument: fewer windows than are held out and one; the loss is not
   // finite any more.
-  absl::StatusOr<NetworkTuningOutcome> Run(
-      const std::function<void(const TuningStep&)>& progress);
+  absl::StatusOr<NetworkTuningOutcome> Run(const OnTuningStep& on_step);
 
   // After Run(): the student's block k with what was learned.
   absl::StatusOr<std::unique_ptr<Block>> FinishedBlock(int k);
@@ -77,14 +75,21 @@ class NetworkTuning {
   using BlockParameters = std::vector<std::vector<Tensor>>;
 
   absl::Status Prepare();
-  // The student's block k, computing with the parameters.
+  // The student's block k, computing with the parameters; makes tunables_.
   absl::StatusOr<std::unique_ptr<Block>> StudentBlock(int k);
+  // The gradients of block k's parameters, of tunables_, from those of its
+  // weights.
+  absl::StatusOr<BlockParameters> ParameterGradients(
+      int k, absl::Span<const Tensor> weights);
   absl::StatusOr<double> Step(const std::vector<int64_t>& windows, double rate);
   // What the teacher's last block makes of the windows.
   absl::StatusOr<std::vector<Tensor>> TeacherOutputs(
       const std::vector<absl::Span<const int32_t>>& tokens);
-  // Mean over the held-out windows.
-  absl::StatusOr<double> Divergence();
+  // Mean over the windows held out, of which `taught` is what the teacher's
+  // last block makes.
+  absl::StatusOr<double> Divergence(
+      const std::vector<absl::Span<const int32_t>>& held_out,
+      const std::vector<Tensor>& taught);
 
   const Model& teacher_;
   const Model& student_;
@@ -93,6 +98,9 @@ class NetworkTuning {
   ExecutionContext& ctx_;
   std::vector<BlockParameters> parameters_;  // of every block
   std::vector<BlockParameters> start_;
+  // Of the layers of the block that StudentBlock() loaded last; null where
+  // there is nothing to tune.
+  std::vector<std::unique_ptr<TunableLinear>> tunables_;
   std::unique_ptr<Optimizer> optimizer_;
 };
 

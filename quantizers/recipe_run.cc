@@ -8,7 +8,6 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_format.h"
 #include "base/file.h"
 #include "base/sha256.h"
 #include "base/status_macros.h"
@@ -25,6 +24,7 @@
 #include "quantizers/layer_error.h"
 #include "quantizers/model_survey.h"
 #include "quantizers/recipe.h"
+#include "quantizers/run_progress.h"
 #include "quantizers/run_workspace.h"
 #include "quantizers/stage_pipeline.h"
 #include "quantizers/statistics_store.h"
@@ -49,17 +49,6 @@ absl::StatusOr<nlohmann::json> RecipeToJson(const v1::Recipe& recipe) {
   return ParseJson(text, "recipe");
 }
 
-// What a survey counts of the progress that is left when it begins. It rounds
-// all weights several times, the blocks after it once or in calibrated sweeps.
-constexpr double kSurveyShare = 0.5;
-
-// What compressing a block's layers counts of its progress when the block is
-// reconstructed afterwards.
-constexpr double kCompressShare = 0.15;
-
-// What all blocks count of it when the network is tuned afterwards.
-constexpr double kBlocksShare = 0.4;
-
 // The whole run: one object per RunRecipe() call.
 class Runner {
  public:
@@ -77,6 +66,8 @@ class Runner {
                     : workspace_.untuned_directory(),
                 model_.checkpoint(), model_.block_count() + 1),
         ctx_(ctx),
+        progress_(model_.block_count(), reconstructs(),
+                  recipe_.network_tuning() != nullptr, ctx),
         flow_(model_, calibration, ActivationsOf(run)),
         original_flow_(model_, calibration, ActivationsOf(run)),
         windows_(calibration),
@@ -90,7 +81,7 @@ class Runner {
     for (int k = 0; k < model_.block_count(); ++k) {
       RETURN_IF_ERROR(Annotate(RunOneBlock(k), "block ", k));
     }
-    Report("write", model_.block_count(), "");
+    progress_.Block("write", model_.block_count(), "");
     RETURN_IF_ERROR(
         writer_.WriteShard(model_.block_count(), {}, model_.OtherTensors()));
     RETURN_IF_ERROR(writer_.Finish(QuantizationConfig()));
@@ -147,15 +138,7 @@ class Runner {
     ModelSurvey survey(
         model_, recipe_, stages,
         [&](uint64_t done, const std::string& layer) {
-          ProgressUpdate update;
-          update.phase = "survey";
-          update.done = done;
-          update.total = visits;
-          update.fraction =
-              FractionAt(kSurveyShare * static_cast<double>(done) /
-                         static_cast<double>(visits));
-          update.detail = layer;
-          ctx_.ReportProgress(update);
+          progress_.BeforeBlocks("survey", done, visits, layer);
         },
         ctx_);
     if (survey.layers() == 0) return absl::OkStatus();
@@ -165,7 +148,7 @@ class Runner {
       ASSIGN_OR_RETURN(found, stage.Survey(survey, ctx_));
       RETURN_IF_ERROR(workspace_.WriteSurvey(index, *found));
       RETURN_IF_ERROR(stage.UseSurvey(*found));
-      surveyed_ = FractionAt(kSurveyShare);
+      progress_.Ended();
     }
     surveys_.push_back({{"stage", std::string(stage.name())},
                         {"layers", survey.layers()},
@@ -182,23 +165,22 @@ class Runner {
   // found it.
   absl::Status Differentiate() {
     if (!differentiates() || sensitivity_.complete()) return absl::OkStatus();
-    const double before = surveyed_;
     RETURN_IF_ERROR(Annotate(
         sensitivity_.Compute(
             model_, windows_, recipe_.needs().sensitivity,
             run_.activation_memory_bytes,
             [&](double share) {
-              ProgressUpdate update;
-              update.phase = "differentiate";
-              update.done =
-                  static_cast<uint64_t>(share * 2 * model_.block_count() + 0.5);
-              update.total = static_cast<uint64_t>(2 * model_.block_count());
-              update.fraction = before + (1 - before) * kSurveyShare * share;
-              ctx_.ReportProgress(update);
+              const auto passes =
+                  static_cast<uint64_t>(2 * model_.block_count());
+              progress_.BeforeBlocks(
+                  "differentiate",
+                  static_cast<uint64_t>(share * static_cast<double>(passes) +
+                                        0.5),
+                  passes, "");
             },
             ctx_),
         "sensitivity"));
-    surveyed_ = FractionAt(kSurveyShare);
+    progress_.Ended();
     return absl::OkStatus();
   }
 
@@ -210,7 +192,7 @@ class Runner {
       const int at = flow_.position();
       ASSIGN_OR_RETURN(const std::unique_ptr<Block> block,
                        model_.LoadBlock(at, ctx_));
-      Report("resume", at, block->name());
+      progress_.Block("resume", at, block->name());
       if (!on_original()) RETURN_IF_ERROR(LoadCompressed(at, *block));
       RETURN_IF_ERROR(flow_.Pass(*block, ctx_));
     }
@@ -229,7 +211,7 @@ class Runner {
       const int at = original_flow_.position();
       ASSIGN_OR_RETURN(const std::unique_ptr<Block> earlier,
                        model_.LoadBlock(at, ctx_));
-      Report("resume", at, earlier->name());
+      progress_.Block("resume", at, earlier->name());
       RETURN_IF_ERROR(original_flow_.Pass(*earlier, ctx_));
     }
     return original_flow_.Pass(block, ctx_);
@@ -241,7 +223,7 @@ class Runner {
         workspace_.FindBlock(k, writer_.ShardPath(k));
     if (record.has_value()) return TakeOver(k, *std::move(record));
     if (!calibrates()) return CompressLayerByLayer(k);
-    Report("load", k, "");
+    progress_.Block("load", k, "");
     ASSIGN_OR_RETURN(const std::unique_ptr<Block> block,
                      model_.LoadBlock(k, ctx_));
     RETURN_IF_ERROR(Compress(k, *block));
@@ -298,8 +280,9 @@ class Runner {
         finished.copied.push_back(linear.name + ".weight");
         continue;
       }
-      Report("quantize", k, linear.name,
-             static_cast<double>(i) / static_cast<double>(plan.linears.size()));
+      progress_.Block(
+          "quantize", k, linear.name,
+          static_cast<double>(i) / static_cast<double>(plan.linears.size()));
       ASSIGN_OR_RETURN(Linear layer,
                        LoadLinear(model_.checkpoint(), linear, ctx_));
       ASSIGN_OR_RETURN(auto reports, RunStages(recipe_.StagesOf(linear.name), k,
@@ -333,8 +316,8 @@ class Runner {
     if (step < sets) RETURN_IF_ERROR(WeighTokens(k, block));
     for (int first = 0; first < sets; first += step) {
       if (!CompressesAny(block, first, first + step)) continue;
-      Report("calibrate", k, block.name(),
-             BlockShare(static_cast<double>(first) / sets));
+      progress_.Compress("calibrate", k, block.name(),
+                         static_cast<double>(first) / sets);
       // Each set's statistics go as soon as it is done: they can be larger
       // than the block.
       const bool untouched =
@@ -372,9 +355,7 @@ class Runner {
                      recipe_.block_reconstruction()->Reconstruct(
                          task,
                          [&](double share, absl::string_view detail) {
-                           Report(
-                               "tune", k, std::string(detail),
-                               kCompressShare + (1 - kCompressShare) * share);
+                           progress_.Tune(k, detail, share);
                          },
                          ctx_));
     ctx_.ReportNote(
@@ -404,22 +385,10 @@ class Runner {
     ASSIGN_OR_RETURN(const auto student, Model::Open(untuned));
     const NetworkTuningOptions& options = *recipe_.network_tuning();
     NetworkTuning tuning(model_, *student, windows_, options, ctx_);
-    ASSIGN_OR_RETURN(
-        const NetworkTuningOutcome outcome,
-        tuning.Run([&](const TuningStep& made) {
-          ProgressUpdate update;
-          update.phase = "distill";
-          update.done = static_cast<uint64_t>(made.step + 1);
-          update.total = static_cast<uint64_t>(options.schedule.steps);
-          update.fraction =
-              FractionAt(kBlocksShare + (0.99 - kBlocksShare) *
-                                            static_cast<double>(update.done) /
-                                            static_cast<double>(update.total));
-          update.detail = absl::StrFormat(
-              "step %d of %d, loss %.4g, learning rate %.3g", update.done,
-              update.total, made.loss, made.learning_rate);
-          ctx_.ReportProgress(update);
-        }));
+    ASSIGN_OR_RETURN(const NetworkTuningOutcome outcome,
+                     tuning.Run([&](const TuningStep& made) {
+                       progress_.TuneNetwork(made, options.schedule.steps);
+                     }));
     ctx_.ReportNote(absl::StrCat(
         "divergence from the original, on windows held out: ",
         outcome.divergence_before, " before tuning, ", outcome.divergence_after,
@@ -561,9 +530,9 @@ class Runner {
         layers.push_back(&layer);
       }
       if (stages->empty()) continue;
-      Report("quantize", k, layers[0]->name(),
-             BlockShare((set + 0.5) /
-                        static_cast<double>(block.linear_sets().size())));
+      progress_.Compress(
+          "quantize", k, layers[0]->name(),
+          (set + 0.5) / static_cast<double>(block.linear_sets().size()));
       ASSIGN_OR_RETURN(auto reports, RunStages(*stages, k, layers, statistics,
                                                sensitivities_, ctx_));
       Keep(std::move(reports), record);
@@ -596,7 +565,7 @@ class Runner {
   }
 
   absl::Status Write(int k, const std::string& name, FinishedBlock finished) {
-    Report("write", k, name, 1.0);
+    progress_.Block("write", k, name, 1.0);
     RETURN_IF_ERROR(writer_.WriteShard(k, finished.tensors, finished.copied));
     BlockRecord& record = finished.record;
     ASSIGN_OR_RETURN(record.shard_digest,
@@ -677,36 +646,13 @@ class Runner {
                             summary.dump(2) + "\n");
   }
 
-  // `part` of block k is done.
-  void Report(const char* phase, int k, const std::string& detail,
-              double part = 0) {
-    ProgressUpdate update;
-    update.phase = phase;
-    update.done = static_cast<uint64_t>(k);
-    update.total = static_cast<uint64_t>(model_.block_count());
-    const double blocks = (k + part) / (model_.block_count() + 0.1);
-    update.fraction = FractionAt(
-        recipe_.network_tuning() == nullptr ? blocks : kBlocksShare * blocks);
-    update.detail = detail;
-    ctx_.ReportProgress(update);
-  }
-
-  // Of a block, when `share` of its layers' compression is done.
-  double BlockShare(double share) const {
-    return reconstructs() ? kCompressShare * share : share;
-  }
-
-  // Of the whole run, when `part` of what follows the surveys is done.
-  double FractionAt(double part) const {
-    return surveyed_ + (1 - surveyed_) * part;
-  }
-
   const RecipeRun& run_;
   const Model& model_;
   const CompiledRecipe& recipe_;
   const RunWorkspace workspace_;
   const CheckpointWriter writer_;
   ExecutionContext& ctx_;
+  RunProgress progress_;
   CalibrationFlow flow_;
   // Of the original network, where blocks are reconstructed.
   CalibrationFlow original_flow_;
@@ -717,8 +663,6 @@ class Runner {
   const StatisticsKey common_key_;
   // Of the block at work, as soon as they are known.
   std::optional<std::vector<float>> token_weights_;
-  // The share of the run that surveys took.
-  double surveyed_ = 0;
   nlohmann::json surveys_ = nlohmann::json::array();
   std::vector<BlockReport> reconstructions_;
   std::optional<NetworkTuningOutcome> tuning_;

@@ -7,7 +7,6 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_format.h"
 #include "base/status_macros.h"
 #include "models/layouts/packed_int.h"
 #include "models/network/block_plan.h"
@@ -18,6 +17,7 @@
 #include "quantizers/learned_rounding.h"
 #include "quantizers/set_statistics.h"
 #include "quantizers/tuning_options.h"
+#include "quantizers/tuning_steps.h"
 
 namespace quantd {
 namespace {
@@ -145,30 +145,19 @@ class TuneStage final : public Stage, private BlockReconstruction {
                    layer.name()));
       if (tunable != nullptr) layers.push_back({&layer, std::move(tunable)});
     }
-    BlockReport report;
-    report.block = task.block->name();
     BlockTuningOptions options = tuning_;
     // Blocks do not all see the windows in the same order.
     options.seed += static_cast<uint64_t>(task.index) << 32;
     const int64_t steps = options.schedule.steps;
-    ASSIGN_OR_RETURN(
-        const BlockTuningOutcome outcome,
-        TuneBlock(
-            *task.block, std::move(layers), *task.inputs, *task.targets,
-            task.window_tokens, options,
-            [&](const TuningStep& made) {
-              progress(static_cast<double>(made.step + 1) /
-                           static_cast<double>(steps),
-                       absl::StrFormat(
-                           "%s step %d of %d, loss %.4g, learning rate %.3g",
-                           report.block, made.step + 1, steps, made.loss,
-                           made.learning_rate));
-            },
-            ctx));
-    report.loss_before = outcome.loss_before;
-    report.loss_after = outcome.loss_after;
-    report.kept = outcome.kept;
-    return report;
+    return TuneBlock(
+        *task.block, std::move(layers), *task.inputs, *task.targets,
+        task.window_tokens, options,
+        [&](const TuningStep& made) {
+          progress(
+              static_cast<double>(made.step + 1) / static_cast<double>(steps),
+              absl::StrCat(task.block->name(), " ", DescribeStep(made, steps)));
+        },
+        ctx);
   }
 
   // Null: the layout has nothing to tune.
