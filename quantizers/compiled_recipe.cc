@@ -82,29 +82,31 @@ absl::Status CompiledRecipe::CheckFits(const ModelDescription& model) const {
   return absl::OkStatus();
 }
 
-const CheckpointTransform* CompiledRecipe::checkpoint_transform() const {
-  for (const std::unique_ptr<Stage>& stage : stages_[0]) {
-    if (stage->checkpoint_transform() != nullptr) {
-      return stage->checkpoint_transform();
-    }
+namespace {
+
+// What the first stage has that has it.
+template <typename T>
+const T* FirstOf(const CompiledRecipe::Stages& stages,
+                 const T* (Stage::*get)() const) {
+  for (const std::unique_ptr<Stage>& stage : stages) {
+    const T* const found = ((*stage).*get)();
+    if (found != nullptr) return found;
   }
   return nullptr;
+}
+
+}  // namespace
+
+const CheckpointTransform* CompiledRecipe::checkpoint_transform() const {
+  return FirstOf(stages_[0], &Stage::checkpoint_transform);
 }
 
 const BlockReconstruction* CompiledRecipe::block_reconstruction() const {
-  for (const std::unique_ptr<Stage>& stage : stages_[0]) {
-    if (stage->block_reconstruction() != nullptr) {
-      return stage->block_reconstruction();
-    }
-  }
-  return nullptr;
+  return FirstOf(stages_[0], &Stage::block_reconstruction);
 }
 
 const NetworkTuningOptions* CompiledRecipe::network_tuning() const {
-  for (const std::unique_ptr<Stage>& stage : stages_[0]) {
-    if (stage->network_tuning() != nullptr) return stage->network_tuning();
-  }
-  return nullptr;
+  return FirstOf(stages_[0], &Stage::network_tuning);
 }
 
 void ConnectStages(const CompiledRecipe::Stages& stages) {

@@ -282,11 +282,9 @@ class DivisionRounding final : public LearnedRounding {
     units = ops::Divide(units, ops::Exp(parameters[0], ctx), ctx);
     units = ops::ScaleRows(units, ops::Exp(ops::Scale(parameters[1], -1), ctx),
                            ctx);
-    // Zero points in units of codes, by weight.
     const Tensor ones = Filled(by_group(), 1);
-    const Tensor shift = ops::ToCodeUnits(Tensor::Zeros(by_weight()), ones,
-                                          grid.zeros, groups_, ctx);
-    return Rounded(ops::Add(units, shift, ctx), ctx);
+    return Rounded(ops::ToCodeUnits(units, ones, grid.zeros, groups_, ctx),
+                   ctx);
   }
 };
 

@@ -240,11 +240,9 @@ class Forecaster {
       forecast_.work.product_flops +=
           4 * static_cast<double>(windows) * tokens * flops;
       double weights = 0;
-      for (int k = 0; k < description_.blocks; ++k) {
-        for (const LinearPlan& layer : PlanBlock(description_, k).linears) {
-          weights +=
-              static_cast<double>(layer.rows) * static_cast<double>(layer.cols);
-        }
+      for (const LinearShape& layer : ModelLinears(description_)) {
+        weights +=
+            static_cast<double>(layer.rows) * static_cast<double>(layer.cols);
       }
       forecast_.scratch_bytes += Bytes(weights);
       // Inputs of blocks beyond those of one window take room as it is there.

@@ -106,7 +106,7 @@ absl::StatusOr<RunWorkspace> RunWorkspace::Open(const std::string& directory,
     for (const std::string& path :
          {workspace.blocks_, workspace.artifact_, workspace.transformed_,
           workspace.TransformedMarker(), workspace.sensitivity_,
-          workspace.untuned_, workspace.sensitivity_ + ".complete"}) {
+          workspace.untuned_}) {
       if (!error) std::filesystem::remove_all(path, error);
     }
     if (error) return ErrnoToStatus(error.value(), "remove", directory);

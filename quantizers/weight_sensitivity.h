@@ -11,7 +11,7 @@
 //
 //   <directory>/00003.safetensors   F32, one tensor a linear layer of block 3,
 //                                   named as the layer; of no layer with NaN
-//   <directory>.complete            when all blocks are there
+//   <directory>/complete            when all blocks are there
 #ifndef QUANTD_QUANTIZERS_WEIGHT_SENSITIVITY_H_
 #define QUANTD_QUANTIZERS_WEIGHT_SENSITIVITY_H_
 
@@ -66,7 +66,7 @@ class WeightSensitivity {
   // `sums` over `divisor`.
   absl::Status Write(int block, int64_t divisor,
                      std::map<std::string, Tensor>& sums) const;
-  std::string Marker() const { return directory_ + ".complete"; }
+  std::string Marker() const { return directory_ + "/complete"; }
 
   std::string directory_;
 };

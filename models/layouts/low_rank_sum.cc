@@ -38,6 +38,23 @@ absl::StatusOr<std::vector<float>> CodePart(TensorFinder find,
   return codes;
 }
 
+// out += a b.
+void AddProduct(const Tensor& a, const Tensor& b, Tensor* out,
+                ExecutionContext& ctx) {
+  GemmArgs args;
+  args.m = a.rows();
+  args.n = b.cols();
+  args.k = a.cols();
+  args.a = a.data();
+  args.lda = args.k;
+  args.b = b.data();
+  args.ldb = args.n;
+  args.beta = 1.0f;
+  args.c = out->data();
+  args.ldc = args.n;
+  ctx.device().Gemm(args);
+}
+
 class LowRankSumLinear final : public CompressedLinear {
  public:
   LowRankSumLinear(std::shared_ptr<const CompressedLinear> base,
@@ -73,18 +90,7 @@ class LowRankSumLinear final : public CompressedLinear {
 
   Tensor Decode(ExecutionContext& ctx) const override {
     Tensor out = base_->Decode(ctx);
-    GemmArgs args;
-    args.m = rows();
-    args.n = cols();
-    args.k = factors_.rank;
-    args.a = a_.data();
-    args.lda = args.k;
-    args.b = b_.data();
-    args.ldb = args.n;
-    args.beta = 1.0f;
-    args.c = out.data();
-    args.ldc = args.n;
-    ctx.device().Gemm(args);
+    AddProduct(a_, b_, &out, ctx);
     return out;
   }
 
@@ -99,18 +105,8 @@ class LowRankSumLinear final : public CompressedLinear {
     return WrapTunable(
         base_->Tunable(),
         [a = a_, b = b_](const Tensor& w, ExecutionContext& ctx) {
-          Tensor product = Tensor::Uninitialized({a.rows(), b.cols()});
-          GemmArgs args;
-          args.m = a.rows();
-          args.n = b.cols();
-          args.k = a.cols();
-          args.a = a.data();
-          args.lda = args.k;
-          args.b = b.data();
-          args.ldb = args.n;
-          args.c = product.data();
-          args.ldc = args.n;
-          ctx.device().Gemm(args);
+          Tensor product = Tensor::Zeros({a.rows(), b.cols()});
+          AddProduct(a, b, &product, ctx);
           return ops::Add(w, product, ctx);
         },
         [factors = factors_](std::shared_ptr<const CompressedLinear> base) {
