@@ -8,8 +8,8 @@
 // so the nearest value of the grid is the best one: a pass over all columns
 // that starts from values of the grid never raises f. A relaxed pass leaves
 // What_j = beta_j off the grid, so that the following passes can leave the
-// valley they are in. The best values on the grid are kept, row by row (of grids
-// whose codes stand for several rows, by such rows together).
+// valley they are in. The best values on the grid are kept, row by row (of
+// grids whose codes stand for several rows, by such rows together).
 //
 // With N_kj = H_kj / H_jj off the diagonal and 0 on it, a pass is one product
 // G = D N and a triangular correction while columns change.

@@ -3,9 +3,12 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <optional>
 #include <utility>
 #include <vector>
 
+#include "absl/strings/str_cat.h"
+#include "models/layouts/packed_int.h"
 #include "tensor/estimators.h"
 #include "tensor/ops.h"
 
@@ -20,7 +23,7 @@ constexpr float kGreatestScale = 65504.0f;
 class LearnedRounding : public TunableLinear {
  public:
   LearnedRounding(PackedIntWeights start, Tensor weight,
-                  const LearnedRoundingOptions& options)
+                  const LearnedOptions& options)
       : start_(std::move(start)),
         weight_(std::move(weight)),
         options_(options),
@@ -119,7 +122,7 @@ class LearnedRounding : public TunableLinear {
 
   const PackedIntWeights start_;
   const Tensor weight_;
-  const LearnedRoundingOptions options_;
+  const LearnedOptions options_;
   const ChannelGroups groups_;
   const float top_;  // Q
   const Tensor scales_;
@@ -131,7 +134,7 @@ class LearnedRounding : public TunableLinear {
 class OffsetRounding final : public LearnedRounding {
  public:
   OffsetRounding(PackedIntWeights start, Tensor weight,
-                 const LearnedRoundingOptions& options)
+                 const LearnedOptions& options)
       : LearnedRounding(std::move(start), std::move(weight), options),
         offsets_(Tensor::Zeros(by_weight())) {
     // A weight that the solver did not round to its nearest code begins in the
@@ -201,7 +204,7 @@ class OffsetRounding final : public LearnedRounding {
 class SigmoidRounding final : public LearnedRounding {
  public:
   SigmoidRounding(PackedIntWeights start, Tensor weight,
-                  const LearnedRoundingOptions& options)
+                  const LearnedOptions& options)
       : LearnedRounding(std::move(start), std::move(weight), options),
         floors_(Tensor::Uninitialized(by_weight())),
         initial_(Tensor::Uninitialized(by_weight())) {
@@ -319,24 +322,29 @@ class ClippingRounding final : public LearnedRounding {
 
 }  // namespace
 
-std::unique_ptr<TunableLinear> NewLearnedRounding(
-    PackedIntWeights start, Tensor weight,
-    const LearnedRoundingOptions& options) {
-  switch (options.variable) {
-    case RoundingVariable::kOffset:
-      return std::make_unique<OffsetRounding>(std::move(start),
-                                              std::move(weight), options);
-    case RoundingVariable::kSigmoid:
-      return std::make_unique<SigmoidRounding>(std::move(start),
-                                               std::move(weight), options);
-    case RoundingVariable::kDivision:
-      return std::make_unique<DivisionRounding>(std::move(start),
-                                                std::move(weight), options);
-    case RoundingVariable::kClipping:
-      return std::make_unique<ClippingRounding>(std::move(start),
-                                                std::move(weight), options);
+absl::StatusOr<std::unique_ptr<TunableLinear>> NewLearnedRounding(
+    const CompressedLinear& start, const Tensor& weight,
+    const LearnedOptions& options) {
+  std::optional<PackedIntWeights> codes = UnpackPackedInt(start);
+  if (!codes.has_value()) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        v1::TuneStage::Variable_Name(options.variable), " needs layout ",
+        kPackedIntLayout, ", not ", start.layout()));
   }
-  return nullptr;
+  switch (options.variable) {
+    case v1::TuneStage::SIGMOID:
+      return std::make_unique<SigmoidRounding>(*std::move(codes), weight,
+                                               options);
+    case v1::TuneStage::DIVISION:
+      return std::make_unique<DivisionRounding>(*std::move(codes), weight,
+                                                options);
+    case v1::TuneStage::CLIPPING:
+      return std::make_unique<ClippingRounding>(*std::move(codes), weight,
+                                                options);
+    default:
+      return std::make_unique<OffsetRounding>(*std::move(codes), weight,
+                                              options);
+  }
 }
 
 }  // namespace quantd

@@ -15,9 +15,9 @@
 namespace quantd {
 
 // Replaces the lower triangle of `a` [n, n] by L with L L^T = A; the strict
-// upper triangle counts for nothing and stays as it is. False when A is not positive
-// definite to working precision; `a` then holds rubbish. Cancelled when the
-// context is.
+// upper triangle counts for nothing and stays as it is. False when A is not
+// positive definite to working precision; `a` then holds rubbish. Cancelled
+// when the context is.
 absl::StatusOr<bool> CholeskyInPlace(int64_t n, double* a,
                                      ExecutionContext& ctx);
 

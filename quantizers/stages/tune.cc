@@ -1,20 +1,17 @@
 #include "quantizers/stages/tune.h"
 
 #include <algorithm>
-#include <optional>
-#include <string>
 #include <utility>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "base/status_macros.h"
-#include "models/layouts/packed_int.h"
 #include "models/network/block_plan.h"
 #include "models/run_forecast.h"
 #include "proto/field_rules.h"
 #include "quantizers/block_reconstruction.h"
 #include "quantizers/block_tuning.h"
-#include "quantizers/learned_rounding.h"
+#include "quantizers/learned_layers.h"
 #include "quantizers/set_statistics.h"
 #include "quantizers/tuning_options.h"
 #include "quantizers/tuning_steps.h"
@@ -22,41 +19,17 @@
 namespace quantd {
 namespace {
 
-// --- Options ---------------------------------------------------------------
-
-// Nullopt: parameters are tuned, the rounding stays.
-std::optional<LearnedRoundingOptions> RoundingFrom(
-    const v1::TuneStage& options) {
-  LearnedRoundingOptions result;
-  result.learn_range = options.learn_range();
-  result.range_rate = options.range_rate();
-  result.penalty = options.penalty();
-  result.penalty_start = options.penalty_start();
-  switch (options.variable()) {
-    case v1::TuneStage::OFFSET:
-      result.variable = RoundingVariable::kOffset;
-      return result;
-    case v1::TuneStage::SIGMOID:
-      result.variable = RoundingVariable::kSigmoid;
-      return result;
-    case v1::TuneStage::DIVISION:
-      result.variable = RoundingVariable::kDivision;
-      return result;
-    case v1::TuneStage::CLIPPING:
-      result.variable = RoundingVariable::kClipping;
-      return result;
-    default:
-      return std::nullopt;
-  }
-}
-
 // --- Stage -----------------------------------------------------------------
 
 class TuneStage final : public Stage, private BlockReconstruction {
  public:
-  explicit TuneStage(const v1::TuneStage& options)
-      : variable_(v1::TuneStage::Variable_Name(options.variable())),
-        rounding_(RoundingFrom(options)) {
+  explicit TuneStage(const v1::TuneStage& options) {
+    learned_.variable = options.variable();
+    learned_.learn_range = options.learn_range();
+    learned_.range_rate = options.range_rate();
+    learned_.penalty = options.penalty();
+    learned_.penalty_start = options.penalty_start();
+    learned_.mapping_rule = options.mapping_rule();
     tuning_.optimizer =
         OptimizerFrom(options.optimizer(), options.weight_decay());
     tuning_.schedule = ScheduleFrom(options.schedule(), options.learning_rate(),
@@ -71,18 +44,12 @@ class TuneStage final : public Stage, private BlockReconstruction {
   void set_solver_grid(const Grid* grid) override { grid_ = grid; }
 
   absl::Status Validate(const LinearShape& /*layer*/) const override {
-    if (!rounding_.has_value()) return absl::OkStatus();
-    if (grid_ == nullptr || grid_->name() != "affine") {
-      return InvalidField(
-          "tune.variable",
-          absl::StrCat(variable_,
-                       " learns the rounding to an affine grid; the "
-                       "recipe's solver has ",
-                       grid_ == nullptr ? "a grid of its own"
-                                        : absl::StrCat("grid ", grid_->name()),
-                       ", for which there is PARAMETERS"));
+    if (learned_.variable == v1::TuneStage::CODES) {
+      return InvalidField("tune.variable",
+                          "CODES are chosen by distillation, which sees the "
+                          "whole network");
     }
-    return absl::OkStatus();
+    return CheckLearnedVariable("tune", learned_.variable, grid_);
   }
 
   StatisticsRequest Needs() const override {
@@ -141,8 +108,9 @@ class TuneStage final : public Stage, private BlockReconstruction {
       if (layer.compressed() == nullptr) continue;
       ASSIGN_OR_RETURN(
           auto tunable,
-          Annotate(TunableOf(layer, task.originals->at(layer.name())), "layer ",
-                   layer.name()));
+          Annotate(NewLearnedLayer(*layer.compressed(),
+                                   task.originals->at(layer.name()), learned_),
+                   "layer ", layer.name()));
       if (tunable != nullptr) layers.push_back({&layer, std::move(tunable)});
     }
     BlockTuningOptions options = tuning_;
@@ -160,24 +128,7 @@ class TuneStage final : public Stage, private BlockReconstruction {
         ctx);
   }
 
-  // Null: the layout has nothing to tune.
-  absl::StatusOr<std::unique_ptr<TunableLinear>> TunableOf(
-      const Linear& layer, const Tensor& original) const {
-    const CompressedLinear& compressed = *layer.compressed();
-    if (!rounding_.has_value()) return compressed.Tunable();
-    std::optional<PackedIntWeights> start = UnpackPackedInt(compressed);
-    if (!start.has_value()) {
-      return InvalidField(
-          "tune.variable",
-          absl::StrCat(variable_, " needs codes of one width as ",
-                       kPackedIntLayout, " has them, not ",
-                       compressed.layout()));
-    }
-    return NewLearnedRounding(*std::move(start), original, *rounding_);
-  }
-
-  const std::string variable_;
-  const std::optional<LearnedRoundingOptions> rounding_;
+  LearnedOptions learned_;
   BlockTuningOptions tuning_;
   const Grid* grid_ = nullptr;
 };

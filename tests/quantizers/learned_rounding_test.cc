@@ -60,11 +60,11 @@ PackedIntWeights Nearest(const Tensor& w, bool symmetric) {
 
 class LearnedRoundingTest : public testing::Test {
  protected:
-  std::unique_ptr<TunableLinear> Make(RoundingVariable variable,
+  std::unique_ptr<TunableLinear> Make(v1::TuneStage::Variable variable,
                                       const PackedIntWeights& start) {
-    LearnedRoundingOptions options;
+    LearnedOptions options;
     options.variable = variable;
-    return NewLearnedRounding(start, w_, options);
+    return *NewLearnedRounding(**NewPackedInt(start), w_, options);
   }
 
   const std::unique_ptr<Device> device_ = NewCpuDevice(2);
@@ -76,8 +76,8 @@ TEST_F(LearnedRoundingTest, BeginsWithTheSolversLayer) {
   for (const bool symmetric : {false, true}) {
     PackedIntWeights start = Nearest(w_, symmetric);
     ASSERT_OK_AND_ASSIGN(const auto layer, NewPackedInt(start));
-    for (const RoundingVariable variable :
-         {RoundingVariable::kOffset, RoundingVariable::kDivision}) {
+    for (const v1::TuneStage::Variable variable :
+         {v1::TuneStage::OFFSET, v1::TuneStage::DIVISION}) {
       const auto tunable = Make(variable, start);
       ASSERT_OK_AND_ASSIGN(const auto frozen,
                            tunable->Freeze(tunable->Parameters(), ctx_));
@@ -89,7 +89,7 @@ TEST_F(LearnedRoundingTest, BeginsWithTheSolversLayer) {
           start.codes[i] > 3 ? start.codes[i] - 2 : start.codes[i] + 2);
     }
     ASSERT_OK_AND_ASSIGN(const auto moved, NewPackedInt(start));
-    const auto tunable = Make(RoundingVariable::kOffset, start);
+    const auto tunable = Make(v1::TuneStage::OFFSET, start);
     ASSERT_OK_AND_ASSIGN(const auto frozen,
                          tunable->Freeze(tunable->Parameters(), ctx_));
     EXPECT_EQ(SavedBytes(*frozen), SavedBytes(*moved)) << symmetric;
@@ -98,9 +98,9 @@ TEST_F(LearnedRoundingTest, BeginsWithTheSolversLayer) {
 
 TEST_F(LearnedRoundingTest, TheWeightIsWhatIsFrozen) {
   const PackedIntWeights start = Nearest(w_, false);
-  for (const RoundingVariable variable :
-       {RoundingVariable::kOffset, RoundingVariable::kDivision,
-        RoundingVariable::kClipping}) {
+  for (const v1::TuneStage::Variable variable :
+       {v1::TuneStage::OFFSET, v1::TuneStage::DIVISION,
+        v1::TuneStage::CLIPPING}) {
     const auto tunable = Make(variable, start);
     std::vector<Tensor> parameters = tunable->Parameters();
     for (size_t p = 0; p < parameters.size(); ++p) {
@@ -120,7 +120,7 @@ TEST_F(LearnedRoundingTest, TheWeightIsWhatIsFrozen) {
 // Half up or down: the soft weight is the weight, the hard one the nearest.
 TEST_F(LearnedRoundingTest, SigmoidBeginsAtTheWeightItself) {
   const PackedIntWeights start = Nearest(w_, false);
-  const auto tunable = Make(RoundingVariable::kSigmoid, start);
+  const auto tunable = Make(v1::TuneStage::SIGMOID, start);
   std::vector<Tensor> v = tunable->Parameters();
   const Tensor soft = tunable->Weight(v, ctx_);
   ASSERT_OK_AND_ASSIGN(const auto layer, NewPackedInt(start));
@@ -147,7 +147,7 @@ TEST_F(LearnedRoundingTest, SigmoidBeginsAtTheWeightItself) {
 // dL/dD2 = -(dL/dWhat) W exp(-(D2 + d3)) where nothing is clipped
 // (arXiv:2306.00317, proposition 3.1).
 TEST_F(LearnedRoundingTest, DivisionMovesLargeWeightsFurther) {
-  const auto tunable = Make(RoundingVariable::kDivision, Nearest(w_, false));
+  const auto tunable = Make(v1::TuneStage::DIVISION, Nearest(w_, false));
   std::vector<Tensor> parameters = tunable->Parameters();
   const Tensor d2 = RandomMatrix(kRows, kCols, 8);
   const Tensor d3 = RandomMatrix(1, kRows, 9);
@@ -176,7 +176,7 @@ TEST_F(LearnedRoundingTest, DivisionMovesLargeWeightsFurther) {
 }
 
 TEST_F(LearnedRoundingTest, OffsetsStayWithinHalfAStepAndRangesWithinTheOld) {
-  const auto tunable = Make(RoundingVariable::kOffset, Nearest(w_, false));
+  const auto tunable = Make(v1::TuneStage::OFFSET, Nearest(w_, false));
   std::vector<Tensor> parameters = tunable->Parameters();
   for (Tensor& p : parameters) {
     for (float& v : p.values()) v += 3;
