@@ -150,6 +150,19 @@ Tensor Clip(const Tensor& x, float low, float high, ExecutionContext& ctx) {
                            });
 }
 
+Tensor ClipToTops(const Tensor& x, const Tensor& tops, ExecutionContext& ctx) {
+  const float* const in = x.data();
+  const float* const top = tops.data();
+  Tensor y = Elementwise(x.shape(), ctx, [=](int64_t i) {
+    return std::min(std::max(in[i], 0.0f), top[i]);
+  });
+  return RecordElementwise(std::move(y), x,
+                           [x = x.Untracked(), tops](int64_t i) {
+                             const float v = x.data()[i];
+                             return v >= 0 && v <= tops.data()[i] ? 1.0f : 0.0f;
+                           });
+}
+
 namespace {
 
 float Sigmoid(float v) { return 1.0f / (1.0f + std::exp(-v)); }

@@ -43,6 +43,10 @@ Tensor RoundToF16StraightThrough(const Tensor& x, ExecutionContext& ctx);
 // estimator when it follows or precedes a rounding.
 Tensor Clip(const Tensor& x, float low, float high, ExecutionContext& ctx);
 
+// min(max(x, 0), tops) by element, equal shapes; `tops` is a constant. The
+// gradient is that of Clip().
+Tensor ClipToTops(const Tensor& x, const Tensor& tops, ExecutionContext& ctx);
+
 // h(v) = min(max(1.2 sigmoid(v) - 0.1, 0), 1): what AdaRound adds to the floor
 // of a weight (Nagel et al., arXiv:2004.10568, equation 23).
 Tensor RectifiedSigmoid(const Tensor& v, ExecutionContext& ctx);

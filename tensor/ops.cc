@@ -812,4 +812,75 @@ Tensor SquaredError(const Tensor& x, const Tensor& target) {
   });
 }
 
+Tensor AbsoluteError(const Tensor& x, const Tensor& target) {
+  Tensor y = Tensor::Uninitialized({x.rows()});
+  for (int64_t r = 0; r < x.rows(); ++r) {
+    double sum = 0;
+    for (int64_t c = 0; c < x.cols(); ++c) {
+      sum += std::abs(double{x.row(r)[c]} - target.row(r)[c]);
+    }
+    y.data()[r] = static_cast<float>(sum);
+  }
+  GradientTape* const tape = GradientTape::Of({&x});
+  if (tape == nullptr) return y;
+  return tape->Record(y, [tape, to_x = tape->IdOf(x), x = x.Untracked(),
+                          target = target.Untracked()](const Tensor& dy) {
+    Tensor dx = Tensor::Uninitialized(x.shape());
+    for (int64_t r = 0; r < x.rows(); ++r) {
+      for (int64_t c = 0; c < x.cols(); ++c) {
+        const float d = x.row(r)[c] - target.row(r)[c];
+        dx.row(r)[c] = d > 0 ? dy.data()[r] : d < 0 ? -dy.data()[r] : 0.0f;
+      }
+    }
+    tape->Add(to_x, std::move(dx));
+  });
+}
+
+namespace {
+
+// Of the vectors x and t: their product and squared norms.
+struct Angle {
+  Angle(const float* x, const float* t, int64_t n) {
+    for (int64_t c = 0; c < n; ++c) {
+      dot += double{x[c]} * t[c];
+      xx += double{x[c]} * x[c];
+      tt += double{t[c]} * t[c];
+    }
+  }
+  bool exists() const { return xx > 0 && tt > 0; }
+  double cosine() const { return dot / std::sqrt(xx * tt); }
+
+  double dot = 0;
+  double xx = 0;
+  double tt = 0;
+};
+
+}  // namespace
+
+Tensor CosineDistance(const Tensor& x, const Tensor& target) {
+  Tensor y = Tensor::Uninitialized({x.rows()});
+  for (int64_t r = 0; r < x.rows(); ++r) {
+    const Angle angle(x.row(r), target.row(r), x.cols());
+    y.data()[r] =
+        angle.exists() ? static_cast<float>(1 - angle.cosine()) : 1.0f;
+  }
+  GradientTape* const tape = GradientTape::Of({&x});
+  if (tape == nullptr) return y;
+  return tape->Record(y, [tape, to_x = tape->IdOf(x), x = x.Untracked(),
+                          target = target.Untracked()](const Tensor& dy) {
+    Tensor dx = Tensor::Zeros(x.shape());
+    for (int64_t r = 0; r < x.rows(); ++r) {
+      const Angle angle(x.row(r), target.row(r), x.cols());
+      if (!angle.exists()) continue;
+      const double norms = std::sqrt(angle.xx * angle.tt);
+      for (int64_t c = 0; c < x.cols(); ++c) {
+        dx.row(r)[c] = static_cast<float>(
+            dy.data()[r] * (angle.cosine() / angle.xx * x.row(r)[c] -
+                            target.row(r)[c] / norms));
+      }
+    }
+    tape->Add(to_x, std::move(dx));
+  });
+}
+
 }  // namespace quantd::ops

@@ -163,6 +163,14 @@ Tensor KlDivergence(const Tensor& teacher, const Tensor& student,
 // sum_c (x - target)^2, [rows]; `target` is a constant.
 Tensor SquaredError(const Tensor& x, const Tensor& target);
 
+// sum_c |x - target|, [rows]; `target` is a constant. The slope is 0 where they
+// are equal.
+Tensor AbsoluteError(const Tensor& x, const Tensor& target);
+
+// 1 - x . target / (|x| |target|), [rows]; `target` is a constant. 1 without a
+// slope where either is zero.
+Tensor CosineDistance(const Tensor& x, const Tensor& target);
+
 }  // namespace quantd::ops
 
 #endif  // QUANTD_TENSOR_OPS_H_

@@ -48,6 +48,17 @@ void Optimizer::StepOne(double rate, const Tensor& gradient, State& state,
   const double correct1 = 1 - std::pow(o.beta1, t);
   const double correct2 = 1 - std::pow(o.beta2, t);
   const double decay = decays_gradient ? 0 : rate * o.weight_decay;
+  if (o.kind == Kind::kAdaMax) {
+    for (size_t i = 0; i < size; ++i) {
+      const double v = decayed(i);
+      const double m = o.beta1 * state.first[i] + (1 - o.beta1) * v;
+      const double u = std::max(o.beta2 * state.second[i], std::abs(v));
+      state.first[i] = static_cast<float>(m);
+      state.second[i] = static_cast<float>(u);
+      x[i] = static_cast<float>(x[i] - rate * m / correct1 / (u + o.epsilon));
+    }
+    return;
+  }
   for (size_t i = 0; i < size; ++i) {
     const double v = decayed(i);
     const double m = o.beta1 * state.first[i] + (1 - o.beta1) * v;

@@ -32,6 +32,9 @@ struct OptimizerOptions {
     // Loshchilov and Hutter, arXiv:1711.05101, algorithm 2: weight decay is
     // rate decay x, beside the step.
     kAdamW,
+    // Kingma and Ba, arXiv:1412.6980, algorithm 2 (AdaMax): u <- max(beta2 u,
+    // |g|) in place of the root of the mean square; weight decay is added to g.
+    kAdaMax,
   };
   Kind kind = Kind::kAdam;
   double momentum = 0;
@@ -55,7 +58,7 @@ class Optimizer {
  private:
   struct State {
     std::vector<float> first;   // momentum, or the mean of gradients
-    std::vector<float> second;  // the mean of squares
+    std::vector<float> second;  // the mean of squares, or the greatest
   };
 
   void StepOne(double rate, const Tensor& gradient, State& state,

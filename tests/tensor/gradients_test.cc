@@ -478,6 +478,37 @@ TEST_P(GradientsTest, Losses) {
         }
         return y;
       });
+  Check(
+      "absolute", {Random({4, 6})},
+      [&](const Inputs& in, ExecutionContext&) {
+        return ops::AbsoluteError(in[0], target);
+      },
+      [&](const std::vector<Doubles>& in) {
+        Doubles y(4, 0.0);
+        for (size_t i = 0; i < 24; ++i) {
+          y[i / 6] += std::abs(in[0][i] - target.data()[i]);
+        }
+        return y;
+      });
+  Check(
+      "cosine", {Random({4, 6})},
+      [&](const Inputs& in, ExecutionContext&) {
+        return ops::CosineDistance(in[0], target);
+      },
+      [&](const std::vector<Doubles>& in) {
+        Doubles y;
+        for (size_t r = 0; r < 4; ++r) {
+          double dot = 0, xx = 0, tt = 0;
+          for (size_t i = 6 * r; i < 6 * r + 6; ++i) {
+            const double t = target.data()[i];
+            dot += in[0][i] * t;
+            xx += in[0][i] * in[0][i];
+            tt += t * t;
+          }
+          y.push_back(1 - dot / std::sqrt(xx * tt));
+        }
+        return y;
+      });
 }
 
 INSTANTIATE_TEST_SUITE_P(Devices, GradientsTest, testing::Bool(),

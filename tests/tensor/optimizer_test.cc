@@ -1,6 +1,7 @@
 // Optimizers against their papers' recurrences, written out; schedules by hand.
 #include "tensor/optimizer.h"
 
+#include <algorithm>
 #include <cmath>
 #include <vector>
 
@@ -81,6 +82,21 @@ TEST(OptimizerTest, AdamWDecaysBesideTheStep) {
   const std::vector<Tensor> zero = {Values({0.0f})};
   for (int i = 0; i < 3; ++i) optimizer.Step(0.1, zero, absl::MakeSpan(x));
   EXPECT_THAT(x[0].data()[0], FloatNear(2 * std::pow(0.95f, 3.0f), 1e-6f));
+}
+
+TEST(OptimizerTest, AdaMaxFollowsAlgorithmTwo) {
+  OptimizerOptions options;
+  options.kind = Kind::kAdaMax;
+  double x = -1, m = 0, u = 0;
+  int t = 0;
+  for (const auto& g : kGradients) {
+    ++t;
+    m = 0.9 * m + 0.1 * g[1];
+    u = std::max(0.999 * u, std::abs(double{g[1]}));
+    x -= 0.01 / (1 - std::pow(0.9, t)) * m / u;
+  }
+  EXPECT_THAT(ThreeSteps(options, 0.01)[1],
+              FloatNear(static_cast<float>(x), 1e-6f));
 }
 
 TEST(OptimizerTest, FactorsScaleTheRateOfAParameter) {
