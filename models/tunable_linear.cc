@@ -12,10 +12,16 @@ using Freezer =
     std::function<absl::StatusOr<std::shared_ptr<const CompressedLinear>>(
         const StoredParameters&)>;
 
+using Chooser =
+    std::function<std::unique_ptr<CodeChoice>(const StoredParameters&)>;
+
 class StoredParametersTunable final : public TunableLinear {
  public:
-  StoredParametersTunable(StoredParameters start, Freezer freeze)
-      : start_(std::move(start)), freeze_(std::move(freeze)) {}
+  StoredParametersTunable(StoredParameters start, Freezer freeze,
+                          Chooser choose)
+      : start_(std::move(start)),
+        freeze_(std::move(freeze)),
+        choose_(std::move(choose)) {}
 
   std::vector<Tensor> Parameters() const override {
     std::vector<Tensor> result;
@@ -41,6 +47,11 @@ class StoredParametersTunable final : public TunableLinear {
     return freeze_(Stored(parameters, ctx));
   }
 
+  std::unique_ptr<CodeChoice> Codes(absl::Span<const Tensor> parameters,
+                                    ExecutionContext& ctx) const override {
+    return choose_ == nullptr ? nullptr : choose_(Stored(parameters, ctx));
+  }
+
  private:
   // Calls visit(tensor, stored in F16) for what is trained.
   template <typename Visit>
@@ -64,6 +75,7 @@ class StoredParametersTunable final : public TunableLinear {
 
   const StoredParameters start_;
   const Freezer freeze_;
+  const Chooser choose_;
 };
 
 using Forward = std::function<Tensor(const Tensor&, ExecutionContext&)>;
@@ -137,9 +149,21 @@ std::vector<float> ToVector(const Tensor& tensor) {
 }
 
 std::unique_ptr<TunableLinear> NewTunable(StoredParameters parameters,
-                                          Freezer freeze) {
-  return std::make_unique<StoredParametersTunable>(std::move(parameters),
-                                                   std::move(freeze));
+                                          Freezer freeze, Chooser choose) {
+  return std::make_unique<StoredParametersTunable>(
+      std::move(parameters), std::move(freeze), std::move(choose));
+}
+
+ScalarCodes ScalarCodesOf(const StoredParameters& stored,
+                          std::vector<uint8_t> codes) {
+  ScalarCodes result;
+  result.rows = stored.rows;
+  result.cols = stored.cols;
+  result.codes = std::move(codes);
+  result.scales = stored.scales;
+  result.zeros = stored.zeros;
+  result.groups = stored.groups;
+  return result;
 }
 
 std::unique_ptr<TunableLinear> WrapTunable(std::unique_ptr<TunableLinear> base,

@@ -1,7 +1,7 @@
 // TunableLinear: a compressed layer as gradient descent sees it, a weight that
 // is a differentiable function of parameters: its scales, zero points, table
 // entries and factors while the codes stay (CompressedLinear::Tunable), or
-// what decides the codes (quantizers/learned_rounding.h).
+// what decides the codes (quantizers/learned_layers.h).
 //
 //   std::vector<Tensor> p = tunable->Parameters();
 //   ... watch p, use tunable->Weight(p, ctx), change p ...
@@ -19,6 +19,7 @@
 #include "absl/status/statusor.h"
 #include "absl/types/span.h"
 #include "kernels/execution_context.h"
+#include "models/code_choice.h"
 #include "models/compressed_linear.h"
 #include "tensor/estimators.h"
 #include "tensor/tensor.h"
@@ -49,6 +50,14 @@ class TunableLinear {
 
   // Brings parameters back to where they may be, after a step.
   virtual void Project(absl::Span<Tensor> /*parameters*/) const {}
+
+  // The codes, to be chosen anew with `parameters` as they are stored. Null
+  // where they are not free: they are learned, or they stay.
+  virtual std::unique_ptr<CodeChoice> Codes(
+      absl::Span<const Tensor> /*parameters*/,
+      ExecutionContext& /*ctx*/) const {
+    return nullptr;
+  }
 
   // The layer with `parameters`, in the layout it had. InvalidArgument when a
   // value cannot be stored, which is to say that it is not finite.
@@ -81,15 +90,24 @@ struct StoredParameters {
 };
 
 // `freeze` makes the layer from parameters that were trained: table, scales and
-// zeros hold what is to be stored, the rest is as it was.
+// zeros hold what is to be stored, the rest is as it was. So do they for
+// `choose`, which opens the codes; empty: they stay.
 std::unique_ptr<TunableLinear> NewTunable(
     StoredParameters parameters,
     std::function<absl::StatusOr<std::shared_ptr<const CompressedLinear>>(
         const StoredParameters&)>
-        freeze);
+        freeze,
+    std::function<std::unique_ptr<CodeChoice>(const StoredParameters&)> choose =
+        nullptr);
+
+// Codes [rows, cols] beside the scales, zeros and groups of `stored`; values
+// and finish are left to the layout.
+ScalarCodes ScalarCodesOf(const StoredParameters& stored,
+                          std::vector<uint8_t> codes);
 
 // A layer behind a constant change of its weight: `forward` is differentiable,
-// `wrap` puts the frozen base behind it. Null when `base` is.
+// `wrap` puts the frozen base behind it. Codes stay: what is nearest in another
+// basis is not the nearest code. Null when `base` is.
 std::unique_ptr<TunableLinear> WrapTunable(
     std::unique_ptr<TunableLinear> base,
     std::function<Tensor(const Tensor&, ExecutionContext&)> forward,

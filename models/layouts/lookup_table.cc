@@ -77,12 +77,32 @@ class LookupTableLinear final : public CompressedLinear {
         p.values.data()[i] = w.values[w.codes[i]];
       }
     }
-    return NewTunable(std::move(p), [w](const StoredParameters& trained) {
-      LookupTableWeights result = w;
+    const auto freeze = [](LookupTableWeights result,
+                           const StoredParameters& trained) {
       result.scales = ToVector(trained.scales);
-      if (w.table.empty()) result.values = ToVector(trained.table);
+      if (result.table.empty()) result.values = ToVector(trained.table);
       return NewLookupTable(std::move(result));
-    });
+    };
+    return NewTunable(
+        std::move(p),
+        [w, freeze](const StoredParameters& trained) {
+          return freeze(w, trained);
+        },
+        [w, freeze](const StoredParameters& trained) {
+          ScalarCodes codes = ScalarCodesOf(trained, w.codes);
+          const std::vector<float> values =
+              w.table.empty() ? ToVector(trained.table) : w.values;
+          codes.values = [values](int64_t, int64_t) {
+            return absl::MakeConstSpan(values);
+          };
+          codes.finish = [w, freeze,
+                          trained](const std::vector<uint8_t>& chosen) {
+            LookupTableWeights result = w;
+            result.codes = chosen;
+            return freeze(std::move(result), trained);
+          };
+          return NewScalarCodeChoice(std::move(codes));
+        });
   }
 
   nlohmann::json Save(absl::string_view layer,

@@ -50,6 +50,9 @@ StreamSizes SizesOf(const MixedIntWeights& w) {
   return sizes;
 }
 
+// What the codes of one bit stand for.
+constexpr float kSigns[] = {-1.0f, 1.0f};
+
 // The stored form: codes packed, the rest unpacked.
 class MixedIntLinear final : public CompressedLinear {
  public:
@@ -82,43 +85,71 @@ class MixedIntLinear final : public CompressedLinear {
 
   // A group of one bit is scale * ((2 code - 1) + mean / scale): its mean goes
   // with its scale.
-  std::unique_ptr<TunableLinear> Tunable() const override {
+  MixedIntWeights Unpack() const {
     MixedIntWeights w = meta_;
+    w.codes.resize(static_cast<size_t>(w.rows * w.cols));
+    for (int64_t r = 0; r < w.rows; ++r) {
+      BitReader reader(codes_.data() +
+                       sizes_.row_starts[static_cast<size_t>(r)]);
+      for (int64_t c = 0; c < w.cols; ++c) {
+        w.codes[static_cast<size_t>(r * w.cols + c)] =
+            static_cast<uint8_t>(reader.Get(w.bits_of(r, c / w.group_size)));
+      }
+    }
+    return w;
+  }
+
+  std::unique_ptr<TunableLinear> Tunable() const override {
+    const MixedIntWeights w = Unpack();
     StoredParameters p;
     p.rows = w.rows;
     p.cols = w.cols;
     p.groups = ChannelGroupsOf(w.group_size, {});
     p.scales = Tensor::FromValues({w.rows, w.groups()}, w.scales);
     p.zeros = Tensor::Uninitialized({w.rows, w.groups()});
-    p.values = Tensor::Uninitialized({w.rows, w.cols});
-    w.codes.resize(static_cast<size_t>(w.rows * w.cols));
+    p.values = ToFloats(w.codes, {w.rows, w.cols});
     for (int64_t r = 0; r < w.rows; ++r) {
-      BitReader reader(codes_.data() +
-                       sizes_.row_starts[static_cast<size_t>(r)]);
       for (int64_t g = 0; g < w.groups(); ++g) {
-        const int bits = w.bits_of(r, g);
-        const bool signs = bits == 1;
         p.zeros.row(r)[g] = ZeroOf(r, g);
+        if (w.bits_of(r, g) != 1) continue;
         for (int64_t c = g * w.group_size; c < (g + 1) * w.group_size; ++c) {
-          const uint32_t code = reader.Get(bits);
-          w.codes[static_cast<size_t>(r * w.cols + c)] =
-              static_cast<uint8_t>(code);
-          p.values.row(r)[c] = signs ? 2 * static_cast<float>(code) - 1
-                                     : static_cast<float>(code);
+          p.values.row(r)[c] = 2 * p.values.row(r)[c] - 1;
         }
       }
     }
-    return NewTunable(std::move(p), [w](const StoredParameters& trained) {
-      MixedIntWeights result = w;
+    const auto freeze = [](MixedIntWeights result,
+                           const StoredParameters& trained) {
       result.scales = ToVector(trained.scales);
       for (size_t i = 0; i < result.means.size(); ++i) {
         const int64_t at = static_cast<int64_t>(i);
-        if (w.bits_of(at / w.groups(), at % w.groups()) != 1) continue;
+        if (result.bits_of(at / result.groups(), at % result.groups()) != 1) {
+          continue;
+        }
         result.means[i] = NearestF16(-double{trained.zeros.data()[i]} *
                                      trained.scales.data()[i]);
       }
       return NewMixedInt(std::move(result));
-    });
+    };
+    return NewTunable(
+        std::move(p),
+        [w, freeze](const StoredParameters& trained) {
+          return freeze(w, trained);
+        },
+        [w, freeze](const StoredParameters& trained) {
+          ScalarCodes codes = ScalarCodesOf(trained, w.codes);
+          codes.values = [w](int64_t row, int64_t col) {
+            const int bits = w.bits_of(row, col / w.group_size);
+            return bits == 1 ? absl::MakeConstSpan(kSigns)
+                             : IntegerValues(bits);
+          };
+          codes.finish = [w, freeze,
+                          trained](const std::vector<uint8_t>& chosen) {
+            MixedIntWeights result = w;
+            result.codes = chosen;
+            return freeze(std::move(result), trained);
+          };
+          return NewScalarCodeChoice(std::move(codes));
+        });
   }
 
   nlohmann::json Save(absl::string_view layer,
@@ -271,6 +302,11 @@ absl::StatusOr<std::shared_ptr<const CompressedLinear>> NewMixedInt(
   return std::shared_ptr<const CompressedLinear>(
       std::make_shared<MixedIntLinear>(std::move(w), std::move(sizes),
                                        std::move(packed).Finish()));
+}
+
+std::optional<MixedIntWeights> UnpackMixedInt(const CompressedLinear& layer) {
+  if (layer.layout() != kMixedIntLayout) return std::nullopt;
+  return static_cast<const MixedIntLinear&>(layer).Unpack();
 }
 
 uint64_t MixedIntBytes(int64_t rows, int64_t cols, int64_t group_size,

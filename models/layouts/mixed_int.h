@@ -25,6 +25,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "absl/status/statusor.h"
@@ -65,6 +66,9 @@ struct MixedIntWeights {
 // does not fit its width, or a scale or mean is not a finite F16 value.
 absl::StatusOr<std::shared_ptr<const CompressedLinear>> NewMixedInt(
     MixedIntWeights weights);
+
+// What such a layer was made from; nullopt for another layout.
+std::optional<MixedIntWeights> UnpackMixedInt(const CompressedLinear& layer);
 
 // Bytes of the tensors of a layer; `bits` [G] or [rows, G].
 uint64_t MixedIntBytes(int64_t rows, int64_t cols, int64_t group_size,

@@ -58,12 +58,30 @@ class PackedAffineLinear final : public CompressedLinear {
     p.scales = Tensor::FromValues(by_group, w.scales);
     p.zeros = Tensor::FromValues(by_group, w.zeros);
     p.train_zeros = true;
-    return NewTunable(std::move(p), [w](const StoredParameters& trained) {
-      PackedAffineWeights result = w;
+    const auto freeze = [](PackedAffineWeights result,
+                           const StoredParameters& trained) {
       result.scales = ToVector(trained.scales);
       result.zeros = ToVector(trained.zeros);
       return NewPackedAffine(std::move(result));
-    });
+    };
+    return NewTunable(
+        std::move(p),
+        [w, freeze](const StoredParameters& trained) {
+          return freeze(w, trained);
+        },
+        [w, freeze](const StoredParameters& trained) {
+          ScalarCodes codes = ScalarCodesOf(trained, w.codes);
+          codes.values = [bits = w.bits](int64_t, int64_t) {
+            return IntegerValues(bits);
+          };
+          codes.finish = [w, freeze,
+                          trained](const std::vector<uint8_t>& chosen) {
+            PackedAffineWeights result = w;
+            result.codes = chosen;
+            return freeze(std::move(result), trained);
+          };
+          return NewScalarCodeChoice(std::move(codes));
+        });
   }
 
   nlohmann::json Save(absl::string_view layer,

@@ -66,11 +66,29 @@ class PackedIntLinear final : public CompressedLinear {
     p.values = ToFloats(w.codes, {w.rows, w.cols});
     p.scales = Tensor::FromValues(by_group, w.scales);
     p.zeros = ToFloats(w.zeros, by_group);
-    return NewTunable(std::move(p), [w](const StoredParameters& trained) {
-      PackedIntWeights result = w;
+    const auto freeze = [](PackedIntWeights result,
+                           const StoredParameters& trained) {
       result.scales = ToVector(trained.scales);
       return NewPackedInt(std::move(result));
-    });
+    };
+    return NewTunable(
+        std::move(p),
+        [w, freeze](const StoredParameters& trained) {
+          return freeze(w, trained);
+        },
+        [w, freeze](const StoredParameters& trained) {
+          ScalarCodes codes = ScalarCodesOf(trained, w.codes);
+          codes.values = [bits = w.bits](int64_t, int64_t) {
+            return IntegerValues(bits);
+          };
+          codes.finish = [w, freeze,
+                          trained](const std::vector<uint8_t>& chosen) {
+            PackedIntWeights result = w;
+            result.codes = chosen;
+            return freeze(std::move(result), trained);
+          };
+          return NewScalarCodeChoice(std::move(codes));
+        });
   }
 
   nlohmann::json Save(absl::string_view layer,

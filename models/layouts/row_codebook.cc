@@ -62,11 +62,30 @@ class RowCodebookLinear final : public CompressedLinear {
     p.table = Tensor::FromValues({w.rows, int64_t{1} << w.bits}, w.codebook);
     p.indices =
         std::make_shared<const ops::ValueIndices>(1, std::move(indices));
-    return NewTunable(std::move(p), [w](const StoredParameters& trained) {
-      RowCodebookWeights result = w;
+    const auto freeze = [](RowCodebookWeights result,
+                           const StoredParameters& trained) {
       result.codebook = ToVector(trained.table);
       return NewRowCodebook(std::move(result));
-    });
+    };
+    return NewTunable(
+        std::move(p),
+        [w, freeze](const StoredParameters& trained) {
+          return freeze(w, trained);
+        },
+        [w, freeze](const StoredParameters& trained) {
+          ScalarCodes codes = ScalarCodesOf(trained, w.codes);
+          codes.values = [table = trained.table, k = size_t{1} << w.bits](
+                             int64_t row, int64_t) {
+            return table.values().subspan(static_cast<size_t>(row) * k, k);
+          };
+          codes.finish = [w, freeze,
+                          trained](const std::vector<uint8_t>& chosen) {
+            RowCodebookWeights result = w;
+            result.codes = chosen;
+            return freeze(std::move(result), trained);
+          };
+          return NewScalarCodeChoice(std::move(codes));
+        });
   }
 
   nlohmann::json Save(absl::string_view layer,

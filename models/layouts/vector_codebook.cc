@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
+#include <optional>
 #include <string>
 #include <utility>
 
@@ -78,6 +80,228 @@ std::string PartName(absl::string_view kind, size_t group, size_t codebook) {
 
 absl::Status CheckEntries(const IndexedCodebook& book);
 
+// `w` with the parameters of `trained`, as they are stored.
+absl::StatusOr<std::shared_ptr<const CompressedLinear>> Trained(
+    VectorCodebookWeights w, const StoredParameters& trained) {
+  const float* entry = trained.table.data();
+  for (CodebookGroup& group : w.groups) {
+    for (IndexedCodebook& book : group.codebooks) {
+      for (float& value : book.entries) value = *entry++;
+      if (book.centroid_bits == 8) {
+        // Entries that nobody changed keep their scale.
+        if (!CheckEntries(book).ok()) {
+          book.scale = RoundToScaledInt8(absl::MakeSpan(book.entries));
+        }
+      } else {
+        for (float& value : book.entries) value = NearestF16(value);
+      }
+    }
+  }
+  if (!w.row_scales.empty()) w.row_scales = ToVector(trained.scales);
+  return NewVectorCodebook(std::move(w));
+}
+
+// Units are the blocks of all groups, group after group, in the order of codes.
+class VectorCodeChoice final : public CodeChoice {
+ public:
+  // `columns` are the channels of every group.
+  VectorCodeChoice(VectorCodebookWeights w,
+                   std::vector<std::vector<int64_t>> columns,
+                   const StoredParameters& trained)
+      : w_(std::move(w)), columns_(std::move(columns)), trained_(trained) {
+    const float* entry = trained_.table.data();
+    for (size_t g = 0; g < w_.groups.size(); ++g) {
+      CodebookGroup& group = w_.groups[g];
+      first_.push_back(units_);
+      across_.push_back(
+          CeilDiv(static_cast<int64_t>(columns_[g].size()), group.vector_cols));
+      units_ += CeilDiv(w_.rows, group.vector_rows) * across_.back();
+      for (IndexedCodebook& book : group.codebooks) {
+        std::copy_n(entry, book.entries.size(), book.entries.begin());
+        entry += book.entries.size();
+      }
+    }
+  }
+
+  int64_t units() const override { return units_; }
+
+  void Places(int64_t unit, PlaceList* places) const override {
+    places->clear();
+    ForEachPlace(unit, [&](int64_t row, int64_t col, int64_t /*t*/) {
+      places->push_back(row * w_.cols + col);
+    });
+  }
+
+  absl::InlinedVector<uint32_t, 4> CodesOf(int64_t unit) const override {
+    const size_t g = GroupOf(unit);
+    absl::InlinedVector<uint32_t, 4> codes;
+    for (const IndexedCodebook& book : w_.groups[g].codebooks) {
+      codes.push_back(book.codes[static_cast<size_t>(unit - first_[g])]);
+    }
+    return codes;
+  }
+
+  Candidate Nearest(int64_t unit,
+                    absl::Span<const float> target) const override {
+    const size_t g = GroupOf(unit);
+    const CodebookGroup& group = w_.groups[g];
+    const size_t dimension =
+        static_cast<size_t>(group.vector_rows * group.vector_cols);
+    // Entries t of the block that lie inside the layer; the distance in the
+    // layer's own units.
+    absl::InlinedVector<size_t, 8> entries;
+    absl::InlinedVector<float, 8> scales;
+    ForEachPlace(unit, [&](int64_t row, int64_t /*col*/, int64_t t) {
+      entries.push_back(static_cast<size_t>(t));
+      scales.push_back(
+          trained_.scales.size() == 0 ? 1.0f : trained_.scales.data()[row]);
+    });
+    const size_t books = group.codebooks.size();
+    const auto entry = [&](size_t s, size_t code) {
+      return group.codebooks[s].entries.data() + code * dimension;
+    };
+    Candidate best;
+    best.codes = CodesOf(unit);
+    // What entries the other codebooks leave to codebook s, and the best of
+    // its.
+    absl::InlinedVector<float, 8> rest(entries.size());
+    const auto search = [&](size_t s, absl::Span<const uint32_t> codes,
+                            float* least) {
+      for (size_t i = 0; i < entries.size(); ++i) {
+        rest[i] = target[i];
+        for (size_t o = 0; o < books; ++o) {
+          if (o != s) rest[i] -= scales[i] * entry(o, codes[o])[entries[i]];
+        }
+      }
+      uint32_t found = 0;
+      *least = std::numeric_limits<float>::infinity();
+      const size_t k = size_t{1} << group.codebooks[s].index_bits;
+      for (size_t code = 0; code < k; ++code) {
+        const float* const values = entry(s, code);
+        float distance = 0;
+        for (size_t i = 0; i < entries.size(); ++i) {
+          const float d = rest[i] - scales[i] * values[entries[i]];
+          distance += d * d;
+        }
+        if (distance < *least) {
+          *least = distance;
+          found = static_cast<uint32_t>(code);
+        }
+      }
+      return found;
+    };
+    float distance = 0;
+    if (books == 1) {
+      best.codes[0] = search(0, best.codes, &distance);
+    } else if (books == 2 && Combinations(group) <= kExactPairs) {
+      float least = std::numeric_limits<float>::infinity();
+      auto codes = best.codes;
+      for (size_t second = 0;
+           second < size_t{1} << group.codebooks[1].index_bits; ++second) {
+        codes[1] = static_cast<uint32_t>(second);
+        codes[0] = search(0, codes, &distance);
+        if (distance < least) {
+          least = distance;
+          best.codes = codes;
+        }
+      }
+    } else {
+      // Each step lowers the distance, or none does.
+      for (bool changed = true; changed;) {
+        changed = false;
+        float before = Distance(best.codes, entries, scales, target, entry);
+        for (size_t s = 0; s < books; ++s) {
+          const uint32_t found = search(s, best.codes, &distance);
+          if (!(distance < before)) continue;
+          changed = changed || best.codes[s] != found;
+          best.codes[s] = found;
+          before = distance;
+        }
+      }
+    }
+    for (size_t i = 0; i < entries.size(); ++i) {
+      float sum = 0;
+      for (size_t s = 0; s < books; ++s) {
+        sum += entry(s, best.codes[s])[entries[i]];
+      }
+      best.weights.push_back(scales[i] * sum);
+    }
+    return best;
+  }
+
+  bool Choose(int64_t unit, absl::Span<const uint32_t> codes) override {
+    const size_t g = GroupOf(unit);
+    const size_t block = static_cast<size_t>(unit - first_[g]);
+    bool others = false;
+    for (size_t s = 0; s < codes.size(); ++s) {
+      uint16_t& code = w_.groups[g].codebooks[s].codes[block];
+      others = others || code != codes[s];
+      code = static_cast<uint16_t>(codes[s]);
+    }
+    return others;
+  }
+
+  absl::StatusOr<std::shared_ptr<const CompressedLinear>> Finish()
+      const override {
+    return Trained(w_, trained_);
+  }
+
+ private:
+  size_t GroupOf(int64_t unit) const {
+    size_t g = first_.size() - 1;
+    while (first_[g] > unit) --g;
+    return g;
+  }
+
+  // Calls visit(row, column, entry) for the weights of a unit.
+  template <typename Visit>
+  void ForEachPlace(int64_t unit, Visit visit) const {
+    const size_t g = GroupOf(unit);
+    const CodebookGroup& group = w_.groups[g];
+    const int64_t block = unit - first_[g];
+    const int64_t row_begin = block / across_[g] * group.vector_rows;
+    const int64_t row_end = std::min(row_begin + group.vector_rows, w_.rows);
+    const int64_t begin = block % across_[g] * group.vector_cols;
+    const int64_t end = std::min(begin + group.vector_cols,
+                                 static_cast<int64_t>(columns_[g].size()));
+    for (int64_t r = row_begin; r < row_end; ++r) {
+      for (int64_t j = begin; j < end; ++j) {
+        visit(r, columns_[g][static_cast<size_t>(j)],
+              (r - row_begin) * group.vector_cols + j - begin);
+      }
+    }
+  }
+
+  static int64_t Combinations(const CodebookGroup& group) {
+    int bits = 0;
+    for (const IndexedCodebook& book : group.codebooks) bits += book.index_bits;
+    return int64_t{1} << bits;
+  }
+
+  template <typename Entry>
+  static float Distance(absl::Span<const uint32_t> codes,
+                        absl::Span<const size_t> entries,
+                        absl::Span<const float> scales,
+                        absl::Span<const float> target, const Entry& entry) {
+    float distance = 0;
+    for (size_t i = 0; i < entries.size(); ++i) {
+      float d = target[i];
+      for (size_t s = 0; s < codes.size(); ++s) {
+        d -= scales[i] * entry(s, codes[s])[entries[i]];
+      }
+      distance += d * d;
+    }
+    return distance;
+  }
+
+  VectorCodebookWeights w_;  // with the entries of trained_
+  const std::vector<std::vector<int64_t>> columns_;
+  const StoredParameters trained_;
+  std::vector<int64_t> first_;   // unit of every group
+  std::vector<int64_t> across_;  // blocks in a row of blocks
+  int64_t units_ = 0;
+};
+
 class VectorCodebookLinear final : public CompressedLinear {
  public:
   VectorCodebookLinear(int64_t rows, int64_t cols,
@@ -118,6 +342,43 @@ class VectorCodebookLinear final : public CompressedLinear {
     return out;
   }
 
+  VectorCodebookWeights Unpack() const {
+    VectorCodebookWeights w;
+    w.rows = rows_;
+    w.cols = cols_;
+    w.row_scales = row_scales_;
+    if (groups_.size() > 1) w.column_groups.resize(static_cast<size_t>(cols_));
+    for (size_t g = 0; g < groups_.size(); ++g) {
+      const PackedGroup& from = groups_[g];
+      if (groups_.size() > 1) {
+        for (int64_t c : from.columns) {
+          w.column_groups[static_cast<size_t>(c)] = static_cast<uint8_t>(g);
+        }
+      }
+      CodebookGroup group;
+      group.vector_rows = from.vector_rows;
+      group.vector_cols = from.vector_cols;
+      for (const PackedCodebook& packed : from.codebooks) {
+        IndexedCodebook book;
+        book.index_bits = packed.index_bits;
+        book.centroid_bits = packed.centroid_bits;
+        book.scale = packed.scale;
+        book.entries = packed.entries;
+        const int64_t row_bytes = StreamBytes(from.across(), book.index_bits);
+        for (int64_t down = 0; down < CeilDiv(rows_, from.vector_rows);
+             ++down) {
+          for (int64_t j = 0; j < from.across(); ++j) {
+            book.codes.push_back(static_cast<uint16_t>(GetCode(
+                packed.codes.data() + down * row_bytes, j, book.index_bits)));
+          }
+        }
+        group.codebooks.push_back(std::move(book));
+      }
+      w.groups.push_back(std::move(group));
+    }
+    return w;
+  }
+
   // Entries of all codebooks are one table, group after group.
   std::unique_ptr<TunableLinear> Tunable() const override {
     VectorCodebookWeights w = Unpack();
@@ -148,25 +409,14 @@ class VectorCodebookLinear final : public CompressedLinear {
     if (!row_scales_.empty()) {
       p.scales = Tensor::FromValues({rows_, 1}, row_scales_);
     }
-    return NewTunable(std::move(p), [w](const StoredParameters& trained) {
-      VectorCodebookWeights result = w;
-      const float* entry = trained.table.data();
-      for (CodebookGroup& group : result.groups) {
-        for (IndexedCodebook& book : group.codebooks) {
-          for (float& value : book.entries) value = *entry++;
-          if (book.centroid_bits == 8) {
-            // Entries that nobody changed keep their scale.
-            if (!CheckEntries(book).ok()) {
-              book.scale = RoundToScaledInt8(absl::MakeSpan(book.entries));
-            }
-          } else {
-            for (float& value : book.entries) value = NearestF16(value);
-          }
-        }
-      }
-      if (!w.row_scales.empty()) result.row_scales = ToVector(trained.scales);
-      return NewVectorCodebook(std::move(result));
-    });
+    std::vector<std::vector<int64_t>> columns;
+    for (const PackedGroup& group : groups_) columns.push_back(group.columns);
+    return NewTunable(
+        std::move(p),
+        [w](const StoredParameters& trained) { return Trained(w, trained); },
+        [w, columns](const StoredParameters& trained) {
+          return std::make_unique<VectorCodeChoice>(w, columns, trained);
+        });
   }
 
   nlohmann::json Save(absl::string_view layer,
@@ -218,43 +468,6 @@ class VectorCodebookLinear final : public CompressedLinear {
   }
 
  private:
-  VectorCodebookWeights Unpack() const {
-    VectorCodebookWeights w;
-    w.rows = rows_;
-    w.cols = cols_;
-    w.row_scales = row_scales_;
-    if (groups_.size() > 1) w.column_groups.resize(static_cast<size_t>(cols_));
-    for (size_t g = 0; g < groups_.size(); ++g) {
-      const PackedGroup& from = groups_[g];
-      if (groups_.size() > 1) {
-        for (int64_t c : from.columns) {
-          w.column_groups[static_cast<size_t>(c)] = static_cast<uint8_t>(g);
-        }
-      }
-      CodebookGroup group;
-      group.vector_rows = from.vector_rows;
-      group.vector_cols = from.vector_cols;
-      for (const PackedCodebook& packed : from.codebooks) {
-        IndexedCodebook book;
-        book.index_bits = packed.index_bits;
-        book.centroid_bits = packed.centroid_bits;
-        book.scale = packed.scale;
-        book.entries = packed.entries;
-        const int64_t row_bytes = StreamBytes(from.across(), book.index_bits);
-        for (int64_t down = 0; down < CeilDiv(rows_, from.vector_rows);
-             ++down) {
-          for (int64_t j = 0; j < from.across(); ++j) {
-            book.codes.push_back(static_cast<uint16_t>(GetCode(
-                packed.codes.data() + down * row_bytes, j, book.index_bits)));
-          }
-        }
-        group.codebooks.push_back(std::move(book));
-      }
-      w.groups.push_back(std::move(group));
-    }
-    return w;
-  }
-
   // Where the weights of `group` find their part from `book`, whose entries
   // begin at `first` of the table.
   void PlaceIndices(const PackedGroup& group, const IndexedCodebook& book,
@@ -538,6 +751,12 @@ absl::StatusOr<std::shared_ptr<const CompressedLinear>> NewVectorCodebook(
       std::make_shared<VectorCodebookLinear>(weights.rows, weights.cols,
                                              std::move(groups),
                                              std::move(weights.row_scales)));
+}
+
+std::optional<VectorCodebookWeights> UnpackVectorCodebook(
+    const CompressedLinear& layer) {
+  if (layer.layout() != kVectorCodebookLayout) return std::nullopt;
+  return static_cast<const VectorCodebookLinear&>(layer).Unpack();
 }
 
 uint64_t VectorCodebookBytes(int64_t rows, int64_t cols,

@@ -35,6 +35,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "absl/status/statusor.h"
@@ -73,6 +74,10 @@ struct VectorCodebookWeights {
 // group is out of range, a value is not one that can be stored.
 absl::StatusOr<std::shared_ptr<const CompressedLinear>> NewVectorCodebook(
     VectorCodebookWeights weights);
+
+// What such a layer was made from; nullopt for another layout.
+std::optional<VectorCodebookWeights> UnpackVectorCodebook(
+    const CompressedLinear& layer);
 
 // The stored size of one group over `columns` of a layer's channels.
 struct CodebookGroupShape {

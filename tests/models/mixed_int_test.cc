@@ -62,6 +62,7 @@ TEST_F(MixedIntTest, ScalesCanBeTuned) {
       ASSERT_OK_AND_ASSIGN(const auto linear,
                            NewMixedInt(Example(bits, symmetric)));
       test::ExpectParametersSayWhatIsStored(*linear, ctx_);
+      test::ExpectCodesCanBeChosen(*linear, ctx_);
     }
   }
 }

@@ -56,6 +56,61 @@ inline void ExpectParametersSayWhatIsStored(const CompressedLinear& layer,
   EXPECT_FALSE(tunable->Freeze(parameters, ctx).ok());
 }
 
+// Codes can be chosen anew: the nearest to what a unit has is what it has, the
+// nearest to anything else is no farther away, and what was chosen is what the
+// finished layer decodes to.
+inline void ExpectCodesCanBeChosen(const CompressedLinear& layer,
+                                   ExecutionContext& ctx) {
+  const auto tunable = layer.Tunable();
+  ASSERT_NE(tunable, nullptr);
+  const std::vector<Tensor> parameters = tunable->Parameters();
+  const auto choice = tunable->Codes(parameters, ctx);
+  ASSERT_NE(choice, nullptr);
+  Tensor weight = tunable->Weight(parameters, ctx).Clone();
+  std::vector<int> seen(static_cast<size_t>(weight.size()), 0);
+  CodeChoice::PlaceList places;
+  std::vector<float> target;
+  const auto distance = [&](absl::Span<const float> weights) {
+    double sum = 0;
+    for (size_t i = 0; i < target.size(); ++i) {
+      sum += std::pow(double{weights[i]} - target[i], 2);
+    }
+    return sum;
+  };
+  for (int64_t u = 0; u < choice->units(); ++u) {
+    choice->Places(u, &places);
+    target.clear();
+    for (int64_t at : places) {
+      ++seen[static_cast<size_t>(at)];
+      target.push_back(weight.data()[at]);
+    }
+    const std::vector<float> own = target;
+    const CodeChoice::Candidate same = choice->Nearest(u, target);
+    EXPECT_NEAR(distance(same.weights), 0, 1e-8);
+    if (u % 3 != 0) continue;
+    for (size_t i = 0; i < target.size(); ++i) {
+      target[i] = -0.7f * target[i] + (i % 2 == 0 ? 0.3f : -0.4f);
+    }
+    const double before = distance(own);
+    const CodeChoice::Candidate found = choice->Nearest(u, target);
+    EXPECT_LE(distance(found.weights), before * (1 + 1e-5) + 1e-9);
+    const auto was = choice->CodesOf(u);
+    EXPECT_EQ(choice->Choose(u, found.codes), found.codes != was);
+    EXPECT_EQ(choice->CodesOf(u), found.codes);
+    for (size_t i = 0; i < places.size(); ++i) {
+      weight.data()[places[i]] = found.weights[i];
+    }
+  }
+  EXPECT_THAT(seen, testing::Each(1)) << "every weight is in one unit";
+  ASSERT_OK_AND_ASSIGN(const auto finished, choice->Finish());
+  EXPECT_EQ(finished->layout(), layer.layout());
+  const Tensor decoded = finished->Decode(ctx);
+  for (int64_t i = 0; i < weight.size(); ++i) {
+    ASSERT_NEAR(decoded.data()[i], weight.data()[i],
+                1e-6 + 1e-5 * std::abs(weight.data()[i]));
+  }
+}
+
 }  // namespace quantd::test
 
 #endif  // QUANTD_TESTS_MODELS_TUNABLE_CHECKS_H_

@@ -141,9 +141,11 @@ TEST_F(VectorCodebookTest, EntriesAndScalesCanBeTuned) {
   VectorCodebookWeights w = Example();
   ASSERT_OK_AND_ASSIGN(const auto scaled, NewVectorCodebook(w));
   test::ExpectParametersSayWhatIsStored(*scaled, ctx_);
+  test::ExpectCodesCanBeChosen(*scaled, ctx_);
   w.row_scales.clear();
   ASSERT_OK_AND_ASSIGN(const auto plain, NewVectorCodebook(w));
   test::ExpectParametersSayWhatIsStored(*plain, ctx_);
+  test::ExpectCodesCanBeChosen(*plain, ctx_);
 }
 
 TEST_F(VectorCodebookTest, EveryIndexWidthDecodes) {
