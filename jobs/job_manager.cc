@@ -259,6 +259,11 @@ absl::Status JobManager::Report(const v1::ReportAttemptRequest& request) {
 
 JobManager::Counts JobManager::counts() const { return impl_->counts(); }
 
+std::vector<std::pair<std::string, v1::TrainingStep>> JobManager::training()
+    const {
+  return impl_->training();
+}
+
 void JobManager::Drain(absl::Duration grace) { impl_->Drain(grace); }
 
 }  // namespace quantd

@@ -23,6 +23,7 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -129,6 +130,9 @@ class JobManager {
     absl::Duration oldest_queued = absl::ZeroDuration();
   };
   Counts counts() const;
+
+  // Running jobs that descend along gradients, by id, and their latest step.
+  std::vector<std::pair<std::string, v1::TrainingStep>> training() const;
 
   // Refuses new jobs, stops the workers after at most `grace` (their attempts
   // do not count: the jobs are QUEUED again with the same attempts left), shuts

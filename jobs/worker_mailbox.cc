@@ -31,6 +31,14 @@ void WorkerMailbox::SetProgress(const ProgressUpdate& update) {
   progress_.set_total(update.total);
   progress_.set_fraction(update.fraction);
   progress_.set_detail(Message(update.detail));
+  progress_.clear_training();
+  if (update.training.has_value()) {
+    v1::TrainingStep& training = *progress_.mutable_training();
+    training.set_step(static_cast<uint64_t>(update.training->step));
+    training.set_steps(static_cast<uint64_t>(update.training->steps));
+    training.set_loss(update.training->loss);
+    training.set_learning_rate(update.training->learning_rate);
+  }
 }
 
 bool WorkerMailbox::Admit() {

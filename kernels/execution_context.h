@@ -14,6 +14,7 @@
 #include <atomic>
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <string>
 
 #include "absl/status/status.h"
@@ -22,6 +23,14 @@
 
 namespace quantd {
 
+// One step of gradient descent.
+struct TrainingProgress {
+  int64_t step = 0;  // from 1
+  int64_t steps = 0;
+  double loss = 0;  // of the step's windows
+  double learning_rate = 0;
+};
+
 struct ProgressUpdate {
   // as v1.Progress.phase: "load", "calibrate", "quantize", "tune", ...
   std::string phase;
@@ -29,6 +38,7 @@ struct ProgressUpdate {
   uint64_t total = 0;
   double fraction = 0;  // of the whole run, 0..1
   std::string detail;   // what is being worked on: "blocks.3"
+  std::optional<TrainingProgress> training;
 };
 
 class ExecutionContext {

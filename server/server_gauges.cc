@@ -24,6 +24,11 @@ prometheus::Gauge& AddGauge(prometheus::Registry& registry, const char* name,
       labels);
 }
 
+prometheus::Family<prometheus::Gauge>& GaugeFamily(
+    prometheus::Registry& registry, const char* name, const char* help) {
+  return prometheus::BuildGauge().Name(name).Help(help).Register(registry);
+}
+
 constexpr char kJobs[] = "quantd_jobs";
 constexpr char kJobsHelp[] = "Jobs that have not ended, by state.";
 
@@ -51,6 +56,14 @@ ServerGauges::ServerGauges(prometheus::Registry* registry,
                    "Age of the oldest job that only waits for a slot.")),
       watchers_(
           AddGauge(*registry, "quantd_watchers", "Open WatchJob streams.")),
+      training_step_(GaugeFamily(
+          *registry, "quantd_training_step",
+          "Latest step of gradient descent of a running job, from 1.")),
+      training_loss_(GaugeFamily(*registry, "quantd_training_loss",
+                                 "Loss of the latest step of a running job.")),
+      training_learning_rate_(
+          GaugeFamily(*registry, "quantd_training_learning_rate",
+                      "Learning rate of the latest step of a running job.")),
       store_size_bytes_(AddGauge(*registry, "quantd_store_size_bytes",
                                  "Size of the metadata store on disk.")),
       store_read_only_(
@@ -95,6 +108,33 @@ void ServerGauges::RefreshJobs() {
   jobs_running_.Set(counts.running);
   queue_depth_.Set(counts.queued);
   queue_oldest_seconds_.Set(absl::ToDoubleSeconds(counts.oldest_queued));
+  RefreshTraining(*jobs);
+}
+
+void ServerGauges::RefreshTraining(const JobManager& jobs) {
+  std::map<std::string, TrainingGauges> ended = std::move(training_);
+  training_.clear();
+  for (const auto& [job, latest] : jobs.training()) {
+    TrainingGauges gauges;
+    if (const auto known = ended.find(job); known != ended.end()) {
+      gauges = known->second;
+      ended.erase(known);
+    } else {
+      const prometheus::Labels labels = {{"job", job}};
+      gauges = {&training_step_.Add(labels), &training_loss_.Add(labels),
+                &training_learning_rate_.Add(labels)};
+    }
+    gauges.step->Set(static_cast<double>(latest.step()));
+    gauges.loss->Set(latest.loss());
+    gauges.learning_rate->Set(latest.learning_rate());
+    training_.emplace(job, gauges);
+  }
+  // Labels of jobs would pile up.
+  for (const auto& [job, gauges] : ended) {
+    training_step_.Remove(gauges.step);
+    training_loss_.Remove(gauges.loss);
+    training_learning_rate_.Remove(gauges.learning_rate);
+  }
 }
 
 void ServerGauges::RefreshStores() {

@@ -5,9 +5,11 @@
 #define QUANTD_SERVER_SERVER_GAUGES_H_
 
 #include <functional>
+#include <map>
 #include <string>
 
 #include "prometheus/counter.h"
+#include "prometheus/family.h"
 #include "prometheus/gauge.h"
 #include "prometheus/registry.h"
 #include "server/service_context.h"
@@ -24,8 +26,16 @@ class ServerGauges {
 
  private:
   void RefreshJobs();
+  void RefreshTraining(const JobManager& jobs);
   void RefreshStores();
   void RefreshProcess();
+
+  // The latest step of a job; there as long as it descends.
+  struct TrainingGauges {
+    prometheus::Gauge* step;
+    prometheus::Gauge* loss;
+    prometheus::Gauge* learning_rate;
+  };
 
   const ServiceContext& context_;
   const std::function<int()> watchers_count_;
@@ -35,6 +45,10 @@ class ServerGauges {
   prometheus::Gauge& queue_depth_;
   prometheus::Gauge& queue_oldest_seconds_;
   prometheus::Gauge& watchers_;
+  prometheus::Family<prometheus::Gauge>& training_step_;
+  prometheus::Family<prometheus::Gauge>& training_loss_;
+  prometheus::Family<prometheus::Gauge>& training_learning_rate_;
+  std::map<std::string, TrainingGauges> training_;  // by job
   prometheus::Gauge& store_size_bytes_;
   prometheus::Gauge& store_read_only_;
   prometheus::Gauge& store_last_sequence_;

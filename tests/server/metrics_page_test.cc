@@ -115,6 +115,36 @@ TEST_F(ServerMetricsTest, AJobLeavesItsTraces) {
   EXPECT_GT(ValueOf(page, "process_start_time_seconds"), 1e9);
 }
 
+// A job's gauges are there while it trains, and its labels do not stay.
+TEST_F(ServerMetricsTest, TrainingIsSeenAsLongAsItRuns) {
+  grpc::ClientContext context;
+  v1::Job job;
+  ASSERT_THAT(server_->jobs().CreateJob(&context, RtnJob("demo"), &job),
+              IsGrpcOk());
+  ScriptedWorker worker(*server_, 0);
+  ASSERT_THAT(worker.Claim(), IsGrpcOk());
+  EXPECT_THAT(Page(), Not(HasSubstr("quantd_training_loss{")));
+  v1::Progress progress;
+  progress.set_phase("tune");
+  progress.set_fraction(0.5);
+  progress.mutable_training()->set_step(7);
+  progress.mutable_training()->set_steps(200);
+  progress.mutable_training()->set_loss(0.125);
+  progress.mutable_training()->set_learning_rate(0.005);
+  ASSERT_THAT(worker.Heartbeat(progress), IsGrpcOk());
+  const std::string page = Page();
+  EXPECT_EQ(ValueOf(page, "quantd_training_step{job="), 7);
+  EXPECT_EQ(ValueOf(page, "quantd_training_loss{job="), 0.125);
+  EXPECT_EQ(ValueOf(page, "quantd_training_learning_rate{job="), 0.005);
+  progress.mutable_training()->set_loss(0.0625);
+  ASSERT_THAT(worker.Heartbeat(progress), IsGrpcOk());
+  EXPECT_EQ(ValueOf(Page(), "quantd_training_loss{job="), 0.0625);
+  ASSERT_THAT(worker.Succeed({{"config.json", "{}"}}), IsGrpcOk());
+  server_->executor().EndWorker(worker.key().job(), worker.key().attempt(),
+                                "exit code 0");
+  EXPECT_THAT(Page(), Not(HasSubstr("quantd_training_loss{")));
+}
+
 TEST_F(ServerMetricsTest, ThePageNamesItsFormat) {
   EXPECT_THAT(Page(), HasSubstr("Content-Type: text/plain; version=0.0.4"));
 }

@@ -59,10 +59,17 @@ class ScriptedWorker {
   }
 
   grpc::Status Heartbeat(double fraction, const std::string& note = "") {
+    v1::Progress progress;
+    progress.set_phase("quantize");
+    progress.set_fraction(fraction);
+    return Heartbeat(progress, note);
+  }
+
+  grpc::Status Heartbeat(const v1::Progress& progress,
+                         const std::string& note = "") {
     v1::HeartbeatRequest request;
     *request.mutable_key() = key_;
-    request.mutable_progress()->set_phase("quantize");
-    request.mutable_progress()->set_fraction(fraction);
+    *request.mutable_progress() = progress;
     if (!note.empty()) request.add_notes(note);
     grpc::ClientContext context;
     v1::HeartbeatResponse response;
