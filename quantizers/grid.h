@@ -24,7 +24,8 @@ namespace quantd {
 struct GridPlan {
   // Input channels per group; 0: as the options say.
   int64_t group_size = 0;
-  // Bits of every group of input channels; empty: as the options say.
+  // Bits of every group of input channels, [groups], or of those of every
+  // output channel, [rows, groups]; empty: as the options say.
   std::vector<uint8_t> group_bits;
   // Exponent of a power grid; 0: as the options say.
   double exponent = 0;

@@ -30,7 +30,8 @@ namespace quantd {
 
 // `start` has the grid, and for OFFSET the codes to begin with; `weight` is the
 // original. `options.variable` says which of the four. InvalidArgument: the
-// layer is no packed-int.v1. REQUIRES: equal shapes.
+// layer is neither packed-int.v1 nor
+// mixed-int.v1. REQUIRES: equal shapes.
 absl::StatusOr<std::unique_ptr<TunableLinear>> NewLearnedRounding(
     const CompressedLinear& start, const Tensor& weight,
     const LearnedOptions& options);

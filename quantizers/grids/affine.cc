@@ -104,7 +104,7 @@ void AffineLayerGrid<Real>::FitGroup(const GroupValues<Real>& group) {
   const size_t index =
       static_cast<size_t>(group.row * weights_.groups() + group.group);
   AffineGridOptions options = options_;
-  options.bits = bits_of(group.group);
+  options.bits = bits_of(group.row, group.group);
   if (options.bits == 1) {
     const BinaryGrid grid = FitBinaryGrid<Real>(
         group.values, group.importance,
@@ -126,9 +126,9 @@ void AffineLayerGrid<Real>::FitGroup(const GroupValues<Real>& group) {
 template <typename Real>
 void AffineLayerGrid<Real>::Quantize(const Patch<Real>& patch) {
   const int64_t groups = weights_.groups();
-  const int bits = bits_of(patch.group);
-  const int max_code = (1 << bits) - 1;
   for (int64_t r = patch.row_begin; r < patch.row_end; ++r) {
+    const int bits = bits_of(r, patch.group);
+    const int max_code = (1 << bits) - 1;
     const size_t index = static_cast<size_t>(r * groups + patch.group);
     const int64_t local = r - patch.row_begin;
     const Real* values = patch.values + local * patch.value_stride;
@@ -232,10 +232,11 @@ class AffineGrid final : public Grid {
     if (plan.group_size > 0) options.group_size = plan.group_size;
     if (!plan.group_bits.empty()) {
       const int64_t groups = cols / options.GroupSizeFor(cols);
-      if (static_cast<int64_t>(plan.group_bits.size()) != groups) {
-        return absl::InvalidArgumentError(
-            absl::StrCat("bits of ", plan.group_bits.size(), " groups for ",
-                         groups, " groups of input channels"));
+      const int64_t planned = static_cast<int64_t>(plan.group_bits.size());
+      if (planned != groups && planned != rows * groups) {
+        return absl::InvalidArgumentError(absl::StrCat(
+            "bits of ", planned, " groups for ", groups,
+            " groups of input channels of ", rows, " output channels"));
       }
       for (uint8_t bits : plan.group_bits) {
         if (bits < 1 || bits > 8) {

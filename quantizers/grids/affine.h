@@ -24,7 +24,8 @@ namespace quantd {
 template <typename Real>
 class AffineLayerGrid final : public LayerGrid<Real> {
  public:
-  // `group_bits`, if not empty, are the bits of every group, over those of
+  // `group_bits`, if not empty, are the bits of every group, [groups] or [rows,
+  // groups], over those of
   // `options`. REQUIRES: the group size divides `cols`; bits are in 1..8.
   AffineLayerGrid(int64_t rows, int64_t cols, const AffineGridOptions& options,
                   std::vector<uint8_t> group_bits = {});
@@ -42,9 +43,12 @@ class AffineLayerGrid final : public LayerGrid<Real> {
   const PackedIntWeights& weights() const { return weights_; }
 
  private:
-  int bits_of(int64_t group) const {
-    return group_bits_.empty() ? options_.bits
-                               : group_bits_[static_cast<size_t>(group)];
+  int bits_of(int64_t row, int64_t group) const {
+    if (group_bits_.empty()) return options_.bits;
+    const bool by_row =
+        static_cast<int64_t>(group_bits_.size()) != weights_.groups();
+    return group_bits_[static_cast<size_t>(
+        by_row ? row * weights_.groups() + group : group)];
   }
   // `importance` of the group with the salient weights counted more.
   std::vector<Real> SalientImportance(const GroupValues<Real>& group) const;

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cmath>
 #include <memory>
+#include <numeric>
 #include <set>
 #include <string>
 #include <vector>
@@ -13,6 +14,7 @@
 #include "gmock/gmock.h"
 #include "models/model.h"
 #include "quantizers/affine_grid.h"
+#include "quantizers/grids/affine.h"
 #include "quantizers/recipe.h"
 #include "tensor/gradient_tape.h"
 #include "tests/models/tunable_checks.h"
@@ -117,6 +119,82 @@ TEST_F(LearnedRoundingTest, TheWeightIsWhatIsFrozen) {
   }
 }
 
+// Groups of one bit among wider ones, in whole columns and by row.
+TEST_F(LearnedRoundingTest, WidthsMayDiffer) {
+  for (const bool by_row : {false, true}) {
+    for (const bool symmetric : {false, true}) {
+      SCOPED_TRACE(testing::Message() << by_row << symmetric);
+      constexpr int64_t kGroups = kCols / kGroup;
+      GridPlan plan;
+      for (int64_t i = 0; i < (by_row ? kRows * kGroups : kGroups); ++i) {
+        plan.group_bits.push_back(static_cast<uint8_t>(1 + i % 3));
+      }
+      AffineGridOptions options;
+      options.bits = 2;
+      options.group_size = kGroup;
+      options.symmetric = symmetric;
+      AffineLayerGrid<float> grid(kRows, kCols, options, plan.group_bits);
+      const std::vector<int64_t> all = [] {
+        std::vector<int64_t> columns(kCols);
+        std::iota(columns.begin(), columns.end(), 0);
+        return columns;
+      }();
+      for (int64_t g = 0; g < kGroups; ++g) {
+        for (int64_t r = 0; r < kRows; ++r) {
+          grid.FitGroup({r,
+                         g,
+                         absl::MakeConstSpan(w_.row(r) + g * kGroup, kGroup),
+                         absl::MakeConstSpan(all).subspan(
+                             static_cast<size_t>(g * kGroup), kGroup),
+                         {}});
+        }
+        Patch<float> patch;
+        patch.row_end = kRows;
+        patch.column = g * kGroup;
+        patch.columns = kGroup;
+        patch.group = g;
+        patch.values = w_.data() + g * kGroup;
+        patch.value_stride = kCols;
+        grid.Quantize(patch);
+      }
+      ASSERT_OK_AND_ASSIGN(const auto layer, std::move(grid).Finish({}));
+      ASSERT_EQ(layer->layout(), "mixed-int.v1");
+      for (const v1::TuneStage::Variable variable :
+           {v1::TuneStage::OFFSET, v1::TuneStage::DIVISION,
+            v1::TuneStage::CLIPPING, v1::TuneStage::SIGMOID}) {
+        SCOPED_TRACE(variable);
+        LearnedOptions learned;
+        learned.variable = variable;
+        ASSERT_OK_AND_ASSIGN(const auto tunable,
+                             NewLearnedRounding(*layer, w_, learned));
+        std::vector<Tensor> parameters = tunable->Parameters();
+        ASSERT_OK_AND_ASSIGN(const auto start,
+                             tunable->Freeze(parameters, ctx_));
+        if (variable == v1::TuneStage::OFFSET) {
+          EXPECT_EQ(SavedBytes(*start), SavedBytes(*layer));
+        }
+        // The soft weight is none that is stored.
+        if (variable == v1::TuneStage::SIGMOID) continue;
+        for (size_t p = 0; p < parameters.size(); ++p) {
+          const Tensor noise =
+              RandomMatrix(parameters[p].rows(), parameters[p].cols(), p + 5);
+          for (int64_t i = 0; i < noise.size(); ++i) {
+            parameters[p].data()[i] += 0.2f * noise.data()[i];
+          }
+        }
+        tunable->Project(absl::MakeSpan(parameters));
+        ASSERT_OK_AND_ASSIGN(const auto frozen,
+                             tunable->Freeze(parameters, ctx_));
+        const Tensor decoded = frozen->Decode(ctx_);
+        const Tensor weight = tunable->Weight(parameters, ctx_);
+        for (int64_t i = 0; i < weight.size(); ++i) {
+          ASSERT_NEAR(decoded.data()[i], weight.data()[i], 2e-6) << i;
+        }
+      }
+    }
+  }
+}
+
 // Half up or down: the soft weight is the weight, the hard one the nearest.
 TEST_F(LearnedRoundingTest, SigmoidBeginsAtTheWeightItself) {
   const PackedIntWeights start = Nearest(w_, false);
@@ -193,7 +271,7 @@ class TunableLayersTest : public test::TinyNetworkTest {};
 // Layers of all built-in recipes: those that can be tuned are what their
 // parameters say, and freezing what nobody changed changes nothing.
 TEST_F(TunableLayersTest, ParametersSayWhatIsStored) {
-  std::set<std::string> tunable_layouts;
+  std::set<std::string> tunable_layouts, free_codes;
   for (const v1::Recipe& builtin : BuiltinRecipes()) {
     SCOPED_TRACE(builtin.name());
     std::vector<std::string> assignments;
@@ -218,6 +296,10 @@ TEST_F(TunableLayersTest, ParametersSayWhatIsStored) {
       if (layer.compressed()->Tunable() == nullptr) continue;
       tunable_layouts.insert(std::string(layer.compressed()->layout()));
       test::ExpectParametersSayWhatIsStored(*layer.compressed(), ctx_);
+      const auto tunable = layer.compressed()->Tunable();
+      if (tunable->Codes(tunable->Parameters(), ctx_) == nullptr) continue;
+      free_codes.insert(std::string(layer.compressed()->layout()));
+      test::ExpectCodesCanBeChosen(*layer.compressed(), ctx_);
     }
   }
   for (const char* layout :
@@ -226,6 +308,11 @@ TEST_F(TunableLayersTest, ParametersSayWhatIsStored) {
         "input-scale.v1", "input-rotation.v1", "low-rank-sum.v1",
         "sparse-overlay.v1"}) {
     EXPECT_TRUE(tunable_layouts.contains(layout)) << layout;
+  }
+  for (const char* layout :
+       {"packed-int.v1", "packed-affine.v1", "mixed-int.v1", "lookup-table.v1",
+        "row-codebook.v1", "vector-codebook.v1"}) {
+    EXPECT_TRUE(free_codes.contains(layout)) << layout;
   }
 }
 
