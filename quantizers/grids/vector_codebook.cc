@@ -8,9 +8,12 @@
 #include <utility>
 
 #include "absl/container/inlined_vector.h"
+#include "absl/strings/str_cat.h"
 #include "base/status_macros.h"
 #include "kernels/float_formats.h"
+#include "proto/field_rules.h"
 #include "quantizers/grid_validation.h"
+#include "quantizers/low_rank_kmeans.h"
 
 namespace quantd {
 namespace {
@@ -227,7 +230,15 @@ absl::Status VectorCodebookLayerGrid::FitCodebook(
   problem.weights = weights.data();
   VectorKMeansOptions options = options_.kmeans;
   options.k = codebook->k();
-  ASSIGN_OR_RETURN(VectorKMeans fitted, FitVectorKMeans(problem, options, ctx));
+  VectorKMeans fitted;
+  const int64_t rank = std::min(options_.rank, problem.count);
+  if (rank > 0 && rank < vector_length) {
+    ASSIGN_OR_RETURN(LowRankKMeans low,
+                     FitLowRankKMeans(problem, rank, options, ctx));
+    fitted = std::move(low.fitted);
+  } else {
+    ASSIGN_OR_RETURN(fitted, FitVectorKMeans(problem, options, ctx));
+  }
   codebook->entries = std::move(fitted.centroids);
   *assignment = std::move(fitted.assignment);
   Store(codebook, vector_length);
@@ -432,6 +443,7 @@ VectorCodebookOptions OptionsFrom(const v1::VectorCodebookGrid& grid) {
                       : grid.weighting() == "none" ? Weighting::kNone
                                                    : Weighting::kSecondMoment;
   options.refits = static_cast<int>(grid.refits());
+  options.rank = grid.rank();
   options.kmeans.max_iterations = static_cast<int>(grid.iterations());
   options.kmeans.tolerance = grid.tolerance();
   options.kmeans.restarts = static_cast<int>(grid.restarts());
@@ -446,7 +458,13 @@ class VectorCodebookGrid final : public Grid {
 
   absl::string_view name() const override { return "vector_codebook"; }
 
-  absl::Status Validate(absl::string_view, const LinearShape&) const override {
+  absl::Status Validate(absl::string_view prefix,
+                        const LinearShape& /*layer*/) const override {
+    if (options_.rank > 0 && options_.refits > 0) {
+      return InvalidField(absl::StrCat(prefix, ".vector_codebook.rank"),
+                          "refits fit all entries and leave no codebook its "
+                          "rank: one of both");
+    }
     return absl::OkStatus();
   }
 
@@ -470,6 +488,8 @@ class VectorCodebookGrid final : public Grid {
                        options_.coding.vector_length,
                        int64_t{1} << options_.coding.index_bits));
     const double cols = static_cast<double>(layer.cols);
+    // The weighted vectors, their decomposition and projections.
+    if (options_.rank > 0) bytes += 40 * weights;
     if (options_.refits > 0) bytes += 8 * weights + 4 * cols * cols;
     cost.working_bytes = static_cast<uint64_t>(bytes);
     const int residual = options_.coding.residual_index_bits > 0 ? 1 : 0;

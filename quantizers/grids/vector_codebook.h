@@ -48,6 +48,7 @@ struct VectorCodebookOptions {
   bool row_scales = false;
   Weighting weighting = Weighting::kSecondMoment;
   int refits = 0;
+  int64_t rank = 0;  // of the codebooks; 0: as it comes
   // k is set from index_bits.
   VectorKMeansOptions kmeans;
 };
