@@ -12,11 +12,11 @@
 #include <string>
 
 #include "absl/status/statusor.h"
-#include "absl/strings/string_view.h"
 #include "kernels/execution_context.h"
 #include "models/activation_store.h"
 #include "models/model.h"
 #include "models/model_description.h"
+#include "quantizers/tuning_steps.h"
 #include "tensor/tensor.h"
 
 namespace quantd {
@@ -32,6 +32,8 @@ struct BlockToReconstruct {
   // behind this block.
   const ActivationStore* inputs = nullptr;
   const ActivationStore* targets = nullptr;
+  // What enters the block in the original network, where it is wanted.
+  const ActivationStore* original_inputs = nullptr;
   int64_t window_tokens = 0;
 };
 
@@ -59,10 +61,13 @@ class BlockReconstruction {
                                   int64_t windows,
                                   int64_t window_tokens) const = 0;
 
-  // Changes the block's compressed layers in place. `progress` gets the share
-  // that is done and what is to be said of it. Cancelled soon after the context
-  // is cancelled; the block is then of no use.
-  using Progress = std::function<void(double share, absl::string_view detail)>;
+  // Whether BlockToReconstruct::original_inputs is.
+  virtual bool wants_original_inputs() const { return false; }
+
+  // Changes the block's compressed layers in place. `progress` gets every step
+  // and their number. Cancelled soon after the context is cancelled; the block
+  // is then of no use.
+  using Progress = std::function<void(const TuningStep& made, int64_t steps)>;
   virtual absl::StatusOr<BlockReport> Reconstruct(
       const BlockToReconstruct& task, const Progress& progress,
       ExecutionContext& ctx) const = 0;

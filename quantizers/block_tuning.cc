@@ -1,11 +1,14 @@
 #include "quantizers/block_tuning.h"
 
 #include <algorithm>
+#include <cmath>
+#include <random>
 #include <utility>
 
 #include "base/status_macros.h"
 #include "quantizers/set_statistics.h"
 #include "quantizers/window_order.h"
+#include "tensor/estimators.h"
 #include "tensor/gradient_tape.h"
 #include "tensor/ops.h"
 
@@ -15,17 +18,18 @@ namespace {
 class BlockTuner {
  public:
   BlockTuner(Block& block, std::vector<TunedLayer> layers,
-             const ActivationStore& inputs, const ActivationStore& targets,
-             int64_t window_tokens, const BlockTuningOptions& options,
+             const BlockExamples& examples, const BlockTuningOptions& options,
              ExecutionContext& ctx)
       : block_(block),
         layers_(std::move(layers)),
-        inputs_(inputs),
-        targets_(targets),
-        window_tokens_(window_tokens),
+        inputs_(*examples.inputs),
+        targets_(*examples.targets),
+        original_inputs_(examples.original_inputs),
+        window_tokens_(examples.window_tokens),
         options_(options),
         ctx_(ctx),
-        order_(inputs.rows() / window_tokens, options.seed) {
+        order_(inputs_.rows() / window_tokens_, options.seed),
+        mixing_(options.seed + 1) {
     for (const TunedLayer& tuned : layers_) {
       first_.push_back(parameters_.size());
       const std::vector<Tensor> own = tuned.tunable->Parameters();
@@ -41,6 +45,9 @@ class BlockTuner {
     BlockReport report;
     report.block = block_.name();
     ASSIGN_OR_RETURN(report.loss_before, LossOverAll());
+    if (options_.loss == v1::TuneStage::CHANNEL_SQUARED) {
+      RETURN_IF_ERROR(WeighChannels());
+    }
     std::vector<std::shared_ptr<const CompressedLinear>> start;
     for (const TunedLayer& tuned : layers_) {
       start.push_back(tuned.layer->compressed());
@@ -65,6 +72,13 @@ class BlockTuner {
   }
 
  private:
+  // A window, or two of them.
+  struct Mixture {
+    int64_t window = 0;
+    int64_t other = -1;
+    float share = 1;  // of `window`
+  };
+
   // Those of layer i.
   template <typename T>
   absl::Span<T> Own(std::vector<T>& parameters, size_t i) const {
@@ -123,37 +137,108 @@ class BlockTuner {
     const int64_t step = CalibrationBatchWindows(window_tokens_);
     double loss = 0;
     for (int64_t w = 0; w < windows; w += step) {
-      const int64_t count = std::min(step, windows - w);
-      std::vector<int64_t> drawn;
-      for (int64_t i = 0; i < count; ++i) drawn.push_back(order_.Next());
-      ASSIGN_OR_RETURN(const Tensor x, Windows(inputs_, drawn));
+      const std::vector<Mixture> drawn = Draw(std::min(step, windows - w));
       ASSIGN_OR_RETURN(const Tensor target, Windows(targets_, drawn));
-      GradientTape tape(ctx_);
-      std::vector<Tensor> leaves;
-      for (size_t i = 0; i < layers_.size(); ++i) {
-        leaves.push_back(tape.Watch((*weights)[i].output.Untracked()));
-        layers_[i].layer->SetWeight(leaves.back());
+      if (options_.inputs != v1::TuneStage::ORIGINAL) {
+        ASSIGN_OR_RETURN(const double own,
+                         AddPiece(inputs_, drawn, target, tokens, weights));
+        loss += own;
       }
-      ASSIGN_OR_RETURN(
-          const Tensor y,
-          block_.Forward(x, SequenceBatch::Uniform(count, window_tokens_),
-                         ctx_));
-      const Tensor errors = ops::SquaredError(y, target);
-      for (float error : errors.values()) loss += error;
-      Tensor seed = Tensor::Uninitialized(errors.shape());
-      std::fill(seed.values().begin(), seed.values().end(),
-                static_cast<float>(1 / tokens));
-      RETURN_IF_ERROR(tape.Backward({{errors, seed}}));
-      for (size_t i = 0; i < layers_.size(); ++i) {
-        const Tensor gradient = tape.Gradient(leaves[i]);
-        ctx_.device().Add(gradient.data(), gradient.size(),
-                          (*weights)[i].gradient.data());
-        // Nothing refers to the tape when it is gone.
-        layers_[i].layer->SetWeight((*weights)[i].output.Untracked());
+      if (options_.inputs != v1::TuneStage::COMPRESSED) {
+        ASSIGN_OR_RETURN(const double own, AddPiece(*original_inputs_, drawn,
+                                                    target, tokens, weights));
+        loss += own;
       }
+    }
+    return loss;
+  }
+
+  // Of the windows `drawn` of one network's inputs; a token counts 1 / tokens.
+  absl::StatusOr<double> AddPiece(const ActivationStore& inputs,
+                                  const std::vector<Mixture>& drawn,
+                                  const Tensor& target, double tokens,
+                                  std::vector<GradientTape::Seed>* weights) {
+    ASSIGN_OR_RETURN(const Tensor x, Windows(inputs, drawn));
+    GradientTape tape(ctx_);
+    std::vector<Tensor> leaves;
+    for (size_t i = 0; i < layers_.size(); ++i) {
+      leaves.push_back(tape.Watch((*weights)[i].output.Untracked()));
+      layers_[i].layer->SetWeight(leaves.back());
+    }
+    ASSIGN_OR_RETURN(
+        const Tensor y,
+        block_.Forward(x,
+                       SequenceBatch::Uniform(
+                           static_cast<int64_t>(drawn.size()), window_tokens_),
+                       ctx_));
+    const Tensor errors = Errors(y, target);
+    double loss = 0;
+    for (float error : errors.values()) loss += error;
+    Tensor seed = Tensor::Uninitialized(errors.shape());
+    std::fill(seed.values().begin(), seed.values().end(),
+              static_cast<float>(1 / tokens));
+    RETURN_IF_ERROR(tape.Backward({{errors, seed}}));
+    for (size_t i = 0; i < layers_.size(); ++i) {
+      const Tensor gradient = tape.Gradient(leaves[i]);
+      ctx_.device().Add(gradient.data(), gradient.size(),
+                        (*weights)[i].gradient.data());
+      // Nothing refers to the tape when it is gone.
+      layers_[i].layer->SetWeight((*weights)[i].output.Untracked());
     }
     return loss / tokens;
   }
+
+  // Of every token.
+  Tensor Errors(const Tensor& y, const Tensor& target) {
+    switch (options_.loss) {
+      case v1::TuneStage::ABSOLUTE:
+        return ops::AbsoluteError(y, target);
+      case v1::TuneStage::COSINE_DISTANCE:
+        return ops::CosineDistance(y, target);
+      case v1::TuneStage::CHANNEL_SQUARED:
+        return ops::SquaredError(
+            ops::ScaleColumns(y, channel_weights_, ctx_),
+            ops::ScaleColumns(target, channel_weights_, ctx_));
+      default:
+        return ops::SquaredError(y, target);
+    }
+  }
+
+  // The reciprocal root mean square of every channel of the targets; 0 where
+  // they are.
+  absl::Status WeighChannels() {
+    std::vector<double> squares(static_cast<size_t>(targets_.cols()), 0.0);
+    for (int64_t w = 0; w < targets_.rows(); w += window_tokens_) {
+      ASSIGN_OR_RETURN(const Tensor rows, targets_.Read(w, window_tokens_));
+      for (int64_t r = 0; r < rows.rows(); ++r) {
+        for (size_t c = 0; c < squares.size(); ++c) {
+          const double v = rows.row(r)[c];
+          squares[c] += v * v;
+        }
+      }
+    }
+    channel_weights_ = Tensor::Zeros({targets_.cols()});
+    for (size_t c = 0; c < squares.size(); ++c) {
+      if (squares[c] == 0) continue;
+      channel_weights_.data()[c] = static_cast<float>(
+          std::sqrt(static_cast<double>(targets_.rows()) / squares[c]));
+    }
+    return absl::OkStatus();
+  }
+
+  std::vector<Mixture> Draw(int64_t count) {
+    std::vector<Mixture> drawn(static_cast<size_t>(count));
+    for (Mixture& mixture : drawn) {
+      mixture.window = order_.Next();
+      if (options_.mixup == 0 || Uniform() >= options_.mixup) continue;
+      mixture.other = order_.Next();
+      mixture.share = static_cast<float>(Uniform());
+    }
+    return drawn;
+  }
+
+  // In [0, 1); std::uniform_real_distribution is up to the library.
+  double Uniform() { return static_cast<double>(mixing_() >> 11) * 0x1p-53; }
 
   // Of the layers as they are.
   absl::StatusOr<double> LossOverAll() {
@@ -178,14 +263,23 @@ class BlockTuner {
   }
 
   absl::StatusOr<Tensor> Windows(const ActivationStore& store,
-                                 const std::vector<int64_t>& windows) const {
+                                 const std::vector<Mixture>& drawn) const {
     Tensor rows = Tensor::Uninitialized(
-        {static_cast<int64_t>(windows.size()) * window_tokens_, store.cols()});
-    for (size_t i = 0; i < windows.size(); ++i) {
-      ASSIGN_OR_RETURN(const Tensor window,
-                       store.Read(windows[i] * window_tokens_, window_tokens_));
-      std::copy_n(window.data(), window.size(),
-                  rows.row(static_cast<int64_t>(i) * window_tokens_));
+        {static_cast<int64_t>(drawn.size()) * window_tokens_, store.cols()});
+    for (size_t i = 0; i < drawn.size(); ++i) {
+      const Mixture& mixture = drawn[i];
+      ASSIGN_OR_RETURN(
+          const Tensor window,
+          store.Read(mixture.window * window_tokens_, window_tokens_));
+      float* const out = rows.row(static_cast<int64_t>(i) * window_tokens_);
+      std::copy_n(window.data(), window.size(), out);
+      if (mixture.other < 0) continue;
+      ASSIGN_OR_RETURN(
+          const Tensor other,
+          store.Read(mixture.other * window_tokens_, window_tokens_));
+      for (int64_t e = 0; e < window.size(); ++e) {
+        out[e] = mixture.share * out[e] + (1 - mixture.share) * other.data()[e];
+      }
     }
     return rows;
   }
@@ -194,10 +288,13 @@ class BlockTuner {
   const std::vector<TunedLayer> layers_;
   const ActivationStore& inputs_;
   const ActivationStore& targets_;
+  const ActivationStore* const original_inputs_;
   const int64_t window_tokens_;
   const BlockTuningOptions& options_;
   ExecutionContext& ctx_;
   WindowOrder order_;
+  std::mt19937_64 mixing_;
+  Tensor channel_weights_;          // [hidden]
   std::vector<Tensor> parameters_;  // of all layers, one after the other
   std::vector<double> factors_;     // of their learning rates
   std::vector<size_t> first_;       // of each layer, and their number
@@ -205,13 +302,13 @@ class BlockTuner {
 
 }  // namespace
 
-absl::StatusOr<BlockReport> TuneBlock(
-    Block& block, std::vector<TunedLayer> layers, const ActivationStore& inputs,
-    const ActivationStore& targets, int64_t window_tokens,
-    const BlockTuningOptions& options, const OnTuningStep& on_step,
-    ExecutionContext& ctx) {
-  return BlockTuner(block, std::move(layers), inputs, targets, window_tokens,
-                    options, ctx)
+absl::StatusOr<BlockReport> TuneBlock(Block& block,
+                                      std::vector<TunedLayer> layers,
+                                      const BlockExamples& examples,
+                                      const BlockTuningOptions& options,
+                                      const OnTuningStep& on_step,
+                                      ExecutionContext& ctx) {
+  return BlockTuner(block, std::move(layers), examples, options, ctx)
       .Run(on_step);
 }
 

@@ -52,6 +52,20 @@ absl::StatusOr<std::map<int, LayerStatistics>> CalibrationFlow::Gather(
                           last_set, request, token_weights, ctx);
 }
 
+absl::Status CalibrationFlow::CopyFrom(const CalibrationFlow& other) {
+  const ActivationStore& from = other.hidden();
+  if (!hidden_.has_value()) {
+    ASSIGN_OR_RETURN(
+        hidden_, ActivationStore::Create(from.rows(), from.cols(), options_));
+  }
+  for (int64_t r = 0; r < from.rows(); r += windows_.window_tokens) {
+    ASSIGN_OR_RETURN(const Tensor window, from.Read(r, windows_.window_tokens));
+    RETURN_IF_ERROR(hidden_->Write(r, window));
+  }
+  position_ = other.position_;
+  return absl::OkStatus();
+}
+
 absl::Status CalibrationFlow::Pass(Block& block, ExecutionContext& ctx) {
   RETURN_IF_ERROR(RunBlock(block, windows_.window_tokens, &*hidden_, ctx));
   ++position_;

@@ -53,6 +53,10 @@ class CalibrationFlow {
       const StatisticsRequest& request, absl::Span<const float> token_weights,
       ExecutionContext& ctx) const;
 
+  // Takes the place and the activations of `other`, a flow of the same model
+  // and windows that was started. ResourceExhausted as Start() has it.
+  absl::Status CopyFrom(const CalibrationFlow& other);
+
   // Runs the block at position() and moves behind it.
   absl::Status Pass(Block& block, ExecutionContext& ctx);
 

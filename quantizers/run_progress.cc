@@ -2,6 +2,8 @@
 
 #include <utility>
 
+#include "absl/strings/str_cat.h"
+
 namespace quantd {
 namespace {
 
@@ -19,16 +21,26 @@ constexpr double kCompressShare = 0.15;
 constexpr double kBlocksShare = 0.4;
 constexpr double kNetworkEnd = 0.99;
 
+double ShareOf(const TuningStep& made, int64_t steps) {
+  return static_cast<double>(made.step + 1) / static_cast<double>(steps);
+}
+
+TrainingProgress TrainingOf(const TuningStep& made, int64_t steps) {
+  return {made.step + 1, steps, made.loss, made.learning_rate};
+}
+
 }  // namespace
 
 void RunProgress::Report(absl::string_view phase, uint64_t done, uint64_t total,
-                         double fraction, std::string detail) {
+                         double fraction, std::string detail,
+                         std::optional<TrainingProgress> training) {
   ProgressUpdate update;
   update.phase = std::string(phase);
   update.done = done;
   update.total = total;
   update.fraction = fraction;
   update.detail = std::move(detail);
+  update.training = training;
   ctx_.ReportProgress(update);
 }
 
@@ -42,11 +54,15 @@ void RunProgress::BeforeBlocks(absl::string_view phase, uint64_t done,
 
 void RunProgress::Ended() { ended_ = FractionAt(kBeforeBlocksShare); }
 
+double RunProgress::BlockFraction(int k, double part) const {
+  const double done = (k + part) / (blocks_ + 0.1);
+  return FractionAt(tunes_network_ ? kBlocksShare * done : done);
+}
+
 void RunProgress::Block(absl::string_view phase, int k,
                         const std::string& detail, double part) {
-  const double done = (k + part) / (blocks_ + 0.1);
   Report(phase, static_cast<uint64_t>(k), static_cast<uint64_t>(blocks_),
-         FractionAt(tunes_network_ ? kBlocksShare * done : done), detail);
+         BlockFraction(k, part), detail);
 }
 
 void RunProgress::Compress(absl::string_view phase, int k,
@@ -54,18 +70,21 @@ void RunProgress::Compress(absl::string_view phase, int k,
   Block(phase, k, detail, reconstructs_ ? kCompressShare * share : share);
 }
 
-void RunProgress::Tune(int k, absl::string_view detail, double share) {
-  Block("tune", k, std::string(detail),
-        kCompressShare + (1 - kCompressShare) * share);
+void RunProgress::Tune(int k, absl::string_view block, const TuningStep& made,
+                       int64_t steps) {
+  const double share = ShareOf(made, steps);
+  Report("tune", static_cast<uint64_t>(k), static_cast<uint64_t>(blocks_),
+         BlockFraction(k, kCompressShare + (1 - kCompressShare) * share),
+         absl::StrCat(block, " ", DescribeStep(made, steps)),
+         TrainingOf(made, steps));
 }
 
 void RunProgress::TuneNetwork(const TuningStep& made, int64_t steps) {
-  const double share =
-      static_cast<double>(made.step + 1) / static_cast<double>(steps);
+  const double share = ShareOf(made, steps);
   Report("distill", static_cast<uint64_t>(made.step + 1),
          static_cast<uint64_t>(steps),
          FractionAt(kBlocksShare + (kNetworkEnd - kBlocksShare) * share),
-         DescribeStep(made, steps));
+         DescribeStep(made, steps), TrainingOf(made, steps));
 }
 
 }  // namespace quantd

@@ -6,6 +6,7 @@
 #define QUANTD_QUANTIZERS_RUN_PROGRESS_H_
 
 #include <cstdint>
+#include <optional>
 #include <string>
 
 #include "absl/strings/string_view.h"
@@ -37,13 +38,17 @@ class RunProgress {
   // `share` of the compression of block k's layers, or of its tuning.
   void Compress(absl::string_view phase, int k, const std::string& detail,
                 double share);
-  void Tune(int k, absl::string_view detail, double share);
+  // A step of tuning block k.
+  void Tune(int k, absl::string_view block, const TuningStep& made,
+            int64_t steps);
 
   void TuneNetwork(const TuningStep& made, int64_t steps);
 
  private:
   void Report(absl::string_view phase, uint64_t done, uint64_t total,
-              double fraction, std::string detail);
+              double fraction, std::string detail,
+              std::optional<TrainingProgress> training = std::nullopt);
+  double BlockFraction(int k, double part) const;
   // Of the whole run, when `part` of what is left after Ended() is done.
   double FractionAt(double part) const { return ended_ + (1 - ended_) * part; }
 

@@ -17,6 +17,9 @@ OptimizerOptions OptimizerFrom(v1::TuneStage::Optimizer kind,
     case v1::TuneStage::SIGN_SGD:
       result.kind = Kind::kSignSgd;
       break;
+    case v1::TuneStage::ADAMAX:
+      result.kind = Kind::kAdaMax;
+      break;
     default:
       result.kind = Kind::kAdam;
   }

@@ -37,6 +37,9 @@ class TuneStage final : public Stage, private BlockReconstruction {
     tuning_.batch_windows = options.batch_windows();
     tuning_.gradient_limit = options.gradient_limit();
     tuning_.seed = options.seed();
+    tuning_.loss = options.loss();
+    tuning_.inputs = options.inputs();
+    tuning_.mixup = options.mixup();
   }
 
   absl::string_view name() const override { return "tune"; }
@@ -70,6 +73,10 @@ class TuneStage final : public Stage, private BlockReconstruction {
   }
 
  private:
+  bool wants_original_inputs() const override {
+    return tuning_.inputs != v1::TuneStage::COMPRESSED;
+  }
+
   ReconstructionCost Cost(const ModelDescription& model, int64_t windows,
                           int64_t window_tokens) const override {
     const double rows = static_cast<double>(
@@ -93,7 +100,8 @@ class TuneStage final : public Stage, private BlockReconstruction {
     // Forward, and backward for inputs and for weights.
     const double tokens =
         static_cast<double>(window_tokens) *
-        (3.0 * static_cast<double>(tuning_.schedule.steps) *
+        (3.0 * (tuning_.inputs == v1::TuneStage::BOTH ? 2.0 : 1.0) *
+             static_cast<double>(tuning_.schedule.steps) *
              static_cast<double>(std::min(tuning_.batch_windows, windows)) +
          2.0 * static_cast<double>(windows));
     cost.product_flops = tokens * ForwardFlops(model, window_tokens);
@@ -118,14 +126,9 @@ class TuneStage final : public Stage, private BlockReconstruction {
     options.seed += static_cast<uint64_t>(task.index) << 32;
     const int64_t steps = options.schedule.steps;
     return TuneBlock(
-        *task.block, std::move(layers), *task.inputs, *task.targets,
-        task.window_tokens, options,
-        [&](const TuningStep& made) {
-          progress(
-              static_cast<double>(made.step + 1) / static_cast<double>(steps),
-              absl::StrCat(task.block->name(), " ", DescribeStep(made, steps)));
-        },
-        ctx);
+        *task.block, std::move(layers),
+        {task.inputs, task.targets, task.original_inputs, task.window_tokens},
+        options, [&](const TuningStep& made) { progress(made, steps); }, ctx);
   }
 
   LearnedOptions learned_;

@@ -43,6 +43,26 @@ TEST_F(TuneTest, LearnsSomethingInEveryBlock) {
   }
 }
 
+// Whatever is descended along, squared errors fall.
+TEST_F(TuneTest, LearnsByEveryLossFromEveryInputAndWithEveryOptimizer) {
+  for (const std::string set :
+       {"loss=ABSOLUTE", "loss=COSINE_DISTANCE", "loss=CHANNEL_SQUARED",
+        "inputs=ORIGINAL", "inputs=BOTH", "mixup=0.5", "optimizer=ADAMAX"}) {
+    SCOPED_TRACE(set);
+    std::vector<std::string> all = {
+        "bits=2",         "group_size=8",       "steps=60",
+        "optimizer=ADAM", "learning_rate=0.01", "batch_windows=4"};
+    if (set == "optimizer=ADAMAX") all.erase(all.begin() + 3);
+    all.push_back(set);
+    ASSERT_OK_AND_ASSIGN(const auto outcome, RunMethod("autoround", all, set));
+    const nlohmann::json summary = SummaryOf(outcome);
+    ASSERT_EQ(summary["reconstructions"].size(), 2u);
+    for (const auto& block : summary["reconstructions"]) {
+      EXPECT_EQ(block["kept"], true) << block;
+    }
+  }
+}
+
 TEST_F(TuneTest, ABlockThatDoesNotGainStaysAsItWas) {
   ASSERT_OK_AND_ASSIGN(const auto outcome,
                        RunMethod("autoround",
@@ -70,7 +90,15 @@ TEST_F(TuneTest, ReportsStepLossAndRateAndIsCancelledBetweenSteps) {
   ctx_.set_progress_sink([&](const ProgressUpdate& update) {
     EXPECT_GE(update.fraction, last) << update.detail;
     last = update.fraction;
-    if (update.phase != "tune") return;
+    if (update.phase != "tune") {
+      EXPECT_FALSE(update.training.has_value());
+      return;
+    }
+    ASSERT_TRUE(update.training.has_value());
+    EXPECT_EQ(update.training->step, updates + 1);
+    EXPECT_EQ(update.training->steps, 1000000);
+    EXPECT_GT(update.training->loss, 0);
+    EXPECT_NEAR(update.training->learning_rate, 0.005, 1e-6);
     EXPECT_THAT(update.detail,
                 AllOf(HasSubstr("of 1000000"), HasSubstr("loss "),
                       HasSubstr("learning rate 0.005")));
@@ -96,11 +124,18 @@ TEST_F(TuneTest, RefusesWhatItCannotLearn) {
   check(
       "stages { rtn { grid { codebook {} } } } "
       "stages { tune { variable: SIGMOID } }",
-      "SIGMOID learns the rounding to an affine grid");
+      "SIGMOID is learned on grid affine; the recipe's solver has grid "
+      "codebook");
   check(
       "stages { half_quadratic { group_size: 8 } } "
       "stages { tune { variable: OFFSET } }",
       "a grid of its own");
+  check("stages { rtn {} } stages { tune { variable: CODES } }",
+        "chosen by distillation");
+  check("stages { rtn {} } stages { distill { variable: SIGMOID } }",
+        "there is tune for it");
+  check("stages { rtn {} } stages { distill { variable: FACTORS } }",
+        "FACTORS is learned on grid vector_codebook");
   check("stages { tune {} } stages { rtn {} }",
         "comes before the solver that it repairs");
   check("stages { rtn {} } stages { tune {} } stages { tune {} }",
