@@ -94,6 +94,7 @@ void AddTuningMetrics(const RecipeOutcome& outcome,
     metrics["held_out_divergence_after"] =
         outcome.tuning->kept ? outcome.tuning->divergence_after
                              : outcome.tuning->divergence_before;
+    metrics["changed_codes"] = outcome.tuning->changed_codes;
   }
 }
 

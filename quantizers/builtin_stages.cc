@@ -12,6 +12,7 @@
 #include "quantizers/stages/outliers.h"
 #include "quantizers/stages/power_exponent.h"
 #include "quantizers/stages/rotate.h"
+#include "quantizers/stages/row_bits.h"
 #include "quantizers/stages/rtn.h"
 #include "quantizers/stages/sensitivity.h"
 #include "quantizers/stages/token_importance.h"
@@ -69,6 +70,8 @@ constexpr StageRow kStages[] = {
      }},
     {v1::Stage::kDistill, "distill", StageRole::kTuneNetwork,
      [](const v1::Stage& stage) { return NewDistillStage(stage.distill()); }},
+    {v1::Stage::kRowBits, "row_bits", StageRole::kAllocate,
+     [](const v1::Stage& stage) { return NewRowBitsStage(stage.row_bits()); }},
 };
 
 }  // namespace

@@ -8,6 +8,7 @@
 #include "absl/strings/str_replace.h"
 #include "absl/strings/str_split.h"
 #include "proto/field_rules.h"
+#include "quantizers/factored_codebook.h"
 #include "quantizers/learned_rounding.h"
 
 namespace quantd {
@@ -21,13 +22,14 @@ Made MakeStored(const CompressedLinear& start, const Tensor& /*original*/,
 }
 
 constexpr LearnedVariable kVariables[] = {
-    {v1::TuneStage::PARAMETERS, "", false, MakeStored},
-    {v1::TuneStage::OFFSET, "affine", true, NewLearnedRounding},
-    {v1::TuneStage::SIGMOID, "affine", true, NewLearnedRounding},
-    {v1::TuneStage::DIVISION, "affine", true, NewLearnedRounding},
-    {v1::TuneStage::CLIPPING, "affine", true, NewLearnedRounding},
+    {v1::TuneStage::PARAMETERS, "", false, 1, MakeStored},
+    {v1::TuneStage::OFFSET, "affine", true, 5, NewLearnedRounding},
+    {v1::TuneStage::SIGMOID, "affine", true, 5, NewLearnedRounding},
+    {v1::TuneStage::DIVISION, "affine", true, 5, NewLearnedRounding},
+    {v1::TuneStage::CLIPPING, "affine", true, 1, NewLearnedRounding},
+    {v1::TuneStage::FACTORS, "vector_codebook", false, 1, NewFactoredCodebook},
     // Codes are chosen beside the descent (quantizers/code_step.h).
-    {v1::TuneStage::CODES, "", false, MakeStored},
+    {v1::TuneStage::CODES, "", false, 5, MakeStored},
 };
 
 }  // namespace

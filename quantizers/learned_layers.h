@@ -39,6 +39,9 @@ struct LearnedVariable {
   absl::string_view grids;
   // Whether it is a function of the original weight.
   bool needs_original;
+  // Float32 numbers per weight in memory, of all layers that are learned at
+  // once: parameters, gradients, moments, the best so far.
+  double floats_per_weight;
   // Null where the layout has nothing to tune. InvalidArgument when the layer
   // has no layout of those that such grids make.
   absl::StatusOr<std::unique_ptr<TunableLinear>> (*make)(

@@ -1,6 +1,8 @@
 #include "quantizers/network_tuning.h"
 
 #include <algorithm>
+#include <cmath>
+#include <limits>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -11,43 +13,96 @@
 #include "tensor/ops.h"
 
 namespace quantd {
+namespace {
+
+// Of softmax(logits[row]), as a share of the greatest there is.
+double RelativeEntropy(const Tensor& logits, int64_t row) {
+  const float* const x = logits.row(row);
+  const int64_t n = logits.cols();
+  const double top = *std::max_element(x, x + n);
+  double sum = 0, weighted = 0;
+  for (int64_t i = 0; i < n; ++i) {
+    const double shifted = x[i] - top;
+    const double e = std::exp(shifted);
+    sum += e;
+    weighted += e * shifted;
+  }
+  return (std::log(sum) - weighted / sum) / std::log(static_cast<double>(n));
+}
+
+}  // namespace
+
+NetworkTuning::State NetworkTuning::State::Clone() const {
+  State copy = *this;
+  for (BlockParameters& block : copy.parameters) {
+    for (std::vector<Tensor>& layer : block) {
+      for (Tensor& t : layer) t = t.Clone();
+    }
+  }
+  return copy;
+}
 
 absl::Status NetworkTuning::Prepare() {
   for (int k = 0; k < student_.block_count(); ++k) {
     RETURN_IF_ERROR(ctx_.CheckCancelled());
-    ASSIGN_OR_RETURN(const auto block, student_.LoadBlock(k, ctx_));
+    state_.codes.emplace_back();
+    ASSIGN_OR_RETURN(const auto block, LoadStudent(k));
     BlockParameters own;
-    for (const Linear& layer : block->linears()) {
-      const auto tunable = layer.compressed() == nullptr
-                               ? nullptr
-                               : layer.compressed()->Tunable();
+    for (const auto& tunable : tunables_) {
       own.push_back(tunable == nullptr ? std::vector<Tensor>()
                                        : tunable->Parameters());
+      for (size_t p = 0; p < own.back().size(); ++p) {
+        factors_.push_back(tunable->LearningRateFactor(p));
+      }
     }
-    parameters_.push_back(std::move(own));
+    state_.codes.back().resize(own.size());
+    if (chooses_codes()) {
+      code_steps_.emplace_back(own.size(), CodeStep(options_.codes));
+    }
+    state_.parameters.push_back(std::move(own));
   }
-  for (const BlockParameters& block : parameters_) {
-    BlockParameters copy;
-    for (const std::vector<Tensor>& layer : block) {
-      std::vector<Tensor> values;
-      for (const Tensor& t : layer) values.push_back(t.Clone());
-      copy.push_back(std::move(values));
-    }
-    start_.push_back(std::move(copy));
+  if (factors_.empty()) {
+    return absl::InvalidArgumentError(
+        "no layer has anything that distillation could learn");
   }
   return absl::OkStatus();
 }
 
-absl::StatusOr<std::unique_ptr<Block>> NetworkTuning::StudentBlock(int k) {
+absl::StatusOr<std::unique_ptr<Block>> NetworkTuning::LoadStudent(int k) {
   ASSIGN_OR_RETURN(auto block, student_.LoadBlock(k, ctx_));
-  const BlockParameters& own = parameters_[static_cast<size_t>(k)];
+  std::unique_ptr<Block> original;
+  if (FindLearnedVariable(options_.learned.variable)->needs_original) {
+    ASSIGN_OR_RETURN(original, teacher_.LoadBlock(k, ctx_));
+  }
+  const BlockCodes& codes = state_.codes[static_cast<size_t>(k)];
   tunables_.clear();
-  for (size_t i = 0; i < own.size(); ++i) {
+  for (size_t i = 0; i < block->linears().size(); ++i) {
     tunables_.emplace_back();
-    if (own[i].empty()) continue;
     Linear& layer = block->linears()[i];
-    tunables_.back() = layer.compressed()->Tunable();
-    layer.SetWeight(tunables_.back()->Weight(own[i], ctx_));
+    if (layer.compressed() == nullptr) continue;
+    if (!codes.empty() && codes[i] != nullptr) {
+      layer.SetCompressed(codes[i], ctx_);
+    }
+    ASSIGN_OR_RETURN(
+        tunables_.back(),
+        Annotate(NewLearnedLayer(*layer.compressed(),
+                                 original == nullptr
+                                     ? Tensor()
+                                     : original->linears()[i].weight(),
+                                 options_.learned),
+                 "layer ", layer.name()));
+  }
+  return block;
+}
+
+absl::StatusOr<std::unique_ptr<Block>> NetworkTuning::StudentBlock(int k) {
+  ASSIGN_OR_RETURN(auto block, LoadStudent(k));
+  BlockParameters& own = state_.parameters[static_cast<size_t>(k)];
+  for (size_t i = 0; i < own.size(); ++i) {
+    if (own[i].empty()) continue;
+    // Where the last step left them.
+    tunables_[i]->Project(absl::MakeSpan(own[i]));
+    block->linears()[i].SetWeight(tunables_[i]->Weight(own[i], ctx_));
   }
   return block;
 }
@@ -55,7 +110,7 @@ absl::StatusOr<std::unique_ptr<Block>> NetworkTuning::StudentBlock(int k) {
 absl::StatusOr<NetworkTuning::BlockParameters>
 NetworkTuning::ParameterGradients(int k, absl::Span<const Tensor> weights) {
   BlockParameters gradients;
-  const BlockParameters& own = parameters_[static_cast<size_t>(k)];
+  const BlockParameters& own = state_.parameters[static_cast<size_t>(k)];
   for (size_t i = 0; i < own.size(); ++i) {
     gradients.emplace_back();
     if (own[i].empty()) continue;
@@ -72,15 +127,14 @@ NetworkTuning::ParameterGradients(int k, absl::Span<const Tensor> weights) {
 }
 
 absl::StatusOr<std::unique_ptr<Block>> NetworkTuning::FinishedBlock(int k) {
-  ASSIGN_OR_RETURN(auto block, student_.LoadBlock(k, ctx_));
-  const BlockParameters& own = parameters_[static_cast<size_t>(k)];
+  ASSIGN_OR_RETURN(auto block, LoadStudent(k));
+  BlockParameters& own = state_.parameters[static_cast<size_t>(k)];
   for (size_t i = 0; i < own.size(); ++i) {
     if (own[i].empty()) continue;
     Linear& layer = block->linears()[i];
-    ASSIGN_OR_RETURN(
-        auto frozen,
-        Annotate(layer.compressed()->Tunable()->Freeze(own[i], ctx_), "layer ",
-                 layer.name()));
+    tunables_[i]->Project(absl::MakeSpan(own[i]));
+    ASSIGN_OR_RETURN(auto frozen, Annotate(tunables_[i]->Freeze(own[i], ctx_),
+                                           "layer ", layer.name()));
     layer.SetCompressed(std::move(frozen), ctx_);
   }
   return block;
@@ -104,28 +158,19 @@ absl::StatusOr<double> NetworkTuning::Step(const std::vector<int64_t>& windows,
       student_, [&](int k) { return StudentBlock(k); }, windows_.window_tokens,
       ctx_);
   RETURN_IF_ERROR(pass.Forward(tokens, NetworkPass::Inputs::kKeep));
-  const double temperature = options_.temperature;
   const double rows = static_cast<double>(windows_.window_tokens) *
                       static_cast<double>(windows.size());
   double loss = 0;
   std::vector<Tensor> behind;
   for (size_t w = 0; w < tokens.size(); ++w) {
     RETURN_IF_ERROR(ctx_.CheckCancelled());
-    ASSIGN_OR_RETURN(const Tensor teacher, teacher_.Logits(taught[w], ctx_));
-    GradientTape tape(ctx_);
-    const Tensor leaf = tape.Watch(pass.outputs()[w]);
-    ASSIGN_OR_RETURN(const Tensor student, student_.Logits(leaf, ctx_));
-    const Tensor kl = ops::KlDivergence(teacher, student,
-                                        static_cast<float>(temperature), ctx_);
-    const double weight = temperature * temperature / rows;
-    for (float v : kl.values()) loss += weight * v;
-    Tensor seed = Tensor::Uninitialized(kl.shape());
-    std::fill(seed.values().begin(), seed.values().end(),
-              static_cast<float>(weight));
-    RETURN_IF_ERROR(tape.Backward({{kl, std::move(seed)}}));
-    behind.push_back(tape.Gradient(leaf));
+    ASSIGN_OR_RETURN(Loss own, Distance(taught[w], pass.outputs()[w], rows));
+    loss += own.value;
+    behind.push_back(std::move(own.gradient));
   }
-  std::vector<BlockParameters> gradients(parameters_.size());
+  std::vector<BlockParameters> gradients(state_.parameters.size());
+  // Of all weights, where codes are chosen by them.
+  std::vector<std::vector<Tensor>> weights(state_.codes.size());
   std::vector<Tensor> sums;  // of the weights of the block at work
   RETURN_IF_ERROR(pass.Backward(
       std::move(behind),
@@ -142,33 +187,108 @@ absl::StatusOr<double> NetworkTuning::Step(const std::vector<int64_t>& windows,
       [&](int k, Block&) -> absl::Status {
         ASSIGN_OR_RETURN(gradients[static_cast<size_t>(k)],
                          ParameterGradients(k, sums));
+        if (chooses_codes()) {
+          weights[static_cast<size_t>(k)] = std::move(sums);
+        }
         sums.clear();
         return absl::OkStatus();
       }));
   std::vector<Tensor> flat, values;
-  for (size_t k = 0; k < parameters_.size(); ++k) {
-    for (size_t i = 0; i < parameters_[k].size(); ++i) {
-      for (size_t p = 0; p < parameters_[k][i].size(); ++p) {
-        flat.push_back(gradients[k][i][p]);
-        values.push_back(parameters_[k][i][p]);
+  for (size_t k = 0; k < gradients.size(); ++k) {
+    for (size_t i = 0; i < gradients[k].size(); ++i) {
+      for (size_t p = 0; p < gradients[k][i].size(); ++p) {
+        flat.push_back(std::move(gradients[k][i][p]));
+        values.push_back(state_.parameters[k][i][p]);
       }
     }
   }
   if (options_.gradient_limit > 0) {
     ClipByGlobalNorm(options_.gradient_limit, absl::MakeSpan(flat));
   }
-  // Tensors share their storage with parameters_.
-  optimizer_->Step(rate, flat, absl::MakeSpan(values));
+  // Tensors share their storage with the state.
+  optimizer_->Step(rate, flat, absl::MakeSpan(values), factors_);
+  if (chooses_codes()) {
+    const double share = rate / options_.schedule.peak;
+    RETURN_IF_ERROR(ChooseCodes(options_.codes.rate * share, weights));
+  }
   return loss;
+}
+
+absl::StatusOr<NetworkTuning::Loss> NetworkTuning::Distance(
+    const Tensor& taught, const Tensor& hidden, double rows) {
+  ASSIGN_OR_RETURN(const Tensor teacher, teacher_.Logits(taught, ctx_));
+  GradientTape tape(ctx_);
+  const Tensor leaf = tape.Watch(hidden);
+  ASSIGN_OR_RETURN(const Tensor student, student_.Logits(leaf, ctx_));
+  const double temperature = options_.temperature;
+  const Tensor kl = ops::KlDivergence(teacher, student,
+                                      static_cast<float>(temperature), ctx_);
+  Tensor seed = Tensor::Uninitialized(kl.shape());
+  Loss loss;
+  for (int64_t t = 0; t < kl.size(); ++t) {
+    double weight = temperature * temperature / rows;
+    if (options_.deviation_weight > 0) {
+      weight *=
+          1 + options_.deviation_weight * std::pow(RelativeEntropy(teacher, t),
+                                                   options_.deviation_power);
+    }
+    loss.value += weight * kl.data()[t];
+    seed.data()[t] = static_cast<float>(weight);
+  }
+  RETURN_IF_ERROR(tape.Backward({{kl, std::move(seed)}}));
+  loss.gradient = tape.Gradient(leaf);
+  return loss;
+}
+
+absl::Status NetworkTuning::ChooseCodes(
+    double rate, absl::Span<const std::vector<Tensor>> gradients) {
+  for (int k = 0; k < student_.block_count(); ++k) {
+    RETURN_IF_ERROR(ctx_.CheckCancelled());
+    const size_t at = static_cast<size_t>(k);
+    ASSIGN_OR_RETURN(const auto block, LoadStudent(k));
+    BlockParameters& own = state_.parameters[at];
+    for (size_t i = 0; i < own.size(); ++i) {
+      if (own[i].empty()) continue;
+      tunables_[i]->Project(absl::MakeSpan(own[i]));
+      const auto choice = tunables_[i]->Codes(own[i], ctx_);
+      if (choice == nullptr) continue;
+      code_steps_[at][i].Step(rate, gradients[at][i],
+                              tunables_[i]->Weight(own[i], ctx_), *choice,
+                              ctx_);
+      ASSIGN_OR_RETURN(
+          state_.codes[at][i],
+          Annotate(choice->Finish(), "layer ", block->linears()[i].name()));
+    }
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<double> NetworkTuning::ChangedCodes() {
+  int64_t units = 0, changed = 0;
+  for (int k = 0; k < student_.block_count(); ++k) {
+    ASSIGN_OR_RETURN(const auto block, student_.LoadBlock(k, ctx_));
+    const BlockCodes& codes = state_.codes[static_cast<size_t>(k)];
+    for (size_t i = 0; i < codes.size(); ++i) {
+      if (codes[i] == nullptr) continue;
+      const auto before = block->linears()[i].compressed()->Tunable();
+      const auto after = codes[i]->Tunable();
+      const auto was = before->Codes(before->Parameters(), ctx_);
+      const auto is = after->Codes(after->Parameters(), ctx_);
+      units += was->units();
+      for (int64_t u = 0; u < was->units(); ++u) {
+        changed += was->CodesOf(u) != is->CodesOf(u);
+      }
+    }
+  }
+  return units == 0 ? 0.0
+                    : static_cast<double>(changed) / static_cast<double>(units);
 }
 
 absl::StatusOr<double> NetworkTuning::Divergence(
     const std::vector<absl::Span<const int32_t>>& held_out,
-    const std::vector<Tensor>& taught) {
+    const std::vector<Tensor>& taught, NetworkPass::BlockSource blocks) {
   double sum = 0;
-  NetworkPass pass(
-      student_, [&](int k) { return FinishedBlock(k); }, windows_.window_tokens,
-      ctx_);
+  NetworkPass pass(student_, std::move(blocks), windows_.window_tokens, ctx_);
   RETURN_IF_ERROR(pass.Forward(held_out, NetworkPass::Inputs::kDrop));
   for (size_t w = 0; w < held_out.size(); ++w) {
     RETURN_IF_ERROR(ctx_.CheckCancelled());
@@ -200,23 +320,50 @@ absl::StatusOr<NetworkTuningOutcome> NetworkTuning::Run(
     held_out.push_back(windows_.Window(w));
   }
   ASSIGN_OR_RETURN(const std::vector<Tensor> taught, TeacherOutputs(held_out));
-  ASSIGN_OR_RETURN(outcome.divergence_before, Divergence(held_out, taught));
+  // What the compressed network is before anything is learned: a variable may
+  // begin elsewhere.
+  ASSIGN_OR_RETURN(outcome.divergence_before,
+                   Divergence(held_out, taught, [&](int k) {
+                     return student_.LoadBlock(k, ctx_);
+                   }));
+  outcome.divergence_after = std::numeric_limits<double>::infinity();
+  State best;
   WindowOrder order(trained, options_.seed);
+  const int64_t steps = options_.schedule.steps;
   RETURN_IF_ERROR(RunSteps(
       "distillation", options_.schedule,
-      [&](const TuningStep& at) {
+      [&](const TuningStep& at) -> absl::StatusOr<double> {
         std::vector<int64_t> windows;
         for (int64_t i = 0; i < std::min(options_.batch_windows, trained);
              ++i) {
           windows.push_back(order.Next());
         }
-        return Step(windows, at.learning_rate);
+        ASSIGN_OR_RETURN(const double loss, Step(windows, at.learning_rate));
+        const int64_t made = at.step + 1;
+        if (made % options_.check_steps != 0 && made != steps) return loss;
+        ASSIGN_OR_RETURN(const double divergence,
+                         Divergence(held_out, taught,
+                                    [&](int k) { return FinishedBlock(k); }));
+        if (divergence < outcome.divergence_after) {
+          outcome.divergence_after = divergence;
+          outcome.best_step = made;
+          best = state_.Clone();
+        }
+        return loss;
       },
       on_step));
-  ASSIGN_OR_RETURN(outcome.divergence_after, Divergence(held_out, taught));
   outcome.kept = outcome.divergence_after < outcome.divergence_before;
-  if (!outcome.kept) parameters_ = start_;
+  kept_ = outcome.kept;
+  if (!outcome.kept) return outcome;
+  state_ = std::move(best);
+  if (chooses_codes()) {
+    ASSIGN_OR_RETURN(outcome.changed_codes, ChangedCodes());
+  }
   return outcome;
+}
+
+absl::StatusOr<std::unique_ptr<Block>> NetworkTuning::ResultBlock(int k) {
+  return kept_ ? FinishedBlock(k) : student_.LoadBlock(k, ctx_);
 }
 
 }  // namespace quantd

@@ -6,6 +6,7 @@
 
 #include "kernels/device.h"
 #include "models/network/block_plan.h"
+#include "quantizers/learned_layers.h"
 #include "quantizers/set_statistics.h"
 
 namespace quantd {
@@ -246,7 +247,7 @@ class Forecaster {
       }
       forecast_.scratch_bytes += Bytes(weights);
       // Inputs of blocks beyond those of one window take room as it is there.
-      ConsiderNetworkPass(1);
+      ConsiderNetworkPass(1, 0);
     }
     if (recipe_.network_tuning() != nullptr) {
       const NetworkTuningOptions& tuning = *recipe_.network_tuning();
@@ -257,12 +258,20 @@ class Forecaster {
                static_cast<double>(windows) +
            4.0 * static_cast<double>(tuning.held_out_windows));
       forecast_.scratch_bytes += forecast_.output_bytes;
-      ConsiderNetworkPass(std::max(windows, tuning.held_out_windows));
+      ConsiderNetworkPass(
+          std::max(windows, tuning.held_out_windows),
+          FindLearnedVariable(tuning.learned.variable)->floats_per_weight);
     }
   }
 
-  // A block with gradients of its weights, on `windows` windows.
-  void ConsiderNetworkPass(int64_t windows) {
+  // A block with gradients of its weights, on `windows` windows, and so many
+  // numbers of what all layers learn.
+  void ConsiderNetworkPass(int64_t windows, double floats_per_weight) {
+    double weights = 0;
+    for (const LinearShape& layer : ModelLinears(description_)) {
+      weights +=
+          static_cast<double>(layer.rows) * static_cast<double>(layer.cols);
+    }
     const double rows = static_cast<double>(calibration_.window_tokens);
     // Of one window: what a pass keeps until it is run backwards, a few times
     // what it needs at once; logits of both networks and their gradient.
@@ -276,6 +285,7 @@ class Forecaster {
     const std::vector<MemoryPart> parts = {
         {"one block in float32, sums and gradients of its weights",
          3 * FloatBlockBytes(description_)},
+        {"what is learned of all layers", Bytes(floats_per_weight * weights)},
         {"inputs of all blocks", inputs},
         {"gradients of a window", working}};
     if (SumOf(parts) > SumOf(forecast_.parts)) forecast_.parts = parts;

@@ -70,6 +70,7 @@ class Runner {
                   recipe_.network_tuning() != nullptr, ctx),
         flow_(model_, calibration, ActivationsOf(run)),
         original_flow_(model_, calibration, ActivationsOf(run)),
+        original_inputs_(model_, calibration, ActivationsOf(run)),
         windows_(calibration),
         sensitivity_(workspace_.sensitivity_directory()),
         statistics_(run.statistics_directory, run.statistics_bytes),
@@ -97,8 +98,9 @@ class Runner {
     outcome.blocks = reconstructions_;
     outcome.tuning = tuning_;
     outcome.resumed_blocks = resumed_blocks_;
-    outcome.spilled_bytes =
-        flow_.spilled_bytes() + original_flow_.spilled_bytes();
+    outcome.spilled_bytes = flow_.spilled_bytes() +
+                            original_flow_.spilled_bytes() +
+                            original_inputs_.spilled_bytes();
     outcome.reused_statistics = reused_statistics_;
     return outcome;
   }
@@ -112,10 +114,15 @@ class Runner {
     return recipe_.block_reconstruction() != nullptr;
   }
 
-  // Two flows share the memory.
+  bool wants_original_inputs() const {
+    return reconstructs() &&
+           recipe_.block_reconstruction()->wants_original_inputs();
+  }
+
+  // Flows share the memory.
   ActivationOptions ActivationsOf(const RecipeRun& run) const {
-    return {reconstructs() ? run.activation_memory_bytes / 2
-                           : run.activation_memory_bytes,
+    const uint64_t flows = 1u + reconstructs() + wants_original_inputs();
+    return {run.activation_memory_bytes / flows,
             workspace_.scratch_directory()};
   }
 
@@ -213,6 +220,9 @@ class Runner {
                        model_.LoadBlock(at, ctx_));
       progress_.Block("resume", at, earlier->name());
       RETURN_IF_ERROR(original_flow_.Pass(*earlier, ctx_));
+    }
+    if (wants_original_inputs()) {
+      RETURN_IF_ERROR(original_inputs_.CopyFrom(original_flow_));
     }
     return original_flow_.Pass(block, ctx_);
   }
@@ -350,12 +360,15 @@ class Runner {
     task.originals = &originals;
     task.inputs = &flow_.hidden();
     task.targets = &original_flow_.hidden();
+    if (wants_original_inputs()) {
+      task.original_inputs = &original_inputs_.hidden();
+    }
     task.window_tokens = run_.calibration.window_tokens;
     ASSIGN_OR_RETURN(BlockReport report,
                      recipe_.block_reconstruction()->Reconstruct(
                          task,
-                         [&](double share, absl::string_view detail) {
-                           progress_.Tune(k, detail, share);
+                         [&](const TuningStep& made, int64_t steps) {
+                           progress_.Tune(k, block.name(), made, steps);
                          },
                          ctx_));
     ctx_.ReportNote(
@@ -400,7 +413,7 @@ class Runner {
     for (LayerReport& report : total_.reports) reports[report.layer] = &report;
     for (int k = 0; k < model_.block_count(); ++k) {
       RETURN_IF_ERROR(ctx_.CheckCancelled());
-      ASSIGN_OR_RETURN(const auto block, tuning.FinishedBlock(k));
+      ASSIGN_OR_RETURN(const auto block, tuning.ResultBlock(k));
       ASSIGN_OR_RETURN(const auto original, model_.LoadBlock(k, ctx_));
       FinishedBlock finished;
       finished.copied = block->OtherTensors();
@@ -627,7 +640,9 @@ class Runner {
       summary["distillation"] = {
           {"divergence_before", tuning_->divergence_before},
           {"divergence_after", tuning_->divergence_after},
-          {"kept", tuning_->kept}};
+          {"kept", tuning_->kept},
+          {"best_step", tuning_->best_step},
+          {"changed_codes", tuning_->changed_codes}};
     }
     if (!reconstructions_.empty()) {
       nlohmann::json& blocks = summary["reconstructions"];
@@ -656,6 +671,7 @@ class Runner {
   CalibrationFlow flow_;
   // Of the original network, where blocks are reconstructed.
   CalibrationFlow original_flow_;
+  CalibrationFlow original_inputs_;  // in front of the block at work
   const CalibrationWindows& windows_;
   const WeightSensitivity sensitivity_;
   std::map<std::string, Tensor> sensitivities_;  // of the block at work

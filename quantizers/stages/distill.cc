@@ -1,6 +1,8 @@
 #include "quantizers/stages/distill.h"
 
 #include "absl/strings/str_cat.h"
+#include "proto/field_rules.h"
+#include "quantizers/learned_layers.h"
 #include "quantizers/tuning_options.h"
 
 namespace quantd {
@@ -20,6 +22,15 @@ class DistillStage final : public Stage {
     tuning_.gradient_limit = options.gradient_limit();
     tuning_.held_out_windows = options.held_out_windows();
     tuning_.seed = options.seed();
+    tuning_.check_steps = options.check_steps();
+    tuning_.deviation_weight = options.deviation_weight();
+    tuning_.deviation_power = options.deviation_power();
+    tuning_.learned.variable = options.variable();
+    tuning_.learned.range_rate = options.range_rate();
+    tuning_.codes.rate = options.code_rate();
+    tuning_.codes.share = options.code_share();
+    tuning_.codes.trust_ratio = options.trust_ratio();
+    tuning_.codes.decay = options.code_decay();
   }
 
   absl::string_view name() const override { return "distill"; }
@@ -34,8 +45,18 @@ class DistillStage final : public Stage {
     return absl::OkStatus();
   }
 
+  void set_solver_grid(const Grid* grid) override { grid_ = grid; }
+
   absl::Status Validate(const LinearShape& /*layer*/) const override {
-    return absl::OkStatus();
+    const v1::TuneStage::Variable variable = tuning_.learned.variable;
+    if (variable == v1::TuneStage::SIGMOID ||
+        variable == v1::TuneStage::MAPPING) {
+      return InvalidField(
+          "distill.variable",
+          absl::StrCat(v1::TuneStage::Variable_Name(variable),
+                       " is learned block by block: there is tune for it"));
+    }
+    return CheckLearnedVariable("distill", variable, grid_);
   }
 
   StatisticsRequest Needs() const override {
@@ -57,6 +78,7 @@ class DistillStage final : public Stage {
 
  private:
   NetworkTuningOptions tuning_;
+  const Grid* grid_ = nullptr;
 };
 
 }  // namespace

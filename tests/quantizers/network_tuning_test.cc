@@ -45,6 +45,66 @@ TEST_F(NetworkTuningTest, DistillationNearsTheOriginal) {
   }
 }
 
+// PV-Tuning: a vector codebook, scalars and a table, each nearer than it began
+// and nearer than with its codes as they were.
+TEST_F(NetworkTuningTest, ChoosingCodesImprovesEveryStart) {
+  const std::vector<std::string> steps = {
+      "steps=40",           "batch_windows=4", "learning_rate=0.003",
+      "held_out_windows=4", "check_steps=10",  "code_rate=0.03",
+      "code_share=0.05",    "trust_ratio=0.05"};
+  for (const auto& [method, more] :
+       std::vector<std::pair<std::string, std::vector<std::string>>>{
+           {"pv-tuning", {}}, {"pv-tuning-gptq", {"group_size=8"}}}) {
+    SCOPED_TRACE(method);
+    std::vector<std::string> set = steps;
+    set.insert(set.end(), more.begin(), more.end());
+    ASSERT_OK_AND_ASSIGN(const auto chosen, RunMethod(method, set, method));
+    set.push_back("variable=PARAMETERS");
+    ASSERT_OK_AND_ASSIGN(const auto fixed,
+                         RunMethod(method, set, method + "-fixed"));
+    const nlohmann::json with = SummaryOf(chosen)["distillation"];
+    const nlohmann::json without = SummaryOf(fixed)["distillation"];
+    EXPECT_EQ(with["kept"], true) << with;
+    EXPECT_LT(with["divergence_after"], without["divergence_after"])
+        << with << without;
+    EXPECT_GT(with["changed_codes"], 0.005) << with;
+    EXPECT_EQ(without["changed_codes"], 0) << without;
+    EXPECT_EQ(with["divergence_before"], without["divergence_before"]);
+  }
+}
+
+// Rounding of all layers together; unsure tokens may count more.
+TEST_F(NetworkTuningTest, RoundingIsLearnedOverTheWholeNetwork) {
+  for (const std::string more : {"deviation_weight=0", "deviation_weight=1"}) {
+    ASSERT_OK_AND_ASSIGN(
+        const auto outcome,
+        RunMethod("autoround-end-to-end",
+                  {"group_size=8", "tune.steps=10", "distill.steps=40",
+                   "distill.batch_windows=4", "distill.learning_rate=0.01",
+                   "held_out_windows=4", more},
+                  more));
+    const nlohmann::json learned = SummaryOf(outcome)["distillation"];
+    EXPECT_EQ(learned["kept"], true) << learned;
+    EXPECT_GT(learned["best_step"], 0) << learned;
+  }
+}
+
+// The best of what the windows held out saw is kept, not the last.
+TEST_F(NetworkTuningTest, KeepsTheBestOfItsChecks) {
+  const std::vector<std::string> set = {
+      "steps=12", "batch_windows=4", "learning_rate=0.003",
+      "held_out_windows=4", "schedule=CONSTANT"};
+  std::vector<std::string> often = set;
+  often.push_back("check_steps=1");
+  ASSERT_OK_AND_ASSIGN(const auto last,
+                       RunMethod("vptq-distilled", set, "last"));
+  ASSERT_OK_AND_ASSIGN(const auto best,
+                       RunMethod("vptq-distilled", often, "best"));
+  EXPECT_LE(SummaryOf(best)["distillation"]["divergence_after"],
+            SummaryOf(last)["distillation"]["divergence_after"]);
+  EXPECT_EQ(SummaryOf(last)["distillation"]["best_step"], 12);
+}
+
 TEST_F(NetworkTuningTest, WhatDoesNotGainIsDropped) {
   ASSERT_OK_AND_ASSIGN(
       const auto outcome,
