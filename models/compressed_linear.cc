@@ -3,6 +3,7 @@
 #include "absl/strings/str_join.h"
 #include "base/status_macros.h"
 #include "models/layouts/fp6_split.h"
+#include "models/layouts/grouped_codebook.h"
 #include "models/layouts/input_rotation.h"
 #include "models/layouts/input_scale.h"
 #include "models/layouts/lookup_table.h"
@@ -40,6 +41,7 @@ constexpr LayoutRow kLayouts[] = {
     {kInputScaleLayout, LoadInputScale},
     {kInputRotationLayout, LoadInputRotation},
     {kRowCodebookLayout, LoadRowCodebook},
+    {kGroupedCodebookLayout, LoadGroupedCodebook},
     {kVectorCodebookLayout, LoadVectorCodebook},
 };
 

@@ -109,6 +109,72 @@ Tensor Exp(const Tensor& x, ExecutionContext& ctx);
 // a / b by element, equal shapes.
 Tensor Divide(const Tensor& a, const Tensor& b, ExecutionContext& ctx);
 
+// --- Powers ----------------------------------------------------------------
+//
+// Weights as integers of a power of them (Yvinec et al., NUPES,
+// arXiv:2308.05600), codes from -top - 1 to top. `range` R of a row's group is
+// what code `top` stands for and does not change with the exponent a:
+//
+//   u = sign(x) top (|x| / R)^a,    value(q) = sign(q) R (|q| / top)^(1/a)
+//
+// which is |x|^a / s and (|q| s)^(1/a) with s = R^a / top, so that s follows
+// the exponent. What R is, is said by the value of code 1, R top^(-1/a).
+
+// u. x [rows, cols] and `ones` [rows, groups], the values of code 1, are
+// constants. Gradient of the exponent [1]: u ln(|x| / R), where |x| / R counts
+// as 1e-8 at least. REQUIRES: `ones` are positive, top >= 1.
+Tensor ToPowerUnits(const Tensor& x, const Tensor& ones, const Tensor& exponent,
+                    float top, const ChannelGroups& groups,
+                    ExecutionContext& ctx);
+
+// scale values[q + top + 1] with q the nearest integer to u in the range of
+// codes. Scales [rows, groups] and `values`, 2 (top + 1) of them, are constants
+// as they are stored: the gradient is that of value(q), whose R is
+// scale values[2 top + 1]:
+//   da = dy y (-ln(|q| / top) / a^2), 0 at q = 0;
+//   du = dy (R / (a top)) (max(|u|, 1/2) / top)^(1/a - 1), 0 where q is a code
+//        only because it was clipped.
+// The straight-through slope is 0 or without bound at u = 0, where most weights
+// are: that it is taken no nearer to it than half a code is a choice of ours.
+Tensor FromPowerUnits(const Tensor& u, const Tensor& scales,
+                      std::shared_ptr<const std::vector<float>> values,
+                      const Tensor& exponent, const ChannelGroups& groups,
+                      ExecutionContext& ctx);
+
+// --- Choice ----------------------------------------------------------------
+
+// How the choice among entries is learned; e is the entry that was taken, d the
+// gradient of it, C the entries of the table, h their mean gap.
+enum class ChoiceRule {
+  // Of the next entry above e and of the next below: d sign(C - e) h^2 /
+  // (|C - e| + h); 0 of all others. An entry gains by the slope towards it and
+  // the more the nearer it is (Yvinec et al., JLCM, arXiv:2309.17361). h in the
+  // place of the papers' small constant, and its square, make one learning rate
+  // do for tables of any size: choices of ours.
+  kProximal,
+  // The chain rule through a softmax: d p (C - sum p C). Favours entries far
+  // out.
+  kSoftmax,
+};
+
+// y[r, c] = table[t, k], t = table_of[r] and k the greatest of the logits of
+// (r, c), the first of equals. logits [rows * cols, entries], table [tables,
+// entries]. The gradient of a table's entry is the sum over its places.
+// Entries may repeat and need not be in order: neighbours are those by value,
+// of equals the first. A table of one value throughout has h = 1.
+// REQUIRES: as many rows as `table_of` has elements, all in range; at most 256
+// entries.
+Tensor SelectEntries(const Tensor& logits, const Tensor& table,
+                     std::shared_ptr<const std::vector<int32_t>> table_of,
+                     int64_t cols, ChoiceRule rule, ExecutionContext& ctx);
+
+// h of `count` >= 2 entries: (greatest - least) / (count - 1), 1 where that is
+// no positive number.
+float MeanGap(const float* entries, int64_t count);
+
+// The first of the greatest of `count` logits; that of NaNs is 0.
+int64_t FirstGreatest(const float* logits, int64_t count);
+
 }  // namespace ops
 }  // namespace quantd
 

@@ -56,10 +56,15 @@ class LookupTableLinear final : public CompressedLinear {
     return out;
   }
 
-  // A table with a name stays as it is.
-  std::unique_ptr<TunableLinear> Tunable() const override {
+  LookupTableWeights Unpack() const {
     LookupTableWeights w = meta_;
     w.codes = UnpackRows(codes_, w.rows, w.cols, w.bits);
+    return w;
+  }
+
+  // A table with a name stays as it is.
+  std::unique_ptr<TunableLinear> Tunable() const override {
+    LookupTableWeights w = Unpack();
     StoredParameters p;
     p.rows = w.rows;
     p.cols = w.cols;
@@ -179,6 +184,12 @@ absl::StatusOr<std::shared_ptr<const CompressedLinear>> NewLookupTable(
   return std::shared_ptr<const CompressedLinear>(
       std::make_shared<LookupTableLinear>(std::move(weights),
                                           std::move(packed)));
+}
+
+std::optional<LookupTableWeights> UnpackLookupTable(
+    const CompressedLinear& layer) {
+  if (layer.layout() != kLookupTableLayout) return std::nullopt;
+  return static_cast<const LookupTableLinear&>(layer).Unpack();
 }
 
 uint64_t LookupTableBytes(int64_t rows, int64_t cols, int bits,

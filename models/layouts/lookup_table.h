@@ -22,6 +22,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -54,6 +55,11 @@ struct LookupTableWeights {
 // name.
 absl::StatusOr<std::shared_ptr<const CompressedLinear>> NewLookupTable(
     LookupTableWeights weights);
+
+// What such a layer was made from, `values` also of a table with a name;
+// nullopt for another layout.
+std::optional<LookupTableWeights> UnpackLookupTable(
+    const CompressedLinear& layer);
 
 // Whether the table of values is one of the layer's tensors.
 enum class TableStorage { kNamed, kStored };

@@ -48,9 +48,14 @@ class RowCodebookLinear final : public CompressedLinear {
     return out;
   }
 
-  std::unique_ptr<TunableLinear> Tunable() const override {
+  RowCodebookWeights Unpack() const {
     RowCodebookWeights w = meta_;
     w.codes = UnpackRows(codes_, w.rows, w.cols, w.bits);
+    return w;
+  }
+
+  std::unique_ptr<TunableLinear> Tunable() const override {
+    RowCodebookWeights w = Unpack();
     std::vector<uint32_t> indices(w.codes.size());
     for (size_t i = 0; i < indices.size(); ++i) {
       const size_t row = i / static_cast<size_t>(w.cols);
@@ -123,6 +128,12 @@ absl::StatusOr<std::shared_ptr<const CompressedLinear>> NewRowCodebook(
   return std::shared_ptr<const CompressedLinear>(
       std::make_shared<RowCodebookLinear>(std::move(weights),
                                           std::move(packed)));
+}
+
+std::optional<RowCodebookWeights> UnpackRowCodebook(
+    const CompressedLinear& layer) {
+  if (layer.layout() != kRowCodebookLayout) return std::nullopt;
+  return static_cast<const RowCodebookLinear&>(layer).Unpack();
 }
 
 uint64_t RowCodebookBytes(int64_t rows, int64_t cols, int bits) {

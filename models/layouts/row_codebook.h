@@ -16,6 +16,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "absl/status/statusor.h"
@@ -38,6 +39,10 @@ struct RowCodebookWeights {
 // finite F16 value.
 absl::StatusOr<std::shared_ptr<const CompressedLinear>> NewRowCodebook(
     RowCodebookWeights weights);
+
+// What such a layer was made from; nullopt for another layout.
+std::optional<RowCodebookWeights> UnpackRowCodebook(
+    const CompressedLinear& layer);
 
 // Bytes of the tensors of a layer.
 uint64_t RowCodebookBytes(int64_t rows, int64_t cols, int bits);

@@ -1,6 +1,7 @@
 #include "quantizers/stages/tune.h"
 
 #include <algorithm>
+#include <cmath>
 #include <utility>
 #include <vector>
 
@@ -18,6 +19,16 @@
 
 namespace quantd {
 namespace {
+
+// Bits of a code of a grid of tables: what a weight costs in rows so long that
+// the tables cost nothing.
+double CodeBits(const Grid& grid) {
+  const LinearShape shape = {"", 1 << 10, 1 << 20};
+  const double weights =
+      static_cast<double>(shape.rows) * static_cast<double>(shape.cols);
+  return std::floor(8 * static_cast<double>(grid.Cost(shape).stored_bytes) /
+                    weights);
+}
 
 // --- Stage -----------------------------------------------------------------
 
@@ -91,10 +102,14 @@ class TuneStage final : public Stage, private BlockReconstruction {
     // The original, codes, the variable, its gradient and two moments, the
     // weight on its way and its gradient; what a pass keeps until it is run
     // backwards, a few times what it needs at once.
-    constexpr double kCopies = 10;
+    double copies = 10;
+    if (learned_.variable == v1::TuneStage::MAPPING && grid_ != nullptr) {
+      // A variable for every entry that a weight may take.
+      copies += 4.0 * (std::exp2(CodeBits(*grid_)) - 1);
+    }
     constexpr double kKept = 3;
     cost.working_bytes =
-        static_cast<uint64_t>(kCopies * weights * sizeof(float)) +
+        static_cast<uint64_t>(copies * weights * sizeof(float)) +
         static_cast<uint64_t>(kKept * static_cast<double>(ForwardBytes(
                                           model, static_cast<int64_t>(rows))));
     // Forward, and backward for inputs and for weights.

@@ -15,6 +15,7 @@
 #include "gmock/gmock.h"
 #include "google/protobuf/text_format.h"
 #include "kernels/float_formats.h"
+#include "models/layouts/grouped_codebook.h"
 #include "nlohmann/json.hpp"
 #include "proto/field_rules.h"
 #include "quantizers/compiled_recipe.h"
@@ -22,6 +23,7 @@
 #include "quantizers/grids/codebook.h"
 #include "quantizers/grids/vector_codebook.h"
 #include "quantizers/outliers.h"
+#include "quantizers/round_to_nearest.h"
 #include "quantizers/scalar_kmeans.h"
 #include "quantizers/stage.h"
 #include "quantizers/stage_pipeline.h"
@@ -225,6 +227,162 @@ TEST_F(CodebookGridsTest, SweepLowersTheErrorOfTables) {
       Run("gptq { grid { codebook { bits: 2 } } }", w, statistics));
   EXPECT_EQ(nearest.bits, swept.bits);
   EXPECT_LT(swept.output_error, nearest.output_error);
+}
+
+// --- A table per group of output channels ----------------------------------
+
+// Every third row of two sizes only, the others normal; scales from 0.01 to 4.
+Tensor RowsOfTwoKinds(int64_t rows, int64_t cols, uint64_t seed) {
+  Tensor w = NormalWeights(rows, cols, seed);
+  for (int64_t r = 0; r < rows; ++r) {
+    const float scale = 0.01f * std::exp2(static_cast<float>(r * 5 % 9));
+    for (int64_t c = 0; c < cols; ++c) {
+      float& v = w.row(r)[c];
+      if (r % 3 == 0) v = std::copysign(v > 0.8f ? 1.5f : 0.75f, v);
+      v *= scale;
+    }
+  }
+  return w;
+}
+
+TEST_F(CodebookGridsTest, RowsOfLikeDistributionShareATable) {
+  const Tensor w = RowsOfTwoKinds(24, 96, 31);
+  v1::CodebookGrid options;
+  options.set_bits(2);
+  options.set_row_groups(2);
+  const auto grid = NewCodebookGrid(options);
+  LayerWork item;
+  item.weight = w;
+  ASSERT_THAT(RoundToNearest(*grid, {}, item, ctx_), IsOk());
+  const GroupedCodebookWeights got = *UnpackGroupedCodebook(*item.compressed);
+  for (size_t r = 0; r < 24; ++r) {
+    EXPECT_EQ(got.row_groups[r] == got.row_groups[0], r % 3 == 0) << r;
+    double squares = 0;
+    for (int64_t c = 0; c < 96; ++c) {
+      squares += std::pow(double{w.row(static_cast<int64_t>(r))[c]}, 2);
+    }
+    EXPECT_EQ(got.scales[r], NearestF16(std::sqrt(squares / 96)));
+  }
+  // Four values, and a scale, are all that a row of the first kind has.
+  const Tensor decoded = item.compressed->Decode(ctx_);
+  for (int64_t c = 0; c < 96; ++c) {
+    EXPECT_NEAR(decoded.row(3)[c] / w.row(3)[c], 1, 0.15);
+  }
+}
+
+TEST_F(CodebookGridsTest, AGroupForEveryRowIsAsGoodAsATableForEveryRow) {
+  const Tensor w = NormalWeights(6, 80, 32);
+  const auto run = [&](const std::string& more) {
+    return Run("rtn { grid { codebook { bits: 3 " + more + "} } }", w, nullptr);
+  };
+  ASSERT_OK_AND_ASSIGN(const Outcome rows, run(""));
+  ASSERT_OK_AND_ASSIGN(const Outcome groups, run("row_groups: 6 "));
+  ASSERT_OK_AND_ASSIGN(const Outcome shared, run("row_groups: 1 "));
+  EXPECT_NEAR(
+      SquaredDistance(w, groups.weight) / SquaredDistance(w, rows.weight), 1,
+      2e-3);
+  EXPECT_GT(SquaredDistance(w, shared.weight), SquaredDistance(w, rows.weight));
+  // Codes, a table of eight, a scale per row.
+  EXPECT_DOUBLE_EQ(shared.bits, 3 + 16.0 * 8 / (6 * 80) + 16.0 / 80);
+}
+
+TEST_F(CodebookGridsTest, SharedTablesAreFittedWithTheWeightsOfTheirErrors) {
+  const Tensor w = RowsOfTwoKinds(30, 72, 33);
+  const auto statistics = Statistics(72, 34, ctx_);
+  const auto run = [&](const std::string& solver, const std::string& more) {
+    return Run(
+        solver + " grid { codebook { bits: 2 row_groups: 3 " + more + "} } }",
+        w, statistics);
+  };
+  ASSERT_OK_AND_ASSIGN(const Outcome nearest, run("rtn {", ""));
+  ASSERT_OK_AND_ASSIGN(const Outcome swept, run("gptq {", ""));
+  EXPECT_LT(swept.output_error, nearest.output_error);
+  // No sweep to speak of, so that only the diagonal counts.
+  const std::string damped = "gptq { act_order: false damping: 1";
+  ASSERT_OK_AND_ASSIGN(const Outcome plain, run(damped, ""));
+  ASSERT_OK_AND_ASSIGN(const Outcome weighted,
+                       run(damped, "weight_by_second_moment: true "));
+  EXPECT_LT(weighted.output_error, plain.output_error);
+}
+
+TEST_F(CodebookGridsTest, OutliersAreLeftOutOfScalesAndSharedTables) {
+  const Tensor w = NormalWeights(8, 40, 35);
+  Tensor spiked = w.Clone();
+  OutlierMask mask;
+  mask.row_starts = {0};
+  for (int32_t r = 0; r < 8; ++r) {
+    mask.columns.push_back(3 * r);
+    mask.row_starts.push_back(r + 1);
+    spiked.row(r)[3 * r] = 500;
+  }
+  v1::CodebookGrid options;
+  options.set_bits(3);
+  options.set_row_groups(2);
+  LayerWork item;
+  item.weight = spiked;
+  item.outliers = std::make_shared<const OutlierMask>(mask);
+  ASSERT_THAT(RoundToNearest(*NewCodebookGrid(options), {}, item, ctx_),
+              IsOk());
+  const Tensor decoded = item.compressed->Decode(ctx_);
+  for (int64_t r = 0; r < 8; ++r) {
+    for (int64_t c = 0; c < 40; ++c) {
+      EXPECT_NEAR(decoded.row(r)[c], spiked.row(r)[c], 1);
+    }
+  }
+}
+
+// More weights than are fitted exactly.
+TEST_F(CodebookGridsTest, LargeGroupsAreFittedAlmostExactly) {
+  const int64_t rows = 96, cols = 1024;
+  ASSERT_GT(rows * cols, kMostFittedValues);
+  const Tensor w = NormalWeights(rows, cols, 36);
+  ASSERT_OK_AND_ASSIGN(
+      const Outcome got,
+      Run("rtn { grid { codebook { bits: 3 row_groups: 1 } } }", w, nullptr));
+  std::vector<double> values, counts;
+  for (int64_t r = 0; r < rows; ++r) {
+    double squares = 0;
+    for (int64_t c = 0; c < cols; ++c) {
+      squares += std::pow(double{w.row(r)[c]}, 2);
+    }
+    const double scale = NearestF16(std::sqrt(squares / cols));
+    for (int64_t c = 0; c < cols; ++c) {
+      values.push_back(w.row(r)[c] / scale);
+      counts.push_back(scale * scale);
+    }
+  }
+  const double optimum = FitScalarKMeans(values, counts, 8).objective;
+  EXPECT_NEAR(SquaredDistance(w, got.weight) / optimum, 1, 1e-3);
+}
+
+TEST_F(CodebookGridsTest, MoreGroupsThanRowsAreRefusedByName) {
+  v1::CodebookGrid options;
+  options.set_bits(3);
+  options.set_row_groups(9);
+  const auto grid = NewCodebookGrid(options);
+  EXPECT_THAT(grid->Validate("rtn.grid", {"mlp.up_proj", 9, 16}), IsOk());
+  EXPECT_THAT(grid->Validate("rtn.grid", {"mlp.up_proj", 8, 16}),
+              StatusIs(absl::StatusCode::kInvalidArgument,
+                       testing::AllOf(HasSubstr("rtn.grid.codebook.row_groups"),
+                                      HasSubstr("9 groups for the 8"),
+                                      HasSubstr("up_proj"))));
+}
+
+TEST_F(CodebookGridsTest, AwkwardRowsStayFiniteInGroups) {
+  Tensor w = NormalWeights(8, 32, 37);
+  std::fill_n(w.row(0), 32, 0.0f);
+  std::fill_n(w.row(1), 32, 0.75f);
+  std::fill_n(w.row(2), 32, -1e-7f);
+  w.row(3)[7] = 1e4f;
+  w.row(4)[0] = -60000.0f;
+  for (const char* groups : {"1", "3", "8"}) {
+    ASSERT_OK_AND_ASSIGN(
+        const Outcome got,
+        Run(absl::StrCat("rtn { grid { codebook { bits: 3 row_groups: ", groups,
+                         " } } }"),
+            w, nullptr));
+    for (const float v : got.weight.values()) ASSERT_TRUE(std::isfinite(v));
+  }
 }
 
 // --- Vectors along output channels -----------------------------------------
@@ -516,6 +674,7 @@ TEST_F(CodebookGridsTest, BytesDoNotDependOnTheNumberOfThreads) {
   for (const char* stage :
        {"rtn { grid { codebook { bits: 3 } } }",
         "gptq { grid { codebook { weight_by_second_moment: true } } }",
+        "gptq { grid { codebook { row_groups: 7 } } }",
         "rtn { grid { vector_codebook { index_bits: 5 } } }",
         "gptq { grid { vector_codebook { index_bits: 5 residual_index_bits: 3 "
         "outlier_percent: 5 row_scales: true refits: 2 restarts: 2 "

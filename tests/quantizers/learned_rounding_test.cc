@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "gmock/gmock.h"
+#include "models/layouts/packed_int.h"
 #include "models/model.h"
 #include "quantizers/affine_grid.h"
 #include "quantizers/grids/affine.h"
@@ -304,9 +305,9 @@ TEST_F(TunableLayersTest, ParametersSayWhatIsStored) {
   }
   for (const char* layout :
        {"packed-int.v1", "packed-affine.v1", "lookup-table.v1",
-        "row-codebook.v1", "vector-codebook.v1", "fp6-split.v1",
-        "input-scale.v1", "input-rotation.v1", "low-rank-sum.v1",
-        "sparse-overlay.v1"}) {
+        "row-codebook.v1", "grouped-codebook.v1", "vector-codebook.v1",
+        "fp6-split.v1", "input-scale.v1", "input-rotation.v1",
+        "low-rank-sum.v1", "sparse-overlay.v1"}) {
     EXPECT_TRUE(tunable_layouts.contains(layout)) << layout;
   }
   for (const char* layout :

@@ -5,6 +5,7 @@
 #include <utility>
 #include <vector>
 
+#include "absl/strings/str_cat.h"
 #include "gmock/gmock.h"
 #include "nlohmann/json.hpp"
 #include "tests/quantizers/tiny_network.h"
@@ -22,6 +23,7 @@ class TuneTest : public test::TinyNetworkTest {};
 
 // Every variable lowers the error of every block, and says so.
 TEST_F(TuneTest, LearnsSomethingInEveryBlock) {
+  int runs = 0;
   for (const auto& [method, set] :
        std::vector<std::pair<std::string, std::vector<std::string>>>{
            {"autoround",
@@ -31,9 +33,14 @@ TEST_F(TuneTest, LearnsSomethingInEveryBlock) {
            {"omniquant-clipping", {"bits=2", "group_size=8", "steps=60"}},
            {"gptq-tuned",
             {"bits=2", "group_size=8", "steps=60", "learning_rate=0.0166"}},
-           {"vptq-tuned", {"steps=60"}}}) {
+           {"vptq-tuned", {"steps=60"}},
+           {"nupes-tuned", {"bits=3", "steps=60"}},
+           {"jlcm", {"steps=60"}},
+           {"jlcm", {"steps=60", "mapping_rule=SOFTMAX"}},
+           {"jlcm", {"steps=60", "row_groups=0"}}}) {
     SCOPED_TRACE(method);
-    ASSERT_OK_AND_ASSIGN(const auto outcome, RunMethod(method, set, method));
+    ASSERT_OK_AND_ASSIGN(const auto outcome,
+                         RunMethod(method, set, absl::StrCat(method, runs++)));
     const nlohmann::json summary = SummaryOf(outcome);
     ASSERT_EQ(summary["reconstructions"].size(), 2u);
     for (const auto& block : summary["reconstructions"]) {
@@ -136,6 +143,14 @@ TEST_F(TuneTest, RefusesWhatItCannotLearn) {
         "there is tune for it");
   check("stages { rtn {} } stages { distill { variable: FACTORS } }",
         "FACTORS is learned on grid vector_codebook");
+  check(
+      "stages { rtn { grid { affine { group_size: 8 } } } } "
+      "stages { tune { variable: POWER } }",
+      "POWER is learned on grid power");
+  check(
+      "stages { rtn { grid { affine { group_size: 8 } } } } "
+      "stages { tune { variable: MAPPING } }",
+      "MAPPING is learned on grid codebook");
   check("stages { tune {} } stages { rtn {} }",
         "comes before the solver that it repairs");
   check("stages { rtn {} } stages { tune {} } stages { tune {} }",

@@ -317,6 +317,224 @@ TEST_P(EstimatorsTest, FactorsAndFunctions) {
       });
 }
 
+// --- Powers ----------------------------------------------------------------
+
+// Rows of two groups and what code `top` stands for in each.
+class PowersTest : public EstimatorsTest {
+ protected:
+  static constexpr float kTop = 7;
+
+  // The values of code 1.
+  Tensor Ones(double exponent) const {
+    Tensor ones = ranges_.Clone();
+    for (float& v : ones.values()) {
+      v = static_cast<float>(v * std::pow(kTop, -1 / exponent));
+    }
+    return ones;
+  }
+
+  // value(q) / R.
+  static std::shared_ptr<const std::vector<float>> Values(double exponent) {
+    std::vector<float> values;
+    for (float q = -kTop - 1; q <= kTop; ++q) {
+      values.push_back(static_cast<float>(
+          std::copysign(std::pow(std::abs(q) / kTop, 1 / exponent), q)));
+    }
+    return std::make_shared<const std::vector<float>>(std::move(values));
+  }
+
+  size_t Group(size_t i) const { return 2 * (i / 6) + i % 6 / 3; }
+
+  const ChannelGroups groups_{3, nullptr};
+  const Tensor ranges_ = Positive({4, 2});
+};
+
+TEST_P(PowersTest, UnitsFollowTheExponent) {
+  Tensor x = Random({4, 6});
+  x.data()[5] = 0;
+  for (const float a : {0.3f, 0.5f, 1.0f}) {
+    Check(
+        "units", {Tensor::FromValues({1}, {a})},
+        [&](const Inputs& in, ExecutionContext& ctx) {
+          return ops::ToPowerUnits(x, Ones(in[0].data()[0]), in[0], kTop,
+                                   groups_, ctx);
+        },
+        [&](const std::vector<Doubles>& in) {
+          Doubles u = ToDoubles(x);
+          for (size_t i = 0; i < u.size(); ++i) {
+            const double share = std::abs(u[i]) / ranges_.data()[Group(i)];
+            u[i] = std::copysign(kTop * std::pow(share, in[0][0]), u[i]);
+          }
+          return u;
+        });
+  }
+}
+
+// Codes held fixed: the units do not depend on the exponent here.
+TEST_P(PowersTest, ValuesOfCodesFollowTheExponent) {
+  const Tensor u = Random({4, 6}, 10);
+  for (const float a : {0.3f, 0.5f, 1.0f}) {
+    Check(
+        "values", {Tensor::FromValues({1}, {a})},
+        [&](const Inputs& in, ExecutionContext& ctx) {
+          return ops::FromPowerUnits(u, ranges_, Values(in[0].data()[0]), in[0],
+                                     groups_, ctx);
+        },
+        [&](const std::vector<Doubles>& in) {
+          Doubles y = ToDoubles(u);
+          for (size_t i = 0; i < y.size(); ++i) {
+            const double q = std::clamp<double>(std::nearbyint(y[i]), -8, 7);
+            y[i] = std::copysign(ranges_.data()[Group(i)] *
+                                     std::pow(std::abs(q) / kTop, 1 / in[0][0]),
+                                 q);
+          }
+          return y;
+        });
+  }
+}
+
+TEST_P(PowersTest, UnitsPassTheSlopeOfTheValuesButNotAtZero) {
+  const double a = 0.5;
+  Tensor u = Random({4, 6}, 10);
+  u.data()[0] = 0;
+  u.data()[1] = -0.3f;
+  u.data()[2] = 7.4f;
+  u.data()[3] = 7.6f;  // clipped
+  u.data()[4] = -8.4f;
+  u.data()[5] = -8.6f;  // clipped
+  const Tensor seed = Random({4, 6});
+  const auto du = GradientsOf({u}, seed, [&](const Inputs& in) {
+    return ops::FromPowerUnits(in[0], ranges_, Values(a),
+                               Tensor::FromValues({1}, {0.5f}), groups_, ctx_);
+  });
+  for (int64_t i = 0; i < u.size(); ++i) {
+    const double units = u.data()[i];
+    const double range = ranges_.data()[Group(static_cast<size_t>(i))];
+    // d/du R (u / top)^2
+    const double slope =
+        2 * range * std::max(std::abs(units), 0.5) / (kTop * kTop);
+    const bool clipped = units > 7.5 || units < -8.5;
+    const double expected = clipped ? 0 : seed.data()[i] * slope;
+    EXPECT_NEAR(du[0].data()[i], expected, 1e-6) << units;
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Devices, PowersTest, testing::Bool(),
+                         [](const auto& info) {
+                           return info.param ? "cpu" : "reference";
+                         });
+
+// --- Choice ----------------------------------------------------------------
+
+// Two tables for three rows; neither in order, the first with an entry twice.
+class ChoiceTest : public EstimatorsTest {
+ protected:
+  static constexpr int64_t kCols = 5;
+  static constexpr int64_t kEntries = 4;
+
+  Tensor Select(const Tensor& logits, const Tensor& table,
+                ops::ChoiceRule rule) {
+    return ops::SelectEntries(logits, table, table_of_, kCols, rule, ctx_);
+  }
+
+  const std::shared_ptr<const std::vector<int32_t>> table_of_ =
+      std::make_shared<const std::vector<int32_t>>(
+          std::vector<int32_t>{1, 0, 1});
+  const Tensor table_ =
+      Tensor::FromValues({2, 4}, {0.5f, -1, 2, -1, 3, 0.25f, 1, -2});
+  const Tensor logits_ = Random({3 * kCols, kEntries});
+};
+
+TEST_P(ChoiceTest, TheFirstOfTheGreatestIsTakenAndEntriesFollowTheChainRule) {
+  const float nan = std::nanf("");
+  const std::vector<float> logits = {1, 3, 3, 2};
+  EXPECT_EQ(ops::FirstGreatest(logits.data(), 4), 1);
+  const std::vector<float> nans = {nan, nan, nan};
+  EXPECT_EQ(ops::FirstGreatest(nans.data(), 3), 0);
+  for (const auto rule :
+       {ops::ChoiceRule::kProximal, ops::ChoiceRule::kSoftmax}) {
+    Check(
+        "entries", {table_},
+        [&](const Inputs& in, ExecutionContext&) {
+          return Select(logits_, in[0], rule);
+        },
+        [&](const std::vector<Doubles>& in) {
+          Doubles y;
+          for (int64_t i = 0; i < 3 * kCols; ++i) {
+            const int64_t t = (*table_of_)[static_cast<size_t>(i / kCols)];
+            const int64_t k = ops::FirstGreatest(logits_.row(i), kEntries);
+            y.push_back(in[0][static_cast<size_t>(t * kEntries + k)]);
+          }
+          return y;
+        });
+  }
+}
+
+TEST_P(ChoiceTest, ProximalGradientsAreThoseOfTheNextEntries) {
+  EXPECT_EQ(ops::MeanGap(table_.row(0), kEntries), 1);
+  const Tensor seed = Random({3, kCols});
+  const auto d = GradientsOf({logits_}, seed, [&](const Inputs& in) {
+    return Select(in[0], table_, ops::ChoiceRule::kProximal);
+  });
+  // Of every entry the next below and the next above, of equals the first.
+  const int below[2][4] = {{1, -1, 0, -1}, {2, 3, 1, -1}};
+  const int above[2][4] = {{2, 0, -1, 0}, {-1, 2, 0, 1}};
+  for (int64_t i = 0; i < 3 * kCols; ++i) {
+    const int64_t t = (*table_of_)[static_cast<size_t>(i / kCols)];
+    const int64_t taken = ops::FirstGreatest(logits_.row(i), kEntries);
+    const float h = ops::MeanGap(table_.row(t), kEntries);
+    for (int64_t k = 0; k < kEntries; ++k) {
+      float expected = 0;
+      const float step = table_.row(t)[k] - table_.row(t)[taken];
+      if (k == below[t][taken] || k == above[t][taken]) {
+        expected = seed.data()[i] * (step > 0 ? 1.0f : -1.0f) * h * h /
+                   (std::abs(step) + h);
+      }
+      EXPECT_NEAR(d[0].row(i)[k], expected, 1e-6) << i << " " << k;
+    }
+  }
+}
+
+// Those of sum p C, the softmax of the logits times the entries.
+TEST_P(ChoiceTest, SoftmaxGradientsAreTheChainRule) {
+  const Tensor seed = Random({3, kCols});
+  const auto d = GradientsOf({logits_}, seed, [&](const Inputs& in) {
+    return Select(in[0], table_, ops::ChoiceRule::kSoftmax);
+  });
+  for (int64_t i = 0; i < 3 * kCols; ++i) {
+    const int64_t t = (*table_of_)[static_cast<size_t>(i / kCols)];
+    const auto mean = [&](int64_t moved, double by) {
+      double sum = 0, total = 0;
+      for (int64_t k = 0; k < kEntries; ++k) {
+        const double p = std::exp(logits_.row(i)[k] + (k == moved ? by : 0.0));
+        sum += p;
+        total += p * table_.row(t)[k];
+      }
+      return total / sum;
+    };
+    for (int64_t k = 0; k < kEntries; ++k) {
+      const double slope = (mean(k, 1e-5) - mean(k, -1e-5)) / 2e-5;
+      EXPECT_NEAR(d[0].row(i)[k], seed.data()[i] * slope, 1e-5);
+    }
+  }
+}
+
+TEST_P(ChoiceTest, ATableOfOneValueHasNoNeighbours) {
+  const std::vector<float> equal(4, 0.5f);
+  EXPECT_EQ(ops::MeanGap(equal.data(), 4), 1);
+  const Tensor table = Tensor::FromValues({2, 4}, std::vector<float>(8, 2));
+  const auto d =
+      GradientsOf({logits_}, Random({3, kCols}), [&](const Inputs& in) {
+        return Select(in[0], table, ops::ChoiceRule::kProximal);
+      });
+  for (const float v : d[0].values()) EXPECT_EQ(v, 0);
+}
+
+INSTANTIATE_TEST_SUITE_P(Devices, ChoiceTest, testing::Bool(),
+                         [](const auto& info) {
+                           return info.param ? "cpu" : "reference";
+                         });
+
 INSTANTIATE_TEST_SUITE_P(Devices, EstimatorsTest, testing::Bool(),
                          [](const auto& info) {
                            return info.param ? "cpu" : "reference";
