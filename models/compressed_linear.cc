@@ -2,6 +2,7 @@
 
 #include "absl/strings/str_join.h"
 #include "base/status_macros.h"
+#include "models/layouts/dual_binary.h"
 #include "models/layouts/fp6_split.h"
 #include "models/layouts/grouped_codebook.h"
 #include "models/layouts/input_rotation.h"
@@ -30,6 +31,7 @@ struct LayoutRow {
 };
 
 constexpr LayoutRow kLayouts[] = {
+    {kDualBinaryLayout, LoadDualBinary},
     {kFp6SplitLayout, LoadFp6Split},
     {kLookupTableLayout, LoadLookupTable},
     {kPackedAffineLayout, LoadPackedAffine},

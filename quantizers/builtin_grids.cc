@@ -3,6 +3,7 @@
 #include "quantizers/grid.h"
 #include "quantizers/grids/affine.h"
 #include "quantizers/grids/codebook.h"
+#include "quantizers/grids/dual_binary.h"
 #include "quantizers/grids/float_point.h"
 #include "quantizers/grids/normal_float.h"
 #include "quantizers/grids/partially_binary.h"
@@ -34,6 +35,10 @@ constexpr GridRow kGrids[] = {
     {v1::Grid::kPartiallyBinary, "partially_binary",
      [](const v1::Grid& grid) {
        return NewPartiallyBinaryGrid(grid.partially_binary());
+     }},
+    {v1::Grid::kDualBinary, "dual_binary",
+     [](const v1::Grid& grid) {
+       return NewDualBinaryGrid(grid.dual_binary());
      }},
 };
 

@@ -11,6 +11,7 @@
 #include "quantizers/factored_codebook.h"
 #include "quantizers/learned_mapping.h"
 #include "quantizers/learned_power.h"
+#include "quantizers/latent_signs.h"
 #include "quantizers/learned_rounding.h"
 
 namespace quantd {
@@ -30,6 +31,8 @@ constexpr LearnedVariable kVariables[] = {
     {v1::TuneStage::DIVISION, "affine", true, 5, NewLearnedRounding},
     {v1::TuneStage::CLIPPING, "affine", true, 1, NewLearnedRounding},
     {v1::TuneStage::POWER, "power", true, 5, NewLearnedPower},
+    {v1::TuneStage::LATENT, "partially_binary,dual_binary", true, 5,
+     NewLatentSigns},
     {v1::TuneStage::MAPPING, "codebook", true, 5, NewLearnedMapping},
     {v1::TuneStage::FACTORS, "vector_codebook", false, 1, NewFactoredCodebook},
     // Codes are chosen beside the descent (quantizers/code_step.h).

@@ -8,7 +8,17 @@
 #include "kernels/float_formats.h"
 #include "tensor/gradient_tape.h"
 
-namespace quantd::ops {
+namespace quantd {
+
+std::vector<int32_t> ChannelGroups::ByChannel(int64_t cols) const {
+  std::vector<int32_t> result(static_cast<size_t>(cols));
+  for (int64_t c = 0; c < cols; ++c) {
+    result[static_cast<size_t>(c)] = static_cast<int32_t>(Of(c));
+  }
+  return result;
+}
+
+namespace ops {
 namespace {
 
 using Id = GradientTape::Id;
@@ -76,12 +86,7 @@ class GroupReader {
         groups_(scales.cols()),
         scale_data_(scales.data()),
         zero_data_(zeros.size() == 0 ? nullptr : zeros.data()),
-        group_of_(static_cast<size_t>(cols)) {
-    // A division for every weight would take longer than all the rest.
-    for (int64_t c = 0; c < cols; ++c) {
-      group_of_[static_cast<size_t>(c)] = static_cast<int32_t>(groups.Of(c));
-    }
-  }
+        group_of_(groups.ByChannel(cols)) {}
 
   int64_t group(int64_t c) const { return group_of_[static_cast<size_t>(c)]; }
   float scale(int64_t r, int64_t c) const {
@@ -137,6 +142,24 @@ Tensor RoundToF16StraightThrough(const Tensor& x, ExecutionContext& ctx) {
       Elementwise(x.shape(), ctx,
                   [in](int64_t i) { return NearestF16(in[i]); }),
       x);
+}
+
+Tensor StraightThrough(const Tensor& y, const Tensor& x, const Tensor& slopes,
+                       ExecutionContext& ctx) {
+  (void)ctx;
+  GradientTape* const tape = GradientTape::Of({&y, &x});
+  if (tape == nullptr) return y;
+  return tape->Record(
+      y.Untracked(), [tape, to_y = tape->IdOf(y), to_x = tape->IdOf(x),
+                      slopes = slopes.Untracked()](const Tensor& dy) {
+        tape->Add(to_y, dy);
+        if (to_x == kUntracked) return;
+        const float* const d = dy.data();
+        const float* const slope = slopes.data();
+        tape->Add(to_x, Elementwise(dy.shape(), tape->ctx(), [=](int64_t i) {
+                    return d[i] * slope[i];
+                  }));
+      });
 }
 
 Tensor Clip(const Tensor& x, float low, float high, ExecutionContext& ctx) {
@@ -335,6 +358,42 @@ Tensor FromCodeUnits(const Tensor& codes, const Tensor& scales,
           }));
         }
       });
+}
+
+Tensor GroupMeans(const Tensor& x, const Tensor& counted,
+                  const ChannelGroups& groups, ExecutionContext& ctx) {
+  const int64_t group_count = x.cols() / groups.group_size;
+  const std::vector<int32_t> group_of = groups.ByChannel(x.cols());
+  const Shape by_group = {x.rows(), group_count};
+  Tensor means = Tensor::Uninitialized(by_group);
+  Tensor shares = Tensor::Uninitialized(by_group);  // of an element in the mean
+  ctx.device().pool().ParallelFor(x.rows(), [&](int64_t r) {
+    std::vector<double> sums(static_cast<size_t>(group_count), 0.0);
+    std::vector<double> counts(sums.size(), 0.0);
+    for (int64_t c = 0; c < x.cols(); ++c) {
+      const size_t g = static_cast<size_t>(group_of[static_cast<size_t>(c)]);
+      sums[g] += double{counted.row(r)[c]} * x.row(r)[c];
+      counts[g] += counted.row(r)[c];
+    }
+    for (size_t g = 0; g < sums.size(); ++g) {
+      const bool any = counts[g] > 0;
+      means.row(r)[g] = any ? static_cast<float>(sums[g] / counts[g]) : 0.0f;
+      shares.row(r)[g] = any ? static_cast<float>(1 / counts[g]) : 0.0f;
+    }
+  });
+  GradientTape* const tape = GradientTape::Of({&x});
+  if (tape == nullptr) return means;
+  return tape->Record(std::move(means), [tape, to_x = tape->IdOf(x),
+                                         shape = x.shape(),
+                                         counted = counted.Untracked(), shares,
+                                         group_of](const Tensor& dy) {
+    Tensor dx = Tensor::Uninitialized(shape);
+    ForEachInRows(dx.rows(), dx.cols(), tape->ctx(), [&](int64_t r, int64_t c) {
+      const int64_t g = group_of[static_cast<size_t>(c)];
+      dx.row(r)[c] = counted.row(r)[c] * dy.row(r)[g] * shares.row(r)[g];
+    });
+    tape->Add(to_x, std::move(dx));
+  });
 }
 
 Tensor GatherValues(const Tensor& values,
@@ -752,4 +811,5 @@ Tensor SelectEntries(const Tensor& logits, const Tensor& table,
   });
 }
 
-}  // namespace quantd::ops
+}  // namespace ops
+}  // namespace quantd

@@ -25,6 +25,10 @@ struct ChannelGroups {
     return group_of == nullptr ? c / group_size
                                : (*group_of)[static_cast<size_t>(c)];
   }
+
+  // Of() of the first `cols` channels, for loops over weights: a division for
+  // each would take longer than all the rest.
+  std::vector<int32_t> ByChannel(int64_t cols) const;
 };
 
 namespace ops {
@@ -38,6 +42,12 @@ Tensor RoundStraightThrough(const Tensor& x, ExecutionContext& ctx);
 // The nearest binary16 number; gradient that of the identity. What is stored as
 // F16 is used as such while it is trained.
 Tensor RoundToF16StraightThrough(const Tensor& x, ExecutionContext& ctx);
+
+// `y`, which was made of `x` by steps without a useful derivative. Its gradient
+// dy goes to `y`, for what else that was made of, and as slopes * dy to `x`.
+// All have one shape; slopes are constants.
+Tensor StraightThrough(const Tensor& y, const Tensor& x, const Tensor& slopes,
+                       ExecutionContext& ctx);
 
 // min(max(x, low), high); the gradient is 0 outside of [low, high]: the clipped
 // estimator when it follows or precedes a rounding.
@@ -79,6 +89,12 @@ Tensor ToCodeUnits(const Tensor& x, const Tensor& scales, const Tensor& zeros,
 Tensor FromCodeUnits(const Tensor& codes, const Tensor& scales,
                      const Tensor& zeros, const ChannelGroups& groups,
                      ExecutionContext& ctx);
+
+// [rows, cols / group_size] means of the elements of x [rows, cols] of a row
+// and group that count: `counted` [rows, cols] of 0 and 1 is a constant. 0
+// where none does.
+Tensor GroupMeans(const Tensor& x, const Tensor& counted,
+                  const ChannelGroups& groups, ExecutionContext& ctx);
 
 // Where the elements of a tensor come from in a table of values: element i is
 // the sum of values[list[i]] over the lists, of which kNoValue adds nothing.

@@ -11,7 +11,9 @@
 #include "models/layouts/grouped_codes.h"
 #include "models/layouts/stored_parts.h"
 #include "models/layouts/varied_bit_stream.h"
+#include "models/tunable_linear.h"
 #include "nlohmann/json.hpp"
+#include "tensor/ops.h"
 
 namespace quantd {
 namespace {
@@ -44,6 +46,80 @@ std::vector<int64_t> RowStarts(int64_t rows, int64_t cols, int bits,
   }
   return starts;
 }
+
+// Parameters: alphas [rows, G], means [rows, G] where centered, scales of the
+// salient weights [rows, 1].
+class PartiallyBinaryTunable final : public TunableLinear {
+ public:
+  explicit PartiallyBinaryTunable(PartiallyBinaryWeights start)
+      : start_(std::move(start)),
+        groups_(ChannelGroupsOf(start_.group_size, start_.group_index)),
+        signs_(Tensor::Zeros({start_.rows, start_.cols})),
+        others_(Tensor::Zeros({start_.rows, start_.cols})),
+        units_(Tensor::Zeros({start_.rows, start_.cols})) {
+    for (int64_t i = 0; i < signs_.size(); ++i) {
+      const int code = start_.codes[static_cast<size_t>(i)];
+      if (start_.salient[static_cast<size_t>(i)] != 0) {
+        const size_t row = static_cast<size_t>(i / start_.cols);
+        units_.data()[i] = static_cast<float>(code - start_.zeros[row]);
+      } else {
+        signs_.data()[i] = static_cast<float>(2 * code - 1);
+        others_.data()[i] = 1;
+      }
+    }
+  }
+
+  std::vector<Tensor> Parameters() const override {
+    const Shape by_group = {start_.rows, start_.groups()};
+    std::vector<Tensor> p = {Tensor::FromValues(by_group, start_.alphas)};
+    if (centered()) p.push_back(Tensor::FromValues(by_group, start_.means));
+    p.push_back(Tensor::FromValues({start_.rows, 1}, start_.scales));
+    return p;
+  }
+
+  Tensor Weight(absl::Span<const Tensor> parameters,
+                ExecutionContext& ctx) const override {
+    const std::vector<Tensor> p = Stored(parameters, ctx);
+    Tensor sum = ops::FromCodeUnits(signs_, p[0], Tensor(), groups_, ctx);
+    if (centered()) {
+      sum = ops::Add(
+          sum, ops::FromCodeUnits(others_, p[1], Tensor(), groups_, ctx), ctx);
+    }
+    const ChannelGroups row = {start_.cols, nullptr};
+    return ops::Add(
+        sum, ops::FromCodeUnits(units_, p.back(), Tensor(), row, ctx), ctx);
+  }
+
+  absl::StatusOr<std::shared_ptr<const CompressedLinear>> Freeze(
+      absl::Span<const Tensor> parameters,
+      ExecutionContext& ctx) const override {
+    const std::vector<Tensor> p = Stored(parameters, ctx);
+    PartiallyBinaryWeights result = start_;
+    result.alphas = ToVector(p[0]);
+    if (centered()) result.means = ToVector(p[1]);
+    result.scales = ToVector(p.back());
+    return NewPartiallyBinary(std::move(result));
+  }
+
+ private:
+  bool centered() const { return !start_.means.empty(); }
+
+  static std::vector<Tensor> Stored(absl::Span<const Tensor> parameters,
+                                    ExecutionContext& ctx) {
+    std::vector<Tensor> stored;
+    for (const Tensor& p : parameters) {
+      stored.push_back(ops::RoundToF16StraightThrough(p, ctx));
+    }
+    return stored;
+  }
+
+  const PartiallyBinaryWeights start_;
+  const ChannelGroups groups_;
+  // [rows, cols], constants.
+  Tensor signs_;   // +-1, 0 where salient
+  Tensor others_;  // 1, 0 where salient
+  Tensor units_;   // code - zero where salient, 0 elsewhere
+};
 
 // The stored form: codes and mask packed, the rest unpacked.
 class PartiallyBinaryLinear final : public CompressedLinear {
@@ -83,6 +159,23 @@ class PartiallyBinaryLinear final : public CompressedLinear {
       }
     });
     return out;
+  }
+
+  PartiallyBinaryWeights Unpack() const {
+    PartiallyBinaryWeights w = meta_;
+    w.salient.resize(static_cast<size_t>(w.rows * w.cols));
+    UnpackBits(reinterpret_cast<const uint8_t*>(bitmap_.data()),
+               w.rows * w.cols, 1, w.salient.data());
+    BitReader reader(codes_.data());
+    for (uint8_t salient : w.salient) {
+      w.codes.push_back(
+          static_cast<uint8_t>(reader.Get(salient != 0 ? w.bits : 1)));
+    }
+    return w;
+  }
+
+  std::unique_ptr<TunableLinear> Tunable() const override {
+    return std::make_unique<PartiallyBinaryTunable>(Unpack());
   }
 
   nlohmann::json Save(absl::string_view layer,
@@ -284,6 +377,12 @@ absl::StatusOr<std::shared_ptr<const CompressedLinear>> NewPartiallyBinary(
   return std::shared_ptr<const CompressedLinear>(
       std::make_shared<PartiallyBinaryLinear>(std::move(w), std::move(starts),
                                               std::move(packed).Finish()));
+}
+
+std::optional<PartiallyBinaryWeights> UnpackPartiallyBinary(
+    const CompressedLinear& layer) {
+  if (layer.layout() != kPartiallyBinaryLayout) return std::nullopt;
+  return static_cast<const PartiallyBinaryLinear&>(layer).Unpack();
 }
 
 uint64_t PartiallyBinaryBytes(int64_t rows, int64_t cols, int bits,

@@ -29,6 +29,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "absl/status/statusor.h"
@@ -61,6 +62,10 @@ struct PartiallyBinaryWeights {
 // entry is neither 0 nor 1, or a float is not a finite F16 value.
 absl::StatusOr<std::shared_ptr<const CompressedLinear>> NewPartiallyBinary(
     PartiallyBinaryWeights weights);
+
+// What such a layer was made from; nullopt for another layout.
+std::optional<PartiallyBinaryWeights> UnpackPartiallyBinary(
+    const CompressedLinear& layer);
 
 // Bytes of the tensors of a layer without group_index, `salient` weights in
 // all.

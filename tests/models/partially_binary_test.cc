@@ -6,13 +6,14 @@
 
 #include "gmock/gmock.h"
 #include "tests/models/saved_layer.h"
+#include "tests/models/tunable_checks.h"
 #include "tests/testing/status_matchers.h"
 
 namespace quantd {
 namespace {
 
-using ::quantd::test::StatusIs;
 using ::quantd::test::SavedLayer;
+using ::quantd::test::StatusIs;
 using ::testing::HasSubstr;
 
 constexpr auto kInvalid = absl::StatusCode::kInvalidArgument;
@@ -82,9 +83,40 @@ TEST_F(PartiallyBinaryTest, DecodesByItsDefinitionAndSurvivesSaving) {
                 8 * (PartiallyBinaryBytes(19, 24, bits, 8, centered, salient) +
                      4 * w.group_index.size()));
       ASSERT_OK_AND_ASSIGN(const auto loaded, stored.Load());
+      const auto unpacked = UnpackPartiallyBinary(*loaded);
+      ASSERT_TRUE(unpacked.has_value());
+      EXPECT_EQ(unpacked->salient, w.salient);
+      EXPECT_EQ(unpacked->codes, w.codes);
+      EXPECT_EQ(unpacked->zeros, w.zeros);
+      EXPECT_EQ(unpacked->group_index, w.group_index);
       const Tensor again = loaded->Decode(ctx_);
       for (int64_t i = 0; i < decoded.size(); ++i) {
         ASSERT_EQ(again.data()[i], decoded.data()[i]);
+      }
+    }
+  }
+}
+
+// Alphas, means and the scales of salient weights; the codes stay.
+TEST_F(PartiallyBinaryTest, ParametersCanBeTrained) {
+  for (int64_t every : {0, 1, 5}) {
+    for (const bool centered : {false, true}) {
+      PartiallyBinaryWeights w = Example(7, 24, 8, 4, every);
+      if (!centered) w.means.clear();
+      if (every == 5) {
+        for (int i = 0; i < 24; ++i) w.group_index.push_back((i * 7) % 3);
+      }
+      ASSERT_OK_AND_ASSIGN(const auto linear, NewPartiallyBinary(w));
+      test::ExpectParametersSayWhatIsStored(*linear, ctx_);
+      const auto tunable = linear->Tunable();
+      std::vector<Tensor> p = tunable->Parameters();
+      ASSERT_EQ(p.size(), centered ? 3u : 2u);
+      const Tensor before = tunable->Weight(p, ctx_);
+      for (float& scale : p.back().values()) scale *= 2;
+      const Tensor after = tunable->Weight(p, ctx_);
+      for (int64_t i = 0; i < before.size(); ++i) {
+        const float factor = w.salient[static_cast<size_t>(i)] != 0 ? 2 : 1;
+        ASSERT_EQ(after.data()[i], factor * before.data()[i]);
       }
     }
   }

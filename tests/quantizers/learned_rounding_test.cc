@@ -307,7 +307,8 @@ TEST_F(TunableLayersTest, ParametersSayWhatIsStored) {
        {"packed-int.v1", "packed-affine.v1", "lookup-table.v1",
         "row-codebook.v1", "grouped-codebook.v1", "vector-codebook.v1",
         "fp6-split.v1", "input-scale.v1", "input-rotation.v1",
-        "low-rank-sum.v1", "sparse-overlay.v1"}) {
+        "low-rank-sum.v1", "sparse-overlay.v1", "partially-binary.v1",
+        "dual-binary.v1", "mixed-int.v1"}) {
     EXPECT_TRUE(tunable_layouts.contains(layout)) << layout;
   }
   for (const char* layout :

@@ -81,6 +81,32 @@ TEST_P(EstimatorsTest, ClipStopsTheGradientOutside) {
   EXPECT_THAT(dx[0].values(), ElementsAre(0, 2, 3, 4, 0));
 }
 
+TEST_P(EstimatorsTest, StraightThroughHasTwoWays) {
+  // Signs, as a made thing of x alone and of x and a factor.
+  const Tensor x = Tensor::FromValues({1, 4}, {-2, -0.5f, 0.5f, 2});
+  const Tensor signs = Tensor::FromValues({1, 4}, {-1, -1, 1, 1});
+  const Tensor slopes = Tensor::FromValues({1, 4}, {0, 1, 1, 0.5f});
+  const Tensor seed = Tensor::FromValues({1, 4}, {1, 2, 3, 4});
+  EXPECT_THAT(ops::StraightThrough(signs, x, slopes, ctx_).values(),
+              ElementsAreArray(signs.values()));
+  const auto one = GradientsOf({x}, seed, [&](const Inputs& in) {
+    return ops::StraightThrough(signs, in[0], slopes, ctx_);
+  });
+  EXPECT_THAT(one[0].values(), ElementsAre(0, 2, 3, 2));
+  const Tensor factors = Tensor::FromValues({1, 4}, {3, 3, 3, 3});
+  const auto both = GradientsOf({x, factors}, seed, [&](const Inputs& in) {
+    const Tensor y = ops::Multiply(signs, in[1], ctx_);
+    return ops::StraightThrough(y, in[0], slopes, ctx_);
+  });
+  EXPECT_THAT(both[0].values(), ElementsAre(0, 2, 3, 2));
+  EXPECT_THAT(both[1].values(), ElementsAre(-1, -2, 3, 4));
+  const auto other = GradientsOf({factors}, seed, [&](const Inputs& in) {
+    return ops::StraightThrough(ops::Multiply(signs, in[0], ctx_), x, slopes,
+                                ctx_);
+  });
+  EXPECT_THAT(other[0].values(), ElementsAre(-1, -2, 3, 4));
+}
+
 TEST_P(EstimatorsTest, RectifiedSigmoid) {
   Check(
       "rectified sigmoid", {Random({4, 5}, 1.5f)},
@@ -237,6 +263,35 @@ TEST_P(EstimatorsTest, CodeUnits) {
             y[i] = in[1][group(i)] * (y[i] - in[2][group(i)]);
           }
           return y;
+        });
+  }
+}
+
+TEST_P(EstimatorsTest, MeansOfGroups) {
+  ChannelGroups regrouped{3, std::make_shared<const std::vector<int32_t>>(
+                                 std::vector<int32_t>{1, 0, 0, 1, 1, 0})};
+  // Nothing of the last row's first group counts under consecutive groups.
+  const Tensor counted = Tensor::FromValues({3, 6}, {1, 1, 1, 1, 1, 1,  //
+                                                     0, 1, 1, 1, 0, 0,  //
+                                                     0, 0, 0, 1, 1, 0});
+  for (const ChannelGroups& groups : {ChannelGroups{3, nullptr}, regrouped}) {
+    Check(
+        "means", {Random({3, 6})},
+        [&](const Inputs& in, ExecutionContext& ctx) {
+          return ops::GroupMeans(in[0], counted, groups, ctx);
+        },
+        [&](const std::vector<Doubles>& in) {
+          Doubles sums(6, 0.0), counts(6, 0.0);
+          for (size_t i = 0; i < 18; ++i) {
+            const size_t g =
+                2 * (i / 6) + static_cast<size_t>(groups.Of(i % 6));
+            sums[g] += counted.data()[i] * in[0][i];
+            counts[g] += counted.data()[i];
+          }
+          for (size_t g = 0; g < 6; ++g) {
+            sums[g] = counts[g] > 0 ? sums[g] / counts[g] : 0.0;
+          }
+          return sums;
         });
   }
 }
