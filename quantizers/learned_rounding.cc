@@ -234,17 +234,22 @@ class LearnedRounding : public TunableLinear {
       grid.zeros = ops::Clip(whole, 0, start_.top, ctx);
       return grid;
     }
-    // Groups of one bit have their mean, as it is stored.
-    const Tensor mean = ops::RoundToF16StraightThrough(
-        ops::Scale(ops::Add(above, ops::Scale(below, -1), ctx), 0.5f), ctx);
+    grid.zeros =
+        WithMeans(ops::ClipToTops(whole, start_.group_tops, ctx),
+                  ops::Scale(ops::Add(above, ops::Scale(below, -1), ctx), 0.5f),
+                  grid.scales, ctx);
+    return grid;
+  }
+
+  // `zeros`, but of groups of one bit those of `means`, as these are stored.
+  Tensor WithMeans(const Tensor& zeros, const Tensor& means,
+                   const Tensor& scales, ExecutionContext& ctx) const {
+    const Tensor stored = ops::RoundToF16StraightThrough(means, ctx);
     const Tensor middle =
         ops::Add(Filled(by_group(), 0.5f),
-                 ops::Scale(ops::Divide(mean, grid.scales, ctx), -1), ctx);
-    grid.zeros =
-        ops::Add(ops::Multiply(ops::ClipToTops(whole, start_.group_tops, ctx),
-                               wide_, ctx),
-                 ops::Multiply(middle, start_.binary, ctx), ctx);
-    return grid;
+                 ops::Scale(ops::Divide(stored, scales, ctx), -1), ctx);
+    return ops::Add(ops::Multiply(zeros, wide_, ctx),
+                    ops::Multiply(middle, start_.binary, ctx), ctx);
   }
 
   Tensor Clipped(const Tensor& codes, ExecutionContext& ctx) const {
@@ -406,10 +411,13 @@ class DivisionRounding final : public LearnedRounding {
   Grid GridOf(absl::Span<const Tensor> parameters,
               ExecutionContext& ctx) const override {
     if (!options_.learn_range) return {start_.scales, start_.zeros};
-    return {Storable(
-                ops::Multiply(start_.scales, ops::Exp(parameters[2], ctx), ctx),
-                ctx),
-            start_.zeros};
+    const Tensor scales = Storable(
+        ops::Multiply(start_.scales, ops::Exp(parameters[2], ctx), ctx), ctx);
+    if (start_.binary.size() == 0) return {scales, start_.zeros};
+    Tensor middles = start_.zeros.Clone();
+    for (float& v : middles.values()) v = 0.5f - v;
+    return {scales, WithMeans(start_.zeros, ops::Multiply(scales, middles, ctx),
+                              scales, ctx)};
   }
 
   Tensor Codes(absl::Span<const Tensor> parameters, const Grid& grid,

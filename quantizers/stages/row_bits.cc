@@ -58,9 +58,9 @@ class RowBitsStage final : public Stage {
   absl::string_view name() const override { return "row_bits"; }
 
   absl::Status Validate(const LinearShape& layer) const override {
-    if (wide_bits_ <= grid_.bits) {
+    if (wide_bits_ < grid_.bits) {
       return InvalidField("row_bits.wide_bits",
-                          absl::StrCat(wide_bits_, " are no more than the ",
+                          absl::StrCat(wide_bits_, " are fewer than the ",
                                        grid_.bits, " of the other channels"));
     }
     return ValidateGridFor(grid_, "row_bits.grid", layer);
@@ -70,16 +70,23 @@ class RowBitsStage final : public Stage {
 
   StageCost Cost(const LinearShape& layer) const override {
     const int64_t group_size = grid_.GroupSizeFor(layer.cols);
-    std::vector<double> any(static_cast<size_t>(layer.rows), 0.0);
-    StageCost cost;
     // Which rows are wide does not change what is stored.
-    cost.added_bytes =
-        MixedIntBytes(layer.rows, layer.cols, group_size, grid_.symmetric,
-                      PerGroup(WidthsByImportance(any, wide_share_, grid_.bits,
-                                                  wide_bits_),
-                               layer.cols / group_size)) -
-        PackedIntBytes(layer.rows, layer.cols, grid_.bits, group_size,
-                       grid_.symmetric);
+    const std::vector<uint8_t> widths = WidthsByImportance(
+        std::vector<double>(static_cast<size_t>(layer.rows), 0.0), wide_share_,
+        grid_.bits, wide_bits_);
+    const auto [least, most] =
+        std::minmax_element(widths.begin(), widths.end());
+    const auto packed = [&](int bits) {
+      return PackedIntBytes(layer.rows, layer.cols, bits, group_size,
+                            grid_.symmetric);
+    };
+    const uint64_t stored =
+        *least == *most
+            ? packed(*least)
+            : MixedIntBytes(layer.rows, layer.cols, group_size, grid_.symmetric,
+                            PerGroup(widths, layer.cols / group_size));
+    StageCost cost;
+    cost.added_bytes = stored - packed(grid_.bits);
     return cost;
   }
 

@@ -215,11 +215,15 @@ class Bench {
   }
 
  private:
+  // Files go by their names: a checkout elsewhere measures the same.
   std::string KeyOf(const MethodRow& row) const {
-    return Sha256Hex(absl::StrCat(Version(), "\n", row.method, "\n",
-                                  absl::StrJoin(row.settings, " "), "\n",
-                                  flags_.windows, "\n", flags_.model, "\n",
-                                  flags_.text, "\n", flags_.calibration));
+    const auto name = [](const std::string& path) {
+      return fs::path(path).filename().string();
+    };
+    return Sha256Hex(absl::StrCat(
+        Version(), "\n", row.method, "\n", absl::StrJoin(row.settings, " "),
+        "\n", flags_.windows, "\n", name(flags_.model), "\n",
+        name(flags_.text), "\n", name(flags_.calibration)));
   }
 
   absl::Status Compress(const MethodRow& row, bool calibrated,

@@ -56,7 +56,7 @@ TEST_F(CodeStepTest, ChangesNoMoreThanItsShareAndTrust) {
       auto choice = tunable->Codes(p, ctx_);
       CodeStep step({.share = share, .trust_ratio = trust});
       // Long enough that many codes would change.
-      const auto outcome = step.Step(1.0, gradient, weight, *choice, ctx_);
+      const auto outcome = step.Step(10.0, gradient, weight, *choice, ctx_);
       EXPECT_LE(outcome.changed, static_cast<int64_t>(std::ceil(share * 600)));
       EXPECT_GE(outcome.changed, 1);
       if (outcome.changed > 1) {

@@ -73,10 +73,12 @@ TEST_F(RowBitsTest, SaysWhatItNeeds) {
           "stages { rtn { grid { affine { bits: 2 group_size: -1 } } } }"),
       StatusIs(absl::StatusCode::kInvalidArgument,
                HasSubstr("stage sensitivity before it")));
-  EXPECT_THAT(run("stages { sensitivity {} } stages { row_bits { wide_bits: 3 "
-                  "grid { bits: 4 } } } stages { rtn {} }"),
-              StatusIs(absl::StatusCode::kInvalidArgument,
-                       HasSubstr("row_bits.wide_bits")));
+  EXPECT_THAT(
+      run("stages { sensitivity {} } stages { row_bits { wide_bits: 3 "
+          "grid { bits: 4 group_size: 8 } } } stages { rtn { grid { affine { "
+          "group_size: 8 } } } }"),
+      StatusIs(absl::StatusCode::kInvalidArgument,
+               HasSubstr("row_bits.wide_bits")));
 }
 
 }  // namespace

@@ -204,6 +204,9 @@ TEST_P(StageConformanceTest, RepresentableWeightsAreExact) {
   if (GetParam().role == StageRole::kOutliers) {
     GTEST_SKIP() << "a range without its ends is another range";
   }
+  if (GetParam().kind == v1::Stage::kRowBits) {
+    GTEST_SKIP() << "rows of other bits have other steps";
+  }
   // Every group spans codes 0 .. 15 at step 1/8 with zero point 8.
   Tensor w = Tensor::Uninitialized({6, 32});
   for (int64_t r = 0; r < 6; ++r) {
@@ -321,9 +324,9 @@ TEST_P(StageConformanceTest, LayersThatNoTokenReachedAreRounded) {
   auto statistics = std::make_shared<LayerStatistics>();
   statistics->second_moment = SquareMatrix(24);
   statistics->mean_abs.assign(24, 0.0f);
-  ASSERT_OK_AND_ASSIGN(
-      const auto reports,
-      RunStages(stages, 0, {&layer}, std::move(statistics), {}, ctx));
+  ASSERT_OK_AND_ASSIGN(const auto reports,
+                       RunStages(stages, 0, {&layer}, std::move(statistics),
+                                 SensitivitiesOf(w), ctx));
   ASSERT_NE(layer.compressed(), nullptr);
   const double step = 2.0 / 15;
   EXPECT_LT(RelativeWeightError(w, layer.weight()), step * step);

@@ -137,12 +137,18 @@ TEST_F(TuneTest, RefusesWhatItCannotLearn) {
       "stages { half_quadratic { group_size: 8 } } "
       "stages { tune { variable: OFFSET } }",
       "a grid of its own");
-  check("stages { rtn {} } stages { tune { variable: CODES } }",
-        "chosen by distillation");
-  check("stages { rtn {} } stages { distill { variable: SIGMOID } }",
-        "there is tune for it");
-  check("stages { rtn {} } stages { distill { variable: FACTORS } }",
-        "FACTORS is learned on grid vector_codebook");
+  check(
+      "stages { rtn { grid { affine { group_size: 8 } } } } stages { tune { "
+      "variable: CODES } }",
+      "chosen by distillation");
+  check(
+      "stages { rtn { grid { affine { group_size: 8 } } } } stages { distill { "
+      "variable: SIGMOID } }",
+      "there is tune for it");
+  check(
+      "stages { rtn { grid { affine { group_size: 8 } } } } stages { distill { "
+      "variable: FACTORS } }",
+      "FACTORS is learned on grid vector_codebook");
   check(
       "stages { rtn { grid { affine { group_size: 8 } } } } "
       "stages { tune { variable: POWER } }",
