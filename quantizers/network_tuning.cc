@@ -43,6 +43,7 @@ NetworkTuning::State NetworkTuning::State::Clone() const {
 }
 
 absl::Status NetworkTuning::Prepare() {
+  bool codes_are_free = false;
   for (int k = 0; k < student_.block_count(); ++k) {
     RETURN_IF_ERROR(ctx_.CheckCancelled());
     state_.codes.emplace_back();
@@ -57,6 +58,10 @@ absl::Status NetworkTuning::Prepare() {
     }
     state_.codes.back().resize(own.size());
     if (chooses_codes()) {
+      for (size_t i = 0; i < own.size() && !codes_are_free; ++i) {
+        codes_are_free =
+            !own[i].empty() && tunables_[i]->Codes(own[i], ctx_) != nullptr;
+      }
       code_steps_.emplace_back(own.size(), CodeStep(options_.codes));
     }
     state_.parameters.push_back(std::move(own));
@@ -64,6 +69,12 @@ absl::Status NetworkTuning::Prepare() {
   if (factors_.empty()) {
     return absl::InvalidArgumentError(
         "no layer has anything that distillation could learn");
+  }
+  if (chooses_codes() && !codes_are_free) {
+    return absl::InvalidArgumentError(
+        "CODES: no layer has codes that could be chosen anew; binary layouts "
+        "have LATENT, and codes behind a rotation, an input scale, outliers or "
+        "low-rank factors stay");
   }
   return absl::OkStatus();
 }

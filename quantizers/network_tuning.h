@@ -82,8 +82,8 @@ class NetworkTuning {
         ctx_(ctx) {}
 
   // Cancelled soon after the context is.
-  // InvalidArgument: fewer windows than are held out and one; the loss is not
-  // finite any more.
+  // InvalidArgument: fewer windows than are held out and one; no layer has what
+  // is to be learned; the loss is not finite any more.
   absl::StatusOr<NetworkTuningOutcome> Run(const OnTuningStep& on_step);
 
   // After Run(): the student's block k with what was learned, or as it was if

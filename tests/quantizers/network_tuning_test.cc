@@ -129,6 +129,14 @@ TEST_F(NetworkTuningTest, RefusesToLearnFromNothing) {
       StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("none is left")));
 }
 
+TEST_F(NetworkTuningTest, RefusesToChooseCodesThatAreNotFree) {
+  EXPECT_THAT(
+      RunMethod("pb-llm-trained",
+                {"steps=1", "held_out_windows=2", "variable=CODES"}, "binary"),
+      StatusIs(absl::StatusCode::kInvalidArgument,
+               HasSubstr("codes that could be chosen anew")));
+}
+
 TEST_F(NetworkTuningTest, IsCancelledBetweenSteps) {
   int steps = 0;
   ctx_.set_progress_sink([&](const ProgressUpdate& update) {
