@@ -85,34 +85,37 @@ absl::StatusOr<std::unique_ptr<Block>> NetworkTuning::LoadStudent(int k) {
   if (FindLearnedVariable(options_.learned.variable)->needs_original) {
     ASSIGN_OR_RETURN(original, teacher_.LoadBlock(k, ctx_));
   }
-  const BlockCodes& codes = state_.codes[static_cast<size_t>(k)];
+  const size_t at = static_cast<size_t>(k);
+  const BlockCodes& codes = state_.codes[at];
   tunables_.clear();
   for (size_t i = 0; i < block->linears().size(); ++i) {
     tunables_.emplace_back();
     Linear& layer = block->linears()[i];
     if (layer.compressed() == nullptr) continue;
-    if (!codes.empty() && codes[i] != nullptr) {
-      layer.SetCompressed(codes[i], ctx_);
-    }
+    const bool chosen = !codes.empty() && codes[i] != nullptr;
     ASSIGN_OR_RETURN(
         tunables_.back(),
-        Annotate(NewLearnedLayer(*layer.compressed(),
+        Annotate(NewLearnedLayer(chosen ? *codes[i] : *layer.compressed(),
                                  original == nullptr
                                      ? Tensor()
                                      : original->linears()[i].weight(),
                                  options_.learned),
                  "layer ", layer.name()));
+    // None yet when the parameters are first asked for.
+    if (at == state_.parameters.size() || state_.parameters[at][i].empty()) {
+      continue;
+    }
+    // Where the last step left them.
+    tunables_.back()->Project(absl::MakeSpan(state_.parameters[at][i]));
   }
   return block;
 }
 
 absl::StatusOr<std::unique_ptr<Block>> NetworkTuning::StudentBlock(int k) {
   ASSIGN_OR_RETURN(auto block, LoadStudent(k));
-  BlockParameters& own = state_.parameters[static_cast<size_t>(k)];
+  const BlockParameters& own = state_.parameters[static_cast<size_t>(k)];
   for (size_t i = 0; i < own.size(); ++i) {
     if (own[i].empty()) continue;
-    // Where the last step left them.
-    tunables_[i]->Project(absl::MakeSpan(own[i]));
     block->linears()[i].SetWeight(tunables_[i]->Weight(own[i], ctx_));
   }
   return block;
@@ -139,11 +142,10 @@ NetworkTuning::ParameterGradients(int k, absl::Span<const Tensor> weights) {
 
 absl::StatusOr<std::unique_ptr<Block>> NetworkTuning::FinishedBlock(int k) {
   ASSIGN_OR_RETURN(auto block, LoadStudent(k));
-  BlockParameters& own = state_.parameters[static_cast<size_t>(k)];
+  const BlockParameters& own = state_.parameters[static_cast<size_t>(k)];
   for (size_t i = 0; i < own.size(); ++i) {
     if (own[i].empty()) continue;
     Linear& layer = block->linears()[i];
-    tunables_[i]->Project(absl::MakeSpan(own[i]));
     ASSIGN_OR_RETURN(auto frozen, Annotate(tunables_[i]->Freeze(own[i], ctx_),
                                            "layer ", layer.name()));
     layer.SetCompressed(std::move(frozen), ctx_);
@@ -257,10 +259,9 @@ absl::Status NetworkTuning::ChooseCodes(
     RETURN_IF_ERROR(ctx_.CheckCancelled());
     const size_t at = static_cast<size_t>(k);
     ASSIGN_OR_RETURN(const auto block, LoadStudent(k));
-    BlockParameters& own = state_.parameters[at];
+    const BlockParameters& own = state_.parameters[at];
     for (size_t i = 0; i < own.size(); ++i) {
       if (own[i].empty()) continue;
-      tunables_[i]->Project(absl::MakeSpan(own[i]));
       const auto choice = tunables_[i]->Codes(own[i], ctx_);
       if (choice == nullptr) continue;
       code_steps_[at][i].Step(rate, gradients[at][i],
