@@ -7,7 +7,6 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
-#include "base/status_macros.h"
 #include "kernels/device.h"
 #include "models/layouts/vector_codebook.h"
 #include "quantizers/thin_svd.h"
@@ -18,18 +17,55 @@ namespace {
 
 constexpr double kLeastSingularValue = 0.02;  // of the greatest
 
+// A codebook [k, v] = C P; P is kept transposed.
+struct Factors {
+  Tensor c;             // [k, rank]
+  Tensor transposed_p;  // [v, rank]
+};
+
+Factors FactorsOf(const Tensor& codebook) {
+  const std::unique_ptr<Device> device = NewCpuDevice(1);
+  ExecutionContext ctx(device.get());
+  const int64_t k = codebook.rows();
+  const int64_t v = codebook.cols();
+  // Stored values are finite, and nobody cancels this context.
+  const ThinSvd svd =
+      *LeadingSvd(codebook, std::min(k, v), ThinSvdOptions(), ctx);
+  int64_t rank = 1;
+  while (rank < svd.rank && svd.singular_values[static_cast<size_t>(rank)] >
+                                kLeastSingularValue * svd.singular_values[0]) {
+    ++rank;
+  }
+  Factors factors = {Tensor::Uninitialized({k, rank}),
+                     Tensor::Uninitialized({v, rank})};
+  for (int64_t d = 0; d < rank; ++d) {
+    // Half of the singular value on either side: equal rates suit both.
+    const double root = std::sqrt(svd.singular_values[static_cast<size_t>(d)]);
+    for (int64_t j = 0; j < k; ++j) {
+      factors.c.row(j)[d] = static_cast<float>(
+          root * svd.left[static_cast<size_t>(j * svd.rank + d)]);
+    }
+    for (int64_t t = 0; t < v; ++t) {
+      factors.transposed_p.row(t)[d] =
+          static_cast<float>(root * svd.right[static_cast<size_t>(d * v + t)]);
+    }
+  }
+  return factors;
+}
+
 class FactoredCodebook final : public TunableLinear {
  public:
-  FactoredCodebook(std::unique_ptr<TunableLinear> base, Tensor c,
-                   Tensor transposed_p)
-      : base_(std::move(base)),
-        c_(std::move(c)),
-        transposed_p_(std::move(transposed_p)) {}
+  // `codebook` [k, v] is that of `base`.
+  FactoredCodebook(std::unique_ptr<TunableLinear> base, Tensor codebook)
+      : base_(std::move(base)), codebook_(std::move(codebook)) {}
 
   std::vector<Tensor> Parameters() const override {
+    // Here and not when the object is made, which is for every pass over the
+    // block.
+    Factors factors = FactorsOf(codebook_);
     std::vector<Tensor> p = base_->Parameters();
-    p[0] = c_.Clone();
-    p.insert(p.begin() + 1, transposed_p_.Clone());
+    p[0] = std::move(factors.c);
+    p.insert(p.begin() + 1, std::move(factors.transposed_p));
     return p;
   }
 
@@ -55,8 +91,7 @@ class FactoredCodebook final : public TunableLinear {
   }
 
   const std::unique_ptr<TunableLinear> base_;
-  const Tensor c_;             // [k, rank]
-  const Tensor transposed_p_;  // [v, rank]
+  const Tensor codebook_;
 };
 
 }  // namespace
@@ -76,32 +111,8 @@ absl::StatusOr<std::unique_ptr<TunableLinear>> NewFactoredCodebook(
   const std::vector<float>& entries = group.codebooks[0].entries;
   const int64_t v = group.vector_rows * group.vector_cols;
   const int64_t k = static_cast<int64_t>(entries.size()) / v;
-  const std::unique_ptr<Device> device = NewCpuDevice(1);
-  ExecutionContext ctx(device.get());
-  ASSIGN_OR_RETURN(const ThinSvd svd,
-                   LeadingSvd(Tensor::FromValues({k, v}, entries),
-                              std::min(k, v), ThinSvdOptions(), ctx));
-  int64_t rank = 1;
-  while (rank < svd.rank && svd.singular_values[static_cast<size_t>(rank)] >
-                                kLeastSingularValue * svd.singular_values[0]) {
-    ++rank;
-  }
-  Tensor c = Tensor::Uninitialized({k, rank});
-  Tensor transposed_p = Tensor::Uninitialized({v, rank});
-  for (int64_t d = 0; d < rank; ++d) {
-    // Half of the singular value on either side: equal rates suit both.
-    const double root = std::sqrt(svd.singular_values[static_cast<size_t>(d)]);
-    for (int64_t j = 0; j < k; ++j) {
-      c.row(j)[d] = static_cast<float>(
-          root * svd.left[static_cast<size_t>(j * svd.rank + d)]);
-    }
-    for (int64_t t = 0; t < v; ++t) {
-      transposed_p.row(t)[d] =
-          static_cast<float>(root * svd.right[static_cast<size_t>(d * v + t)]);
-    }
-  }
-  return std::make_unique<FactoredCodebook>(start.Tunable(), std::move(c),
-                                            std::move(transposed_p));
+  return std::make_unique<FactoredCodebook>(
+      start.Tunable(), Tensor::FromValues({k, v}, entries));
 }
 
 }  // namespace quantd
