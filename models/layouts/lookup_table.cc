@@ -6,6 +6,7 @@
 
 #include "base/status_macros.h"
 #include "models/layouts/grouped_codes.h"
+#include "models/layouts/scalar_codes.h"
 #include "models/layouts/stored_parts.h"
 #include "models/layouts/value_tables.h"
 #include "models/tunable_linear.h"
@@ -82,31 +83,17 @@ class LookupTableLinear final : public CompressedLinear {
         p.values.data()[i] = w.values[w.codes[i]];
       }
     }
-    const auto freeze = [](LookupTableWeights result,
-                           const StoredParameters& trained) {
-      result.scales = ToVector(trained.scales);
-      if (result.table.empty()) result.values = ToVector(trained.table);
-      return NewLookupTable(std::move(result));
-    };
-    return NewTunable(
-        std::move(p),
-        [w, freeze](const StoredParameters& trained) {
-          return freeze(w, trained);
+    return NewScalarTunable(
+        std::move(p), std::move(w),
+        [](LookupTableWeights result, const StoredParameters& trained) {
+          result.scales = ToVector(trained.scales);
+          if (result.table.empty()) result.values = ToVector(trained.table);
+          return NewLookupTable(std::move(result));
         },
-        [w, freeze](const StoredParameters& trained) {
-          ScalarCodes codes = ScalarCodesOf(trained, w.codes);
-          const std::vector<float> values =
-              w.table.empty() ? ToVector(trained.table) : w.values;
-          codes.values = [values](int64_t, int64_t) {
-            return absl::MakeConstSpan(values);
-          };
-          codes.finish = [w, freeze,
-                          trained](const std::vector<uint8_t>& chosen) {
-            LookupTableWeights result = w;
-            result.codes = chosen;
-            return freeze(std::move(result), trained);
-          };
-          return NewScalarCodeChoice(std::move(codes));
+        [](const LookupTableWeights& weights, const StoredParameters& trained) {
+          return [values = weights.table.empty() ? ToVector(trained.table)
+                                                 : weights.values](
+                     int64_t, int64_t) { return absl::MakeConstSpan(values); };
         });
   }
 

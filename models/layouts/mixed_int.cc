@@ -8,6 +8,7 @@
 #include "base/status_macros.h"
 #include "kernels/float_formats.h"
 #include "models/layouts/grouped_codes.h"
+#include "models/layouts/scalar_codes.h"
 #include "models/layouts/stored_parts.h"
 #include "models/layouts/varied_bit_stream.h"
 #include "models/tunable_linear.h"
@@ -83,8 +84,6 @@ class MixedIntLinear final : public CompressedLinear {
     return out;
   }
 
-  // A group of one bit is scale * ((2 code - 1) + mean / scale): its mean goes
-  // with its scale.
   MixedIntWeights Unpack() const {
     MixedIntWeights w = meta_;
     w.codes.resize(static_cast<size_t>(w.rows * w.cols));
@@ -99,8 +98,10 @@ class MixedIntLinear final : public CompressedLinear {
     return w;
   }
 
+  // A group of one bit is scale * ((2 code - 1) + mean / scale): its mean goes
+  // with its scale.
   std::unique_ptr<TunableLinear> Tunable() const override {
-    const MixedIntWeights w = Unpack();
+    MixedIntWeights w = Unpack();
     StoredParameters p;
     p.rows = w.rows;
     p.cols = w.cols;
@@ -117,38 +118,28 @@ class MixedIntLinear final : public CompressedLinear {
         }
       }
     }
-    const auto freeze = [](MixedIntWeights result,
-                           const StoredParameters& trained) {
-      result.scales = ToVector(trained.scales);
-      for (size_t i = 0; i < result.means.size(); ++i) {
-        const int64_t at = static_cast<int64_t>(i);
-        if (result.bits_of(at / result.groups(), at % result.groups()) != 1) {
-          continue;
-        }
-        result.means[i] = NearestF16(-double{trained.zeros.data()[i]} *
-                                     trained.scales.data()[i]);
-      }
-      return NewMixedInt(std::move(result));
-    };
-    return NewTunable(
-        std::move(p),
-        [w, freeze](const StoredParameters& trained) {
-          return freeze(w, trained);
+    return NewScalarTunable(
+        std::move(p), std::move(w),
+        [](MixedIntWeights result, const StoredParameters& trained) {
+          result.scales = ToVector(trained.scales);
+          for (size_t i = 0; i < result.means.size(); ++i) {
+            const int64_t at = static_cast<int64_t>(i);
+            if (result.bits_of(at / result.groups(), at % result.groups()) !=
+                1) {
+              continue;
+            }
+            result.means[i] = NearestF16(-double{trained.zeros.data()[i]} *
+                                         trained.scales.data()[i]);
+          }
+          return NewMixedInt(std::move(result));
         },
-        [w, freeze](const StoredParameters& trained) {
-          ScalarCodes codes = ScalarCodesOf(trained, w.codes);
-          codes.values = [w](int64_t row, int64_t col) {
-            const int bits = w.bits_of(row, col / w.group_size);
+        [](const MixedIntWeights& weights,
+           const StoredParameters& /*trained*/) {
+          return [weights](int64_t row, int64_t col) {
+            const int bits = weights.bits_of(row, col / weights.group_size);
             return bits == 1 ? absl::MakeConstSpan(kSigns)
                              : IntegerValues(bits);
           };
-          codes.finish = [w, freeze,
-                          trained](const std::vector<uint8_t>& chosen) {
-            MixedIntWeights result = w;
-            result.codes = chosen;
-            return freeze(std::move(result), trained);
-          };
-          return NewScalarCodeChoice(std::move(codes));
         });
   }
 

@@ -4,6 +4,7 @@
 
 #include "base/status_macros.h"
 #include "models/layouts/grouped_codes.h"
+#include "models/layouts/scalar_codes.h"
 #include "models/layouts/stored_parts.h"
 #include "models/tunable_linear.h"
 #include "nlohmann/json.hpp"
@@ -58,29 +59,18 @@ class PackedAffineLinear final : public CompressedLinear {
     p.scales = Tensor::FromValues(by_group, w.scales);
     p.zeros = Tensor::FromValues(by_group, w.zeros);
     p.train_zeros = true;
-    const auto freeze = [](PackedAffineWeights result,
-                           const StoredParameters& trained) {
-      result.scales = ToVector(trained.scales);
-      result.zeros = ToVector(trained.zeros);
-      return NewPackedAffine(std::move(result));
-    };
-    return NewTunable(
-        std::move(p),
-        [w, freeze](const StoredParameters& trained) {
-          return freeze(w, trained);
+    return NewScalarTunable(
+        std::move(p), std::move(w),
+        [](PackedAffineWeights result, const StoredParameters& trained) {
+          result.scales = ToVector(trained.scales);
+          result.zeros = ToVector(trained.zeros);
+          return NewPackedAffine(std::move(result));
         },
-        [w, freeze](const StoredParameters& trained) {
-          ScalarCodes codes = ScalarCodesOf(trained, w.codes);
-          codes.values = [bits = w.bits](int64_t, int64_t) {
+        [](const PackedAffineWeights& weights,
+           const StoredParameters& /*trained*/) {
+          return [bits = weights.bits](int64_t, int64_t) {
             return IntegerValues(bits);
           };
-          codes.finish = [w, freeze,
-                          trained](const std::vector<uint8_t>& chosen) {
-            PackedAffineWeights result = w;
-            result.codes = chosen;
-            return freeze(std::move(result), trained);
-          };
-          return NewScalarCodeChoice(std::move(codes));
         });
   }
 

@@ -5,6 +5,7 @@
 
 #include "base/status_macros.h"
 #include "models/layouts/grouped_codes.h"
+#include "models/layouts/scalar_codes.h"
 #include "models/layouts/stored_parts.h"
 #include "models/tunable_linear.h"
 #include "nlohmann/json.hpp"
@@ -66,28 +67,17 @@ class PackedIntLinear final : public CompressedLinear {
     p.values = ToFloats(w.codes, {w.rows, w.cols});
     p.scales = Tensor::FromValues(by_group, w.scales);
     p.zeros = ToFloats(w.zeros, by_group);
-    const auto freeze = [](PackedIntWeights result,
-                           const StoredParameters& trained) {
-      result.scales = ToVector(trained.scales);
-      return NewPackedInt(std::move(result));
-    };
-    return NewTunable(
-        std::move(p),
-        [w, freeze](const StoredParameters& trained) {
-          return freeze(w, trained);
+    return NewScalarTunable(
+        std::move(p), std::move(w),
+        [](PackedIntWeights result, const StoredParameters& trained) {
+          result.scales = ToVector(trained.scales);
+          return NewPackedInt(std::move(result));
         },
-        [w, freeze](const StoredParameters& trained) {
-          ScalarCodes codes = ScalarCodesOf(trained, w.codes);
-          codes.values = [bits = w.bits](int64_t, int64_t) {
+        [](const PackedIntWeights& weights,
+           const StoredParameters& /*trained*/) {
+          return [bits = weights.bits](int64_t, int64_t) {
             return IntegerValues(bits);
           };
-          codes.finish = [w, freeze,
-                          trained](const std::vector<uint8_t>& chosen) {
-            PackedIntWeights result = w;
-            result.codes = chosen;
-            return freeze(std::move(result), trained);
-          };
-          return NewScalarCodeChoice(std::move(codes));
         });
   }
 

@@ -6,6 +6,7 @@
 
 #include "base/status_macros.h"
 #include "models/layouts/grouped_codes.h"
+#include "models/layouts/scalar_codes.h"
 #include "models/layouts/stored_parts.h"
 #include "models/tunable_linear.h"
 #include "nlohmann/json.hpp"
@@ -67,29 +68,17 @@ class RowCodebookLinear final : public CompressedLinear {
     p.table = Tensor::FromValues({w.rows, int64_t{1} << w.bits}, w.codebook);
     p.indices =
         std::make_shared<const ops::ValueIndices>(1, std::move(indices));
-    const auto freeze = [](RowCodebookWeights result,
-                           const StoredParameters& trained) {
-      result.codebook = ToVector(trained.table);
-      return NewRowCodebook(std::move(result));
-    };
-    return NewTunable(
-        std::move(p),
-        [w, freeze](const StoredParameters& trained) {
-          return freeze(w, trained);
+    return NewScalarTunable(
+        std::move(p), std::move(w),
+        [](RowCodebookWeights result, const StoredParameters& trained) {
+          result.codebook = ToVector(trained.table);
+          return NewRowCodebook(std::move(result));
         },
-        [w, freeze](const StoredParameters& trained) {
-          ScalarCodes codes = ScalarCodesOf(trained, w.codes);
-          codes.values = [table = trained.table, k = size_t{1} << w.bits](
-                             int64_t row, int64_t) {
+        [](const RowCodebookWeights& weights, const StoredParameters& trained) {
+          return [table = trained.table, k = size_t{1} << weights.bits](
+                     int64_t row, int64_t) {
             return table.values().subspan(static_cast<size_t>(row) * k, k);
           };
-          codes.finish = [w, freeze,
-                          trained](const std::vector<uint8_t>& chosen) {
-            RowCodebookWeights result = w;
-            result.codes = chosen;
-            return freeze(std::move(result), trained);
-          };
-          return NewScalarCodeChoice(std::move(codes));
         });
   }
 
