@@ -20,13 +20,6 @@ constexpr int64_t kMostGroups = 1 << 16;
 // Rows per piece; fixed, so the partition does not depend on the threads.
 constexpr int64_t kPieceRows = 16;
 
-// Bits of a group's number.
-int GroupBits(int64_t groups) {
-  int bits = 0;
-  while (int64_t{1} << bits < groups) ++bits;
-  return bits;
-}
-
 // A bit stream takes eight bits at a time, the lower ones first.
 std::string PackGroups(const std::vector<int32_t>& row_groups, int bits) {
   BitWriter writer;

@@ -26,6 +26,13 @@ namespace quantd {
 void PackBits(const uint8_t* values, int64_t count, int bits, uint8_t* bytes);
 void UnpackBits(const uint8_t* bytes, int64_t count, int bits, uint8_t* values);
 
+// Bits that tell `groups` groups apart.
+inline int GroupBits(int64_t groups) {
+  int bits = 0;
+  while (int64_t{1} << bits < groups) ++bits;
+  return bits;
+}
+
 // Bytes of the bit stream of a row of codes.
 inline int64_t PackedRowBytes(int64_t cols, int bits) {
   return (cols * bits + 7) / 8;

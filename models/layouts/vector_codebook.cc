@@ -10,6 +10,7 @@
 #include "absl/strings/str_cat.h"
 #include "base/status_macros.h"
 #include "kernels/float_formats.h"
+#include "models/layouts/grouped_codes.h"
 #include "models/layouts/stored_parts.h"
 #include "models/tunable_linear.h"
 #include "nlohmann/json.hpp"
@@ -25,13 +26,6 @@ constexpr int kMaxIndexBits = 16;
 int64_t CeilDiv(int64_t a, int64_t b) { return (a + b - 1) / b; }
 int64_t StreamBytes(int64_t count, int bits) {
   return CeilDiv(count * bits, 8);
-}
-
-// Bits that tell `groups` groups apart.
-int GroupBits(size_t groups) {
-  int bits = 0;
-  while ((size_t{1} << bits) < groups) ++bits;
-  return bits;
 }
 
 // Codes of up to 16 bits reach into three bytes.
