@@ -6,6 +6,7 @@
 
 #include "base/status_macros.h"
 #include "models/layouts/grouped_codes.h"
+#include "models/layouts/scalar_codes.h"
 #include "models/layouts/stored_parts.h"
 #include "models/layouts/varied_bit_stream.h"
 #include "models/tunable_linear.h"
@@ -103,12 +104,21 @@ class GroupedCodebookLinear final : public CompressedLinear {
     p.indices =
         std::make_shared<const ops::ValueIndices>(1, std::move(indices));
     p.scales = Tensor::FromValues({w.rows, 1}, w.scales);
-    return NewTunable(std::move(p), [w](const StoredParameters& trained) {
-      GroupedCodebookWeights result = w;
-      result.codebooks = ToVector(trained.table);
-      result.scales = ToVector(trained.scales);
-      return NewGroupedCodebook(std::move(result));
-    });
+    return NewScalarTunable(
+        std::move(p), std::move(w),
+        [](GroupedCodebookWeights result, const StoredParameters& trained) {
+          result.codebooks = ToVector(trained.table);
+          result.scales = ToVector(trained.scales);
+          return NewGroupedCodebook(std::move(result));
+        },
+        [](const GroupedCodebookWeights& weights,
+           const StoredParameters& trained) {
+          return [tables = trained.table, k = size_t{1} << weights.bits,
+                  row_groups = weights.row_groups](int64_t row, int64_t) {
+            const int32_t group = row_groups[static_cast<size_t>(row)];
+            return tables.values().subspan(static_cast<size_t>(group) * k, k);
+          };
+        });
   }
 
   nlohmann::json Save(absl::string_view layer,

@@ -118,6 +118,15 @@ TEST_F(GroupedCodebookTest, TablesAndScalesCanBeTuned) {
   test::ExpectParametersSayWhatIsStored(*linear, ctx_);
 }
 
+TEST_F(GroupedCodebookTest, CodesAreChosenAmongTheEntriesOfTheirRowsTable) {
+  for (const int groups : {1, 2, 4}) {
+    SCOPED_TRACE(groups);
+    ASSERT_OK_AND_ASSIGN(const auto linear,
+                         NewGroupedCodebook(Example(6, 2, groups)));
+    test::ExpectCodesCanBeChosen(*linear, ctx_);
+  }
+}
+
 TEST_F(GroupedCodebookTest, WrongWeightsAreRefused) {
   const GroupedCodebookWeights good = Example(3, 2, 2);
   auto bad = good;
