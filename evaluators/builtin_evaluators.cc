@@ -39,7 +39,7 @@ const EvaluatorRow* FindRow(absl::string_view metric,
 
 }  // namespace
 
-absl::Status Evaluator::Fold(size_t, absl::Span<const double>) {
+absl::Status Evaluator::Fold(size_t, absl::Span<const TokenScore>) {
   return absl::InternalError("this metric compares two models");
 }
 

@@ -22,20 +22,13 @@
 #include "absl/strings/string_view.h"
 #include "absl/types/span.h"
 #include "evaluators/logit_divergence.h"
+#include "evaluators/prefix_plan.h"
+#include "evaluators/token_score.h"
 #include "google/protobuf/repeated_field.h"
 #include "models/tokenizer.h"
 #include "quantd/v1/evaluation.pb.h"
 
 namespace quantd {
-
-// One token window to run through the network, and which of its positions are
-// scored: targets tokens[first_target .. first_target + target_count), each
-// predicted from all tokens of the window before it.
-struct ScoreRequest {
-  std::vector<int32_t> tokens;
-  int first_target = 1;  // >= 1
-  int target_count = 0;
-};
 
 // The windows that a metric will ask for, as far as its name tells.
 struct WindowShape {
@@ -59,9 +52,9 @@ class Evaluator {
   virtual absl::StatusOr<std::vector<ScoreRequest>> Requests(
       absl::string_view text, const Tokenizer& tokenizer) = 0;
 
-  // The negative log-likelihoods (natural log) of request `index`'s targets.
-  // Called once per request, in any order. Internal if it compares().
-  virtual absl::Status Fold(size_t index, absl::Span<const double> nll);
+  // What the model says of request `index`'s targets. Called once per request,
+  // in any order. Internal if it compares().
+  virtual absl::Status Fold(size_t index, absl::Span<const TokenScore> scores);
 
   // The same with both models at request `index`'s targets; the target is the
   // candidate. Internal unless it compares().

@@ -26,9 +26,10 @@ class PerplexityEvaluator final : public Evaluator {
     return requests;
   }
 
-  absl::Status Fold(size_t index, absl::Span<const double> nll) override {
+  absl::Status Fold(size_t index,
+                    absl::Span<const TokenScore> scores) override {
     WindowSums& window = windows_[index];
-    for (double value : nll) window.Add(value);
+    for (const TokenScore& score : scores) window.Add(score.nll);
     return absl::OkStatus();
   }
 

@@ -6,63 +6,109 @@
 
 #include "absl/strings/str_cat.h"
 #include "base/status_macros.h"
+#include "kernels/logit_summary.h"
 
 namespace quantd {
 namespace {
 
-// Rows that one thread compares at a time; fixed, and only a matter of speed.
-constexpr int64_t kComparedRows = 4;
+// Rows that one thread takes at a time; fixed, and only a matter of speed.
+constexpr int64_t kRowsPerPiece = 4;
 
-// The scored positions of a batch, requests in order.
-struct ScoredPositions {
-  std::vector<int32_t> targets;
-  std::vector<int64_t> rows;  // rows of the batch that predict them
-
-  int64_t size() const { return static_cast<int64_t>(rows.size()); }
+// Rows of a batch that predict targets [first, last).
+struct ScoredRows {
+  size_t first = 0;
+  size_t last = 0;
+  std::vector<int64_t> rows;    // of the batch, each once, in order
+  std::vector<size_t> targets;  // for each target its place in `rows`
 };
 
-ScoredPositions PositionsOf(absl::Span<const ScoreRequest> requests,
-                            const WindowBatch& batch) {
-  ScoredPositions positions;
-  for (size_t i = 0; i < batch.count; ++i) {
-    const ScoreRequest& request = requests[batch.first + i];
-    for (int t = 0; t < request.target_count; ++t) {
-      const int position = request.first_target + t;
-      positions.targets.push_back(
-          request.tokens[static_cast<size_t>(position)]);
-      positions.rows.push_back(static_cast<int64_t>(i) * batch.length +
-                               position - 1);
+// The next at most `most` scored rows of a batch, from target `first` on.
+ScoredRows NextRows(const PrefixBatch& batch, size_t first, int64_t most) {
+  ScoredRows scored;
+  scored.first = first;
+  size_t at = first;
+  for (; at < batch.targets.size(); ++at) {
+    const int64_t row = batch.targets[at].row - batch.first_row;
+    if (scored.rows.empty() || scored.rows.back() != row) {
+      if (static_cast<int64_t>(scored.rows.size()) == most) break;
+      scored.rows.push_back(row);
     }
+    scored.targets.push_back(scored.rows.size() - 1);
   }
-  return positions;
+  scored.last = at;
+  return scored;
 }
 
-// Logits of the positions [begin, begin + count).
 absl::StatusOr<Tensor> LogitsAt(const Model& model, const Tensor& hidden,
-                                const ScoredPositions& positions, int64_t begin,
-                                int64_t count, ExecutionContext& ctx) {
-  Tensor gathered = Tensor::Uninitialized({count, hidden.cols()});
-  for (int64_t r = 0; r < count; ++r) {
-    std::copy_n(hidden.row(positions.rows[static_cast<size_t>(begin + r)]),
-                hidden.cols(), gathered.row(r));
+                                absl::Span<const int64_t> rows,
+                                ExecutionContext& ctx) {
+  Tensor gathered =
+      Tensor::Uninitialized({static_cast<int64_t>(rows.size()), hidden.cols()});
+  for (size_t r = 0; r < rows.size(); ++r) {
+    std::copy_n(hidden.row(rows[r]), hidden.cols(),
+                gathered.row(static_cast<int64_t>(r)));
   }
   return model.Logits(gathered, ctx);
 }
 
-// Gives every request of the batch its part of `values`.
-template <typename Value, typename Sink>
-absl::Status Distribute(absl::Span<const ScoreRequest> requests,
-                        const WindowBatch& batch,
-                        absl::Span<const Value> values, Sink sink) {
-  size_t offset = 0;
-  for (size_t i = 0; i < batch.count; ++i) {
-    const size_t count =
-        static_cast<size_t>(requests[batch.first + i].target_count);
-    RETURN_IF_ERROR(sink(batch.first + i, values.subspan(offset, count)));
-    offset += count;
-  }
-  return absl::OkStatus();
+// Runs `row(r)` for 0 .. rows - 1 on the device's threads.
+template <typename Row>
+void ForRows(size_t rows, ExecutionContext& ctx, Row row) {
+  const int64_t count = static_cast<int64_t>(rows);
+  const int64_t pieces = (count + kRowsPerPiece - 1) / kRowsPerPiece;
+  ctx.device().pool().ParallelFor(pieces, [&](int64_t piece) {
+    const int64_t end = std::min(count, (piece + 1) * kRowsPerPiece);
+    for (int64_t r = piece * kRowsPerPiece; r < end; ++r) {
+      row(static_cast<size_t>(r));
+    }
+  });
 }
+
+absl::Span<const float> RowOf(const Tensor& logits, size_t r) {
+  return {logits.row(static_cast<int64_t>(r)),
+          static_cast<size_t>(logits.cols())};
+}
+
+// Puts the results of requests together, whose targets may lie in several
+// batches.
+template <typename Result>
+class Collector {
+ public:
+  explicit Collector(absl::Span<const ScoreRequest> requests)
+      : requests_(requests), open_(requests.size()) {}
+
+  void Add(const ScoredTarget& target, const Result& result) {
+    Open& open = open_[target.request];
+    if (open.results.empty()) {
+      open.missing = requests_[target.request].target_count;
+      open.results.resize(static_cast<size_t>(open.missing));
+    }
+    open.results[static_cast<size_t>(target.index)] = result;
+    if (--open.missing == 0) complete_.push_back(target.request);
+  }
+
+  // Hands over and forgets the requests that have all their results.
+  template <typename Sink>
+  absl::Status Deliver(Sink sink) {
+    std::sort(complete_.begin(), complete_.end());
+    for (const size_t request : complete_) {
+      RETURN_IF_ERROR(
+          sink(request, absl::MakeConstSpan(open_[request].results)));
+      open_[request].results = {};
+    }
+    complete_.clear();
+    return absl::OkStatus();
+  }
+
+ private:
+  struct Open {
+    std::vector<Result> results;
+    int missing = 0;
+  };
+  const absl::Span<const ScoreRequest> requests_;
+  std::vector<Open> open_;
+  std::vector<size_t> complete_;
+};
 
 int64_t RowsAtOnce(const Model& model) {
   return std::max<int64_t>(
@@ -74,8 +120,8 @@ int64_t RowsAtOnce(const Model& model) {
 absl::StatusOr<Scorer> Scorer::Load(const Model& model,
                                     const ScorerOptions& options,
                                     ExecutionContext& ctx) {
-  ASSIGN_OR_RETURN(WindowPass pass,
-                   WindowPass::Load(model, options.order, ctx));
+  ASSIGN_OR_RETURN(PrefixPass pass,
+                   PrefixPass::Load(model, options.order, ctx));
   return Scorer(std::move(pass), options);
 }
 
@@ -93,31 +139,33 @@ absl::StatusOr<Scorer> Scorer::LoadPair(const Model& model,
   }
   ASSIGN_OR_RETURN(Scorer scorer, Load(model, options, ctx));
   ASSIGN_OR_RETURN(scorer.baseline_,
-                   WindowPass::Load(baseline, options.order, ctx));
+                   PrefixPass::Load(baseline, options.order, ctx));
   return scorer;
 }
 
+template <typename Result, typename ScoreBatch, typename Sink>
 absl::Status Scorer::Run(absl::Span<const ScoreRequest> requests,
-                         absl::Span<WindowPass* const> passes,
-                         absl::FunctionRef<absl::Status(
-                             const WindowBatch&, absl::Span<const Tensor>)>
-                             emit,
+                         absl::Span<PrefixPass* const> passes, ScoreBatch score,
+                         Sink sink,
                          absl::FunctionRef<void(double part)> on_progress,
                          ExecutionContext& ctx) {
-  ASSIGN_OR_RETURN(const std::vector<WindowBatch> batches,
-                   PlanBatches(requests, options_.batch_windows));
+  ASSIGN_OR_RETURN(const PrefixPlan plan,
+                   PlanPrefixes(requests, options_.prefixes));
+  tokens_run_ = plan.rows;
+  tokens_unshared_ = plan.unshared_rows;
   // The heads together count as one more block.
   int steps_per_batch = 1;
   uint64_t hidden_sizes = 0;
-  for (const WindowPass* pass : passes) {
+  for (const PrefixPass* pass : passes) {
     steps_per_batch += pass->steps_per_batch();
     hidden_sizes +=
         static_cast<uint64_t>(pass->model().description().hidden_size);
   }
-  const double steps = static_cast<double>(batches.size()) * steps_per_batch;
+  const double steps =
+      static_cast<double>(plan.batches.size()) * steps_per_batch;
   double done = 0;
   spilled_bytes_ = 0;
-  for (WindowPass* pass : passes) {
+  for (PrefixPass* pass : passes) {
     // A row of activations lies in memory for all passes or for none, but for
     // rounding.
     ActivationOptions share = options_.activations;
@@ -126,17 +174,24 @@ absl::Status Scorer::Run(absl::Span<const ScoreRequest> requests,
           share.memory_bytes / hidden_sizes *
           static_cast<uint64_t>(pass->model().description().hidden_size);
     }
-    RETURN_IF_ERROR(pass->Advance(
-        requests, batches, share, [&] { on_progress(++done / steps); }, ctx));
+    RETURN_IF_ERROR(pass->Begin(
+        requests, plan, share, [&] { on_progress(++done / steps); }, ctx));
     spilled_bytes_ += pass->spilled_bytes();
   }
-  for (const WindowBatch& batch : batches) {
+  Collector<Result> collector(requests);
+  for (const PrefixBatch& batch : plan.batches) {
+    RETURN_IF_ERROR(ctx.CheckCancelled());
     std::vector<Tensor> hidden;
-    for (const WindowPass* pass : passes) {
-      ASSIGN_OR_RETURN(Tensor own, pass->Hidden(requests, batch, ctx));
+    for (PrefixPass* pass : passes) {
+      ASSIGN_OR_RETURN(Tensor own, pass->Hidden(requests, plan, batch, ctx));
       hidden.push_back(std::move(own));
     }
-    RETURN_IF_ERROR(emit(batch, hidden));
+    std::vector<Result> results(batch.targets.size());
+    RETURN_IF_ERROR(score(batch, hidden, absl::MakeSpan(results)));
+    for (size_t t = 0; t < results.size(); ++t) {
+      collector.Add(batch.targets[t], results[t]);
+    }
+    RETURN_IF_ERROR(collector.Deliver(sink));
     on_progress(++done / steps);
   }
   return absl::OkStatus();
@@ -144,27 +199,35 @@ absl::Status Scorer::Run(absl::Span<const ScoreRequest> requests,
 
 absl::Status Scorer::Score(
     absl::Span<const ScoreRequest> requests,
-    absl::FunctionRef<absl::Status(size_t, absl::Span<const double>)> sink,
+    absl::FunctionRef<absl::Status(size_t, absl::Span<const TokenScore>)> sink,
     absl::FunctionRef<void(double part)> on_progress, ExecutionContext& ctx) {
   const Model& model = pass_.model();
-  WindowPass* const passes[] = {&pass_};
-  const auto emit = [&](const WindowBatch& batch,
-                        absl::Span<const Tensor> hidden) -> absl::Status {
-    const ScoredPositions positions = PositionsOf(requests, batch);
-    std::vector<double> nll(positions.rows.size());
-    const int64_t most = RowsAtOnce(model);
-    for (int64_t begin = 0; begin < positions.size(); begin += most) {
+  PrefixPass* const passes[] = {&pass_};
+  const auto score = [&](const PrefixBatch& batch,
+                         absl::Span<const Tensor> hidden,
+                         absl::Span<TokenScore> results) -> absl::Status {
+    for (size_t next = 0; next < results.size();) {
       RETURN_IF_ERROR(ctx.CheckCancelled());
-      const int64_t rows = std::min(most, positions.size() - begin);
+      const ScoredRows scored = NextRows(batch, next, RowsAtOnce(model));
       ASSIGN_OR_RETURN(const Tensor logits,
-                       LogitsAt(model, hidden[0], positions, begin, rows, ctx));
-      ctx.device().NegativeLogLikelihood(logits.data(),
-                                         positions.targets.data() + begin, rows,
-                                         logits.cols(), nll.data() + begin);
+                       LogitsAt(model, hidden[0], scored.rows, ctx));
+      std::vector<LogitSummary> summaries(scored.rows.size());
+      ForRows(scored.rows.size(), ctx, [&](size_t r) {
+        summaries[r] = SummarizeLogits(RowOf(logits, r));
+      });
+      for (size_t t = scored.first; t < scored.last; ++t) {
+        const size_t r = scored.targets[t - scored.first];
+        const LogitSummary& summary = summaries[r];
+        const size_t token = static_cast<size_t>(batch.targets[t].token);
+        results[t].nll = summary.log_sum_exp - RowOf(logits, r)[token];
+        results[t].entropy = summary.entropy;
+        results[t].top = summary.top;
+      }
+      next = scored.last;
     }
-    return Distribute<double>(requests, batch, nll, sink);
+    return absl::OkStatus();
   };
-  return Run(requests, passes, emit, on_progress, ctx);
+  return Run<TokenScore>(requests, passes, score, sink, on_progress, ctx);
 }
 
 absl::Status Scorer::ScorePair(
@@ -174,36 +237,29 @@ absl::Status Scorer::ScorePair(
     absl::FunctionRef<void(double part)> on_progress, ExecutionContext& ctx) {
   const Model& candidate = pass_.model();
   const Model& baseline = baseline_->model();
-  WindowPass* const passes[] = {&pass_, &*baseline_};
-  const auto emit = [&](const WindowBatch& batch,
-                        absl::Span<const Tensor> hidden) -> absl::Status {
-    const ScoredPositions positions = PositionsOf(requests, batch);
-    std::vector<TargetDivergence> results(positions.rows.size());
-    const int64_t most = RowsAtOnce(candidate);
-    for (int64_t begin = 0; begin < positions.size(); begin += most) {
+  PrefixPass* const passes[] = {&pass_, &*baseline_};
+  const auto score = [&](const PrefixBatch& batch,
+                         absl::Span<const Tensor> hidden,
+                         absl::Span<TargetDivergence> results) -> absl::Status {
+    for (size_t next = 0; next < results.size();) {
       RETURN_IF_ERROR(ctx.CheckCancelled());
-      const int64_t rows = std::min(most, positions.size() - begin);
-      ASSIGN_OR_RETURN(const Tensor q, LogitsAt(candidate, hidden[0], positions,
-                                                begin, rows, ctx));
-      ASSIGN_OR_RETURN(const Tensor p, LogitsAt(baseline, hidden[1], positions,
-                                                begin, rows, ctx));
-      const size_t vocabulary = static_cast<size_t>(q.cols());
-      const int64_t pieces = (rows + kComparedRows - 1) / kComparedRows;
-      ctx.device().pool().ParallelFor(pieces, [&](int64_t piece) {
-        DivergenceScratch scratch;
-        const int64_t first = piece * kComparedRows;
-        const int64_t end = std::min(rows, first + kComparedRows);
-        for (int64_t r = first; r < end; ++r) {
-          const size_t at = static_cast<size_t>(begin + r);
-          results[at] =
-              CompareLogits({p.row(r), vocabulary}, {q.row(r), vocabulary},
-                            positions.targets[at], &scratch);
-        }
+      const ScoredRows scored = NextRows(batch, next, RowsAtOnce(candidate));
+      ASSIGN_OR_RETURN(const Tensor q,
+                       LogitsAt(candidate, hidden[0], scored.rows, ctx));
+      ASSIGN_OR_RETURN(const Tensor p,
+                       LogitsAt(baseline, hidden[1], scored.rows, ctx));
+      ForRows(scored.last - scored.first, ctx, [&](size_t i) {
+        thread_local DivergenceScratch scratch;
+        const size_t t = scored.first + i;
+        const size_t r = scored.targets[i];
+        results[t] = CompareLogits(RowOf(p, r), RowOf(q, r),
+                                   batch.targets[t].token, &scratch);
       });
+      next = scored.last;
     }
-    return Distribute<TargetDivergence>(requests, batch, results, sink);
+    return absl::OkStatus();
   };
-  return Run(requests, passes, emit, on_progress, ctx);
+  return Run<TargetDivergence>(requests, passes, score, sink, on_progress, ctx);
 }
 
 }  // namespace quantd

@@ -1,16 +1,16 @@
-// The scoring core: token windows in, negative log-likelihoods of their
-// targets out, or what two models say of them side by side. Every metric is a
-// fold over what it produces.
+// The scoring core: requests in, what the network says of their targets out, or
+// what two models say of them side by side. Every metric is a fold over what it
+// produces.
 //
-// Two models run over the same windows in one pass: layer-major, one model's
-// windows go through all its blocks and then the other's, each with activations
+// What requests have in common at their beginning runs once (prefix_plan.h).
+// Two models run over the same plan in one pass: layer-major, one model's
+// batches go through all its blocks and then the other's, each with activations
 // of its own, so that still only one block is in memory; batch-major, batch by
 // batch. Their logits meet for a bounded number of rows at a time and are gone
 // when those are compared.
 //
 // Logits are made only where a target is scored, a bounded number of rows at a
-// time. Results depend on order, threads and batch size as those of
-// window_pass.h do.
+// time. What results depend on: prefix_pass.h.
 //
 // Confined to one thread; the device's threads work inside.
 #ifndef QUANTD_EVALUATORS_SCORER_H_
@@ -26,7 +26,9 @@
 #include "absl/types/span.h"
 #include "evaluators/evaluator.h"
 #include "evaluators/logit_divergence.h"
-#include "evaluators/window_pass.h"
+#include "evaluators/prefix_pass.h"
+#include "evaluators/prefix_plan.h"
+#include "evaluators/token_score.h"
 #include "kernels/execution_context.h"
 #include "models/activation_store.h"
 #include "models/model.h"
@@ -35,8 +37,7 @@ namespace quantd {
 
 struct ScorerOptions {
   ScoringOrder order = ScoringOrder::kBatchMajor;
-  // Windows that run through a block together.
-  int batch_windows = 8;
+  PrefixOptions prefixes;
   // Layer-major: what passes between blocks, of both models together.
   ActivationOptions activations;
 };
@@ -61,15 +62,17 @@ class Scorer {
                                          const ScorerOptions& options,
                                          ExecutionContext& ctx);
 
-  // `sink(index, nll)` receives the natural-log NLLs of request `index`'s
-  // targets, requests in order. `on_progress(part)` is called after every
-  // batch and block with the part of the work that is done, 0..1. Stops at the
-  // first error of `sink`. InvalidArgument when a request is out of range for
-  // its own tokens; OutOfRange for an unknown token id; layer-major also
+  // `sink(index, scores)` receives what is said of request `index`'s targets,
+  // once per request, in an order that the plan decides: requests that share
+  // nothing come in their own. `on_progress(part)` is called after every batch
+  // and block with the part of the work that is done, 0..1. Stops at the first
+  // error of `sink`. InvalidArgument when a request is out of range for its own
+  // tokens; OutOfRange for an unknown token id; layer-major also
   // ResourceExhausted when activations do not fit the disk.
   absl::Status Score(
       absl::Span<const ScoreRequest> requests,
-      absl::FunctionRef<absl::Status(size_t, absl::Span<const double>)> sink,
+      absl::FunctionRef<absl::Status(size_t, absl::Span<const TokenScore>)>
+          sink,
       absl::FunctionRef<void(double part)> on_progress, ExecutionContext& ctx);
 
   // The same with the model as candidate beside its baseline.
@@ -81,27 +84,32 @@ class Scorer {
                          absl::FunctionRef<void(double part)> on_progress,
                          ExecutionContext& ctx);
 
+  // Of the last call: tokens that ran through one model, and how many there
+  // would have been had requests shared nothing.
+  int64_t tokens_run() const { return tokens_run_; }
+  int64_t tokens_unshared() const { return tokens_unshared_; }
+
   // Bytes of activations that the last layer-major call kept on disk.
   uint64_t spilled_bytes() const { return spilled_bytes_; }
 
  private:
-  // Runs `passes` over `requests`; `emit` takes a batch and what left each
-  // pass's last block.
+  // Runs `passes` over `requests`; `score` takes a batch, what left each pass's
+  // last block, and room for the results of the batch's targets.
+  template <typename Result, typename ScoreBatch, typename Sink>
   absl::Status Run(absl::Span<const ScoreRequest> requests,
-                   absl::Span<WindowPass* const> passes,
-                   absl::FunctionRef<absl::Status(const WindowBatch&,
-                                                  absl::Span<const Tensor>)>
-                       emit,
-                   absl::FunctionRef<void(double part)> on_progress,
+                   absl::Span<PrefixPass* const> passes, ScoreBatch score,
+                   Sink sink, absl::FunctionRef<void(double part)> on_progress,
                    ExecutionContext& ctx);
 
-  Scorer(WindowPass pass, const ScorerOptions& options)
+  Scorer(PrefixPass pass, const ScorerOptions& options)
       : pass_(std::move(pass)), options_(options) {}
 
-  WindowPass pass_;
-  std::optional<WindowPass> baseline_;
+  PrefixPass pass_;
+  std::optional<PrefixPass> baseline_;
   ScorerOptions options_;
   uint64_t spilled_bytes_ = 0;
+  int64_t tokens_run_ = 0;
+  int64_t tokens_unshared_ = 0;
 };
 
 }  // namespace quantd

@@ -1,5 +1,6 @@
 #include "jobs/evaluate_job.h"
 
+#include <algorithm>
 #include <memory>
 #include <optional>
 #include <string>
@@ -59,6 +60,18 @@ absl::StatusOr<std::vector<MetricRun>> PrepareMetrics(
     runs.push_back(std::move(run));
   }
   return runs;
+}
+
+// Tokens of as many of the longest windows as run together.
+int64_t BatchTokens(const v1::EvaluateSpec& spec,
+                    const std::vector<MetricRun>& runs) {
+  size_t longest = 0;
+  for (const MetricRun& run : runs) {
+    for (const ScoreRequest& request : run.requests) {
+      longest = std::max(longest, request.tokens.size());
+    }
+  }
+  return int64_t{spec.batch_windows()} * static_cast<int64_t>(longest);
 }
 
 // Bits per weight that the checkpoint says of itself; 0 for an original.
@@ -181,7 +194,7 @@ absl::StatusOr<v1::AttemptSuccess> RunEvaluateJob(
     TrimFreedMemory();
     ScorerOptions options;
     options.order = plan.scoring_order;
-    options.batch_windows = static_cast<int>(spec.evaluate().batch_windows());
+    options.prefixes.batch_tokens = BatchTokens(spec.evaluate(), runs);
     options.activations.memory_bytes = plan.activation_memory_bytes;
     options.activations.directory = assignment.workspace();
     if (plan.scoring_order == ScoringOrder::kLayerMajor) {
@@ -231,14 +244,12 @@ absl::StatusOr<v1::AttemptSuccess> RunEvaluateJob(
     } else {
       RETURN_IF_ERROR(scorer->Score(
           run.requests,
-          [&](size_t index, absl::Span<const double> nll) {
-            return run.evaluator->Fold(index, nll);
+          [&](size_t index, absl::Span<const TokenScore> scores) {
+            return run.evaluator->Fold(index, scores);
           },
           on_progress, context));
     }
-    for (const ScoreRequest& request : run.requests) {
-      tokens += request.tokens.size();
-    }
+    tokens += static_cast<uint64_t>(scorer->tokens_run());
     before += run.requests.size();
     RETURN_IF_ERROR(run.evaluator->Report(&evaluation));
   }

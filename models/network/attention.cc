@@ -52,7 +52,7 @@ absl::StatusOr<std::vector<ops::KeyValueView>> KeyValueCache::Append(
                        " tokens, its cache holds ", sequences_[i]->count));
     }
     // Rows that another sequence still reads are copied before they grow.
-    if (sequences_[i].use_count() > 1) {
+    if (sequence.tokens > 0 && sequences_[i].use_count() > 1) {
       sequences_[i] = std::make_shared<Rows>(*sequences_[i]);
     }
     Rows& rows = *sequences_[i];

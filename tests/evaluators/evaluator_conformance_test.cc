@@ -24,11 +24,13 @@ class EvaluatorConformanceTest : public testing::TestWithParam<v1::MetricInfo> {
   // token half the negative log-likelihood.
   static absl::Status Fold(Evaluator& evaluator, size_t index,
                            const std::vector<double>& nll) {
+    std::vector<TokenScore> scores;
+    for (double value : nll) scores.push_back({value});
     if (!evaluator.compares()) {
       EXPECT_FALSE(evaluator.FoldPair(index, {}).ok());
-      return evaluator.Fold(index, nll);
+      return evaluator.Fold(index, scores);
     }
-    EXPECT_FALSE(evaluator.Fold(index, nll).ok());
+    EXPECT_FALSE(evaluator.Fold(index, scores).ok());
     std::vector<TargetDivergence> targets;
     for (double value : nll) {
       TargetDivergence target;

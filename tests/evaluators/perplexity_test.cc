@@ -98,9 +98,9 @@ TEST(PerplexityTest, ReportCarriesItsTag) {
   ASSERT_OK_AND_ASSIGN(const auto e, NewEvaluator("ppl/gptq-8"));
   const std::string text = "abcdefgh\n\nijklmnop\n";
   ASSERT_OK_AND_ASSIGN(const auto requests, e->Requests(text, *Bytes()));
-  const std::vector<double> nll(7, 2.0);
+  const std::vector<TokenScore> scores(7, TokenScore{2.0});
   for (size_t i = 0; i < requests.size(); ++i) {
-    ASSERT_TRUE(e->Fold(i, nll).ok());
+    ASSERT_TRUE(e->Fold(i, scores).ok());
   }
   v1::Evaluation evaluation;
   ASSERT_TRUE(e->Report(&evaluation).ok());
@@ -122,7 +122,7 @@ TEST(PerplexityTest, LimitedRunsSayTheirLimitInTheTag) {
   ASSERT_OK_AND_ASSIGN(const auto requests,
                        e->Requests("abcdefghijklmnopqrst", *Bytes()));
   ASSERT_EQ(requests.size(), 1u);
-  ASSERT_TRUE(e->Fold(0, std::vector<double>(7, 1.0)).ok());
+  ASSERT_TRUE(e->Fold(0, std::vector<TokenScore>(7, TokenScore{1.0})).ok());
   v1::Evaluation evaluation;
   ASSERT_TRUE(e->Report(&evaluation).ok());
   EXPECT_EQ(evaluation.perplexities(0).tag().convention(),

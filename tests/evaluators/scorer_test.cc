@@ -1,5 +1,6 @@
 #include "evaluators/scorer.h"
 
+#include <algorithm>
 #include <cmath>
 #include <map>
 #include <memory>
@@ -41,10 +42,19 @@ class ScorerTest : public testing::Test {
     return requests;
   }
 
+  // That share no beginning with Windows().
+  static std::vector<ScoreRequest> OtherWindows(int count, int length) {
+    std::vector<ScoreRequest> requests = Windows(count, length);
+    for (ScoreRequest& request : requests) {
+      std::reverse(request.tokens.begin(), request.tokens.end());
+    }
+    return requests;
+  }
+
   absl::StatusOr<std::vector<std::vector<double>>> Score(
       const std::vector<ScoreRequest>& requests, int batch, int threads) {
     ScorerOptions options;
-    options.batch_windows = batch;
+    options.prefixes.batch_tokens = batch * 24;
     return Score(requests, options, threads);
   }
 
@@ -54,13 +64,15 @@ class ScorerTest : public testing::Test {
     const auto device = NewCpuDevice(threads);
     ExecutionContext ctx(device.get());
     ASSIGN_OR_RETURN(Scorer scorer, Scorer::Load(*model_, options, ctx));
-    std::vector<std::vector<double>> results;
+    std::vector<std::vector<double>> results(requests.size());
     double part = 0;
     RETURN_IF_ERROR(scorer.Score(
         requests,
-        [&](size_t index, absl::Span<const double> nll) {
-          EXPECT_EQ(index, results.size());
-          results.emplace_back(nll.begin(), nll.end());
+        [&](size_t index, absl::Span<const TokenScore> scores) {
+          EXPECT_TRUE(results[index].empty()) << "each request once";
+          for (const TokenScore& score : scores) {
+            results[index].push_back(score.nll);
+          }
           return absl::OkStatus();
         },
         [&](double now) {
@@ -108,7 +120,7 @@ TEST_F(ScorerTest, BatchSizeAndThreadsDoNotChangeABit) {
 TEST_F(ScorerTest, LayerMajorGivesWhatBatchMajorGives) {
   Open({});
   auto requests = Windows(5, 24);
-  for (auto& request : Windows(3, 16)) requests.push_back(request);
+  for (auto& request : OtherWindows(3, 16)) requests.push_back(request);
   std::map<int, std::vector<std::vector<double>>> expected;  // by batch
   for (int batch : {1, 2, 100}) {
     ASSERT_OK_AND_ASSIGN(expected[batch], Score(requests, batch, 1));
@@ -118,7 +130,7 @@ TEST_F(ScorerTest, LayerMajorGivesWhatBatchMajorGives) {
   ASSERT_OK_AND_ASSIGN(
       model_, Model::Open(*Checkpoint::Open(directory_.path()), streamed_head));
   const uint64_t row_bytes = 32 * sizeof(float);
-  const uint64_t rows = 5 * 24 + 3 * 16;
+  const uint64_t rows = 5 * 23 + 3 * 15;
   ScorerOptions options;
   options.order = ScoringOrder::kLayerMajor;
   options.activations.directory = directory_.path();
@@ -126,7 +138,7 @@ TEST_F(ScorerTest, LayerMajorGivesWhatBatchMajorGives) {
     options.activations.memory_bytes = rows_in_memory * row_bytes;
     for (int batch : {1, 2, 100}) {
       for (int threads : {1, 2}) {
-        options.batch_windows = batch;
+        options.prefixes.batch_tokens = batch * 24;
         ASSERT_OK_AND_ASSIGN(const auto got, Score(requests, options, threads));
         EXPECT_EQ(got, expected[batch]) << rows_in_memory << " " << batch;
         EXPECT_EQ(spilled_bytes_, (rows - rows_in_memory) * row_bytes);
@@ -189,13 +201,13 @@ TEST_F(ScorerTest, CancellationStopsBetweenBatches) {
   const auto device = NewCpuDevice(1);
   ExecutionContext ctx(device.get());
   ScorerOptions options;
-  options.batch_windows = 1;
+  options.prefixes.batch_tokens = 16;
   ASSERT_OK_AND_ASSIGN(Scorer scorer, Scorer::Load(*model_, options, ctx));
   size_t scored = 0;
   const auto requests = Windows(10, 16);
   EXPECT_THAT(scorer.Score(
                   requests,
-                  [&](size_t, absl::Span<const double>) {
+                  [&](size_t, absl::Span<const TokenScore>) {
                     if (++scored == 3) ctx.RequestCancel();
                     return absl::OkStatus();
                   },
@@ -232,19 +244,18 @@ class PairScorerTest : public ScorerTest {
     ExecutionContext ctx(device.get());
     ASSIGN_OR_RETURN(Scorer scorer,
                      Scorer::LoadPair(*model_, *baseline_, options, ctx));
-    Result results;
+    std::vector<Result> by_request(requests.size());
     double part = 0;
-    size_t next = 0;
     RETURN_IF_ERROR(scorer.ScorePair(
         requests,
         [&](size_t index, absl::Span<const TargetDivergence> targets) {
-          EXPECT_EQ(index, next++);
+          EXPECT_TRUE(by_request[index].empty()) << "each request once";
           for (const TargetDivergence& t : targets) {
-            results.push_back({t.baseline_nll, t.candidate_nll, t.kl,
-                               t.reverse_kl, t.js, t.baseline_entropy,
-                               t.candidate_entropy, double(t.baseline_top),
-                               double(t.candidate_top), t.baseline_confidence,
-                               t.candidate_confidence, t.top_overlap});
+            by_request[index].push_back(
+                {t.baseline_nll, t.candidate_nll, t.kl, t.reverse_kl, t.js,
+                 t.baseline_entropy, t.candidate_entropy,
+                 double(t.baseline_top), double(t.candidate_top),
+                 t.baseline_confidence, t.candidate_confidence, t.top_overlap});
           }
           return absl::OkStatus();
         },
@@ -255,6 +266,10 @@ class PairScorerTest : public ScorerTest {
         ctx));
     EXPECT_DOUBLE_EQ(part, 1);
     spilled_bytes_ = scorer.spilled_bytes();
+    Result results;
+    for (const Result& request : by_request) {
+      results.insert(results.end(), request.begin(), request.end());
+    }
     return results;
   }
 
@@ -321,13 +336,13 @@ TEST_F(PairScorerTest, AgainstAUniformModelEntropyIsMissing) {
 TEST_F(PairScorerTest, ThreadsAndOrderDoNotChangeABit) {
   OpenPair({}, OtherModel());
   auto requests = Windows(5, 24);
-  for (auto& request : Windows(3, 16)) requests.push_back(request);
+  for (auto& request : OtherWindows(3, 16)) requests.push_back(request);
   ASSERT_OK_AND_ASSIGN(const Result one_batch, Compare(requests, {}, 1));
-  const uint64_t rows = 5 * 24 + 3 * 16;
+  const uint64_t rows = 5 * 23 + 3 * 15;
   const uint64_t row_bytes = (32 + 48) * sizeof(float);
   for (int batch : {1, 2, 100}) {
     ScorerOptions options;
-    options.batch_windows = batch;
+    options.prefixes.batch_tokens = batch * 24;
     ASSERT_OK_AND_ASSIGN(const Result expected, Compare(requests, options, 1));
     ASSERT_EQ(expected.size(), one_batch.size());
     for (size_t i = 0; i < expected.size(); ++i) {
@@ -361,10 +376,10 @@ TEST_F(PairScorerTest, BatchesOfEqualWindowsDoNotChangeABit) {
   OpenPair({}, {.seed = 2});
   const auto requests = Windows(7, 24);
   ScorerOptions options;
-  options.batch_windows = 1;
+  options.prefixes.batch_tokens = 24;
   ASSERT_OK_AND_ASSIGN(const Result expected, Compare(requests, options, 1));
   for (int batch : {2, 3, 100}) {
-    options.batch_windows = batch;
+    options.prefixes.batch_tokens = batch * 24;
     ASSERT_OK_AND_ASSIGN(const Result got, Compare(requests, options, 4));
     EXPECT_TRUE(got == expected) << batch;
   }
@@ -387,7 +402,7 @@ TEST_F(PairScorerTest, CancellationStopsInsideEitherModel) {
        {ScoringOrder::kBatchMajor, ScoringOrder::kLayerMajor}) {
     ScorerOptions options;
     options.order = order;
-    options.batch_windows = 1;
+    options.prefixes.batch_tokens = 16;
     for (int steps : {1, 3, 14}) {
       // Layer-major: 2 blocks and 3, of 4 batches each; then 4 heads.
       if (order == ScoringOrder::kBatchMajor && steps > 3) continue;
