@@ -1,6 +1,7 @@
 #include "evaluators/prefix_pass.h"
 
 #include <algorithm>
+#include <numeric>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -36,6 +37,19 @@ SequenceBatch SequencesOf(const PrefixPlan& plan, const PrefixLevel& level,
   return SequenceBatch::Continue(past, tokens);
 }
 
+// Forgets the last `ended` trunks of `ends.size() + ended`.
+void DropTrunks(int ended, const std::vector<int64_t>& ends,
+                std::unique_ptr<BlockState>* trunks) {
+  if (ended == 0) return;
+  if (ends.empty()) {
+    trunks->reset();
+    return;
+  }
+  std::vector<int> kept(ends.size());
+  std::iota(kept.begin(), kept.end(), 0);
+  (*trunks)->Select(kept);
+}
+
 }  // namespace
 
 absl::StatusOr<PrefixPass> PrefixPass::Load(const Model& model,
@@ -57,67 +71,99 @@ absl::StatusOr<PrefixPass> PrefixPass::Load(const Model& model,
   return pass;
 }
 
+int PrefixPass::TrunkStack::Advance(const PrefixPlan& plan,
+                                    const PrefixBatch& batch, bool ran) {
+  if (batch.is_trunk) {
+    ran_.push_back(ran);
+    const size_t node = static_cast<size_t>(batch.levels[0].first);
+    if (ran) ends_.push_back(plan.nodes[node].end);
+  }
+  int ended = 0;
+  for (int i = 0; i < batch.finished_trunks; ++i) {
+    if (ran_.back()) {
+      ends_.pop_back();
+      ++ended;
+    }
+    ran_.pop_back();
+  }
+  return ended;
+}
+
 absl::Status PrefixPass::Begin(absl::Span<const ScoreRequest> requests,
                                const PrefixPlan& plan,
+                               const std::vector<bool>& needed,
                                const ActivationOptions& activations,
                                absl::FunctionRef<void()> on_step,
                                ExecutionContext& ctx) {
-  store_.reset();
-  trunk_ends_.clear();
+  requests_ = requests;
+  plan_ = &plan;
+  needed_ = &needed;
+  next_ = 0;
+  stack_ = TrunkStack();
   trunks_.clear();
   trunks_.resize(blocks_.size());
-  if (order_ == ScoringOrder::kBatchMajor || plan.batches.empty()) {
-    return absl::OkStatus();
-  }
+  store_.reset();
+  const bool runs =
+      std::find(needed.begin(), needed.end(), true) != needed.end();
+  if (order_ == ScoringOrder::kBatchMajor || !runs) return absl::OkStatus();
   ASSIGN_OR_RETURN(
       store_, ActivationStore::Create(
                   plan.rows, model_->description().hidden_size, activations));
-  for (const PrefixBatch& batch : plan.batches) {
+  for (size_t i = 0; i < plan.batches.size(); ++i) {
+    if (!needed[i]) continue;
     RETURN_IF_ERROR(ctx.CheckCancelled());
-    ASSIGN_OR_RETURN(const Tensor x, Embed(requests, plan, batch, ctx));
-    RETURN_IF_ERROR(store_->Write(batch.first_row, x));
+    ASSIGN_OR_RETURN(const Tensor x, Embed(plan.batches[i], ctx));
+    RETURN_IF_ERROR(store_->Write(plan.batches[i].first_row, x));
   }
   for (int k = 0; k < model_->block_count(); ++k) {
     RETURN_IF_ERROR(ctx.CheckCancelled());
     ASSIGN_OR_RETURN(const std::unique_ptr<Block> block,
                      model_->LoadBlock(k, ctx));
     std::unique_ptr<BlockState> trunks;
-    for (const PrefixBatch& batch : plan.batches) {
-      ASSIGN_OR_RETURN(const Tensor x,
-                       store_->Read(batch.first_row, batch.rows));
-      ASSIGN_OR_RETURN(const Tensor y, RunBlock(*block, plan, batch,
-                                                trunk_ends_, x, &trunks, ctx));
-      RETURN_IF_ERROR(store_->Write(batch.first_row, y));
-      Pass(plan, batch);
-      on_step();
+    TrunkStack stack;
+    for (size_t i = 0; i < plan.batches.size(); ++i) {
+      const PrefixBatch& batch = plan.batches[i];
+      if (needed[i]) {
+        ASSIGN_OR_RETURN(const Tensor x,
+                         store_->Read(batch.first_row, batch.rows));
+        ASSIGN_OR_RETURN(const Tensor y, RunBlock(*block, batch, stack.ends(),
+                                                  x, &trunks, ctx));
+        RETURN_IF_ERROR(store_->Write(batch.first_row, y));
+        on_step();
+      }
+      const int ended = stack.Advance(plan, batch, needed[i]);
+      DropTrunks(ended, stack.ends(), &trunks);
     }
   }
   return absl::OkStatus();
 }
 
-absl::StatusOr<Tensor> PrefixPass::Hidden(
-    absl::Span<const ScoreRequest> requests, const PrefixPlan& plan,
-    const PrefixBatch& batch, ExecutionContext& ctx) {
+absl::StatusOr<Tensor> PrefixPass::Hidden(size_t index, ExecutionContext& ctx) {
+  const PrefixBatch& batch = plan_->batches[index];
   if (order_ == ScoringOrder::kLayerMajor) {
     return store_->Read(batch.first_row, batch.rows);
   }
-  ASSIGN_OR_RETURN(Tensor hidden, Embed(requests, plan, batch, ctx));
+  const auto pass_by = [&](size_t i) {
+    const int ended = stack_.Advance(*plan_, plan_->batches[i], (*needed_)[i]);
+    for (auto& trunks : trunks_) DropTrunks(ended, stack_.ends(), &trunks);
+  };
+  for (; next_ < index; ++next_) pass_by(next_);
+  ASSIGN_OR_RETURN(Tensor hidden, Embed(batch, ctx));
   for (size_t k = 0; k < blocks_.size(); ++k) {
-    ASSIGN_OR_RETURN(hidden, RunBlock(*blocks_[k], plan, batch, trunk_ends_,
-                                      hidden, &trunks_[k], ctx));
+    ASSIGN_OR_RETURN(hidden, RunBlock(*blocks_[k], batch, stack_.ends(), hidden,
+                                      &trunks_[k], ctx));
   }
-  Pass(plan, batch);
+  pass_by(next_++);
   return hidden;
 }
 
-absl::StatusOr<Tensor> PrefixPass::Embed(
-    absl::Span<const ScoreRequest> requests, const PrefixPlan& plan,
-    const PrefixBatch& batch, ExecutionContext& ctx) const {
+absl::StatusOr<Tensor> PrefixPass::Embed(const PrefixBatch& batch,
+                                         ExecutionContext& ctx) const {
   std::vector<int32_t> tokens;
   std::vector<int64_t> past, lengths;
   for (const PrefixLevel& level : batch.levels) {
-    for (const PrefixNode& node : NodesOf(plan, level)) {
-      const std::vector<int32_t>& from = requests[node.request].tokens;
+    for (const PrefixNode& node : NodesOf(*plan_, level)) {
+      const std::vector<int32_t>& from = requests_[node.request].tokens;
       tokens.insert(tokens.end(), from.begin() + node.begin,
                     from.begin() + node.end);
       past.push_back(node.begin);
@@ -128,65 +174,73 @@ absl::StatusOr<Tensor> PrefixPass::Embed(
 }
 
 absl::StatusOr<Tensor> PrefixPass::RunBlock(
-    Block& block, const PrefixPlan& plan, const PrefixBatch& batch,
+    Block& block, const PrefixBatch& batch,
     const std::vector<int64_t>& trunk_ends, const Tensor& x,
-    std::unique_ptr<BlockState>* trunks, ExecutionContext& ctx) {
+    std::unique_ptr<BlockState>* trunks, ExecutionContext& ctx) const {
   const bool continues = batch.trunk >= 0;
   if (!continues && !batch.is_trunk && batch.levels.size() == 1) {
     // Nobody goes on from here: nothing need be kept.
-    return block.Forward(x, SequencesOf(plan, batch.levels[0], {}), ctx);
+    return block.Forward(x, SequencesOf(*plan_, batch.levels[0], {}), ctx);
   }
-  // Trunks come first among the sequences and stay there.
   std::unique_ptr<BlockState> own;
   BlockState* state = trunks->get();
   if (state == nullptr) {
     own = block.NewState();
     state = own.get();
   }
+  // Trunks come first among the sequences and stay there.
   const int kept = static_cast<int>(trunk_ends.size());
   std::vector<int> sources(trunk_ends.size());
-  for (int i = 0; i < kept; ++i) sources[static_cast<size_t>(i)] = i;
+  std::iota(sources.begin(), sources.end(), 0);
   Tensor y = Tensor::Uninitialized(x.shape());
   int64_t row = 0;
   for (size_t l = 0; l < batch.levels.size(); ++l) {
     const PrefixLevel& level = batch.levels[l];
     if (l > 0 || continues) {
       sources.resize(trunk_ends.size());
-      for (const PrefixNode& node : NodesOf(plan, level)) {
+      for (const PrefixNode& node : NodesOf(*plan_, level)) {
         sources.push_back(l > 0 ? kept + node.parent - batch.levels[l - 1].first
                                 : kept - 1);
       }
       state->Select(sources);
     }
-    const int64_t rows = RowsOf(plan, level);
+    const int64_t rows = RowsOf(*plan_, level);
     ASSIGN_OR_RETURN(
         const Tensor out,
-        block.Forward(x.Rows(row, rows), SequencesOf(plan, level, trunk_ends),
+        block.Forward(x.Rows(row, rows), SequencesOf(*plan_, level, trunk_ends),
                       ctx, nullptr, state));
     std::copy_n(out.data(), out.size(), y.row(row));
     row += rows;
   }
-  // What trunks hold once this batch is done: a new one stays, finished ones
-  // go.
   sources.resize(trunk_ends.size());
   if (batch.is_trunk) sources.push_back(kept);
-  sources.resize(sources.size() - static_cast<size_t>(batch.finished_trunks));
-  if (sources.empty()) {
-    trunks->reset();
-    return y;
-  }
+  if (sources.empty()) return y;
   state->Select(sources);
   if (own != nullptr) *trunks = std::move(own);
   return y;
 }
 
-void PrefixPass::Pass(const PrefixPlan& plan, const PrefixBatch& batch) {
-  if (batch.is_trunk) {
-    const PrefixLevel& level = batch.levels[0];
-    trunk_ends_.push_back(plan.nodes[static_cast<size_t>(level.first)].end);
+std::vector<bool> NeededBatches(const PrefixPlan& plan,
+                                const std::vector<bool>& known) {
+  std::vector<bool> needed(plan.batches.size(), known.empty());
+  std::vector<int> trunk_batch(plan.nodes.size(), -1);
+  for (size_t i = 0; i < plan.batches.size(); ++i) {
+    const PrefixBatch& batch = plan.batches[i];
+    if (batch.is_trunk) {
+      trunk_batch[static_cast<size_t>(batch.levels[0].first)] =
+          static_cast<int>(i);
+    }
+    for (const ScoredTarget& target : batch.targets) {
+      if (!known.empty() && !known[target.request]) needed[i] = true;
+    }
   }
-  trunk_ends_.resize(trunk_ends_.size() -
-                     static_cast<size_t>(batch.finished_trunks));
+  // Trunks come before the batches that continue them.
+  for (size_t i = plan.batches.size(); i-- > 0;) {
+    const int trunk = plan.batches[i].trunk;
+    if (!needed[i] || trunk < 0) continue;
+    needed[static_cast<size_t>(trunk_batch[static_cast<size_t>(trunk)])] = true;
+  }
+  return needed;
 }
 
 }  // namespace quantd

@@ -44,22 +44,21 @@ class PrefixPass {
   static absl::StatusOr<PrefixPass> Load(const Model& model, ScoringOrder order,
                                          ExecutionContext& ctx);
 
-  // Begins a plan of `requests`. Layer-major: runs all batches through all
-  // blocks and calls `on_step` steps_per_batch() times for each; activations
-  // lie where `activations` says. OutOfRange for an unknown token id;
-  // ResourceExhausted when activations do not fit the disk.
+  // Begins a plan of `requests`, of which the batches that are not `needed`
+  // are left out; who continues a trunk needs it (NeededBatches()).
+  // Layer-major: runs all batches through all blocks and calls `on_step`
+  // steps_per_batch() times for each; activations lie where `activations` says.
+  // The three outlive the pass through them. OutOfRange for an unknown token
+  // id; ResourceExhausted when activations do not fit the disk.
   absl::Status Begin(absl::Span<const ScoreRequest> requests,
-                     const PrefixPlan& plan,
+                     const PrefixPlan& plan, const std::vector<bool>& needed,
                      const ActivationOptions& activations,
                      absl::FunctionRef<void()> on_step, ExecutionContext& ctx);
 
-  // What left the last block: [batch.rows, hidden]. Batch-major runs it now.
-  // REQUIRES: called for the batches of the plan that began, in order, once
-  // each.
-  absl::StatusOr<Tensor> Hidden(absl::Span<const ScoreRequest> requests,
-                                const PrefixPlan& plan,
-                                const PrefixBatch& batch,
-                                ExecutionContext& ctx);
+  // What left the last block in batch number `index`: [its rows, hidden].
+  // Batch-major runs it now. REQUIRES: called for the needed batches of the
+  // plan that began, in order, once each.
+  absl::StatusOr<Tensor> Hidden(size_t index, ExecutionContext& ctx);
 
   int steps_per_batch() const {
     return order_ == ScoringOrder::kLayerMajor ? model_->block_count() : 0;
@@ -75,31 +74,53 @@ class PrefixPass {
   PrefixPass(const Model* model, ScoringOrder order)
       : model_(model), order_(order) {}
 
+  // The trunks that have not finished, outermost first.
+  class TrunkStack {
+   public:
+    // What the batches behind `batch` find; `ran` says whether it did.
+    // Returns how many of the trunks that ended had run.
+    int Advance(const PrefixPlan& plan, const PrefixBatch& batch, bool ran);
+
+    // Tokens of those that ran, from their sequence's start.
+    const std::vector<int64_t>& ends() const { return ends_; }
+
+   private:
+    std::vector<bool> ran_;
+    std::vector<int64_t> ends_;
+  };
+
   // What enters the first block.
-  absl::StatusOr<Tensor> Embed(absl::Span<const ScoreRequest> requests,
-                               const PrefixPlan& plan, const PrefixBatch& batch,
+  absl::StatusOr<Tensor> Embed(const PrefixBatch& batch,
                                ExecutionContext& ctx) const;
 
   // A batch through one block. `trunks` holds the sequences of all trunks that
-  // have not finished, outermost first; null until there is one.
-  static absl::StatusOr<Tensor> RunBlock(Block& block, const PrefixPlan& plan,
-                                         const PrefixBatch& batch,
-                                         const std::vector<int64_t>& trunk_ends,
-                                         const Tensor& x,
-                                         std::unique_ptr<BlockState>* trunks,
-                                         ExecutionContext& ctx);
-  // trunk_ends_ as it is for the batch behind `batch`.
-  void Pass(const PrefixPlan& plan, const PrefixBatch& batch);
+  // have run and not finished, outermost first; null when there are none. A
+  // batch that is a trunk adds its own.
+  absl::StatusOr<Tensor> RunBlock(Block& block, const PrefixBatch& batch,
+                                  const std::vector<int64_t>& trunk_ends,
+                                  const Tensor& x,
+                                  std::unique_ptr<BlockState>* trunks,
+                                  ExecutionContext& ctx) const;
 
   const Model* model_;
   ScoringOrder order_;
   std::vector<std::unique_ptr<Block>> blocks_;  // batch-major only
   std::optional<ActivationStore> store_;        // layer-major only
-  // Batch-major: of every block.
+  // The plan that began.
+  absl::Span<const ScoreRequest> requests_;
+  const PrefixPlan* plan_ = nullptr;
+  const std::vector<bool>* needed_ = nullptr;
+  // Batch-major: the next batch, the trunks before it, and what every block
+  // keeps of them.
+  size_t next_ = 0;
+  TrunkStack stack_;
   std::vector<std::unique_ptr<BlockState>> trunks_;
-  // Tokens of every trunk that has not finished, from the sequence's start.
-  std::vector<int64_t> trunk_ends_;
 };
+
+// The batches of `plan` with a target of a request that is not `known`, and the
+// trunks that they continue. An empty `known` knows none.
+std::vector<bool> NeededBatches(const PrefixPlan& plan,
+                                const std::vector<bool>& known);
 
 }  // namespace quantd
 

@@ -145,14 +145,15 @@ absl::StatusOr<Scorer> Scorer::LoadPair(const Model& model,
 
 template <typename Result, typename ScoreBatch, typename Sink>
 absl::Status Scorer::Run(absl::Span<const ScoreRequest> requests,
+                         const std::vector<bool>& known,
                          absl::Span<PrefixPass* const> passes, ScoreBatch score,
                          Sink sink,
                          absl::FunctionRef<void(double part)> on_progress,
                          ExecutionContext& ctx) {
   ASSIGN_OR_RETURN(const PrefixPlan plan,
                    PlanPrefixes(requests, options_.prefixes));
-  tokens_run_ = plan.rows;
-  tokens_unshared_ = plan.unshared_rows;
+  tokens_run_ = 0;
+  tokens_unshared_ = 0;
   // The heads together count as one more block.
   int steps_per_batch = 1;
   uint64_t hidden_sizes = 0;
@@ -161,10 +162,20 @@ absl::Status Scorer::Run(absl::Span<const ScoreRequest> requests,
     hidden_sizes +=
         static_cast<uint64_t>(pass->model().description().hidden_size);
   }
+  const std::vector<bool> needed = NeededBatches(plan, known);
   const double steps =
-      static_cast<double>(plan.batches.size()) * steps_per_batch;
+      static_cast<double>(std::count(needed.begin(), needed.end(), true)) *
+      steps_per_batch;
   double done = 0;
   spilled_bytes_ = 0;
+  for (size_t i = 0; i < plan.batches.size(); ++i) {
+    if (needed[i]) tokens_run_ += plan.batches[i].rows;
+  }
+  for (size_t i = 0; i < requests.size(); ++i) {
+    if (!known.empty() && known[i]) continue;
+    tokens_unshared_ +=
+        requests[i].first_target + int64_t{requests[i].target_count} - 1;
+  }
   for (PrefixPass* pass : passes) {
     // A row of activations lies in memory for all passes or for none, but for
     // rounding.
@@ -175,20 +186,24 @@ absl::Status Scorer::Run(absl::Span<const ScoreRequest> requests,
           static_cast<uint64_t>(pass->model().description().hidden_size);
     }
     RETURN_IF_ERROR(pass->Begin(
-        requests, plan, share, [&] { on_progress(++done / steps); }, ctx));
+        requests, plan, needed, share, [&] { on_progress(++done / steps); },
+        ctx));
     spilled_bytes_ += pass->spilled_bytes();
   }
   Collector<Result> collector(requests);
-  for (const PrefixBatch& batch : plan.batches) {
+  for (size_t i = 0; i < plan.batches.size(); ++i) {
+    if (!needed[i]) continue;
+    const PrefixBatch& batch = plan.batches[i];
     RETURN_IF_ERROR(ctx.CheckCancelled());
     std::vector<Tensor> hidden;
     for (PrefixPass* pass : passes) {
-      ASSIGN_OR_RETURN(Tensor own, pass->Hidden(requests, plan, batch, ctx));
+      ASSIGN_OR_RETURN(Tensor own, pass->Hidden(i, ctx));
       hidden.push_back(std::move(own));
     }
     std::vector<Result> results(batch.targets.size());
     RETURN_IF_ERROR(score(batch, hidden, absl::MakeSpan(results)));
     for (size_t t = 0; t < results.size(); ++t) {
+      if (!known.empty() && known[batch.targets[t].request]) continue;
       collector.Add(batch.targets[t], results[t]);
     }
     RETURN_IF_ERROR(collector.Deliver(sink));
@@ -198,7 +213,7 @@ absl::Status Scorer::Run(absl::Span<const ScoreRequest> requests,
 }
 
 absl::Status Scorer::Score(
-    absl::Span<const ScoreRequest> requests,
+    absl::Span<const ScoreRequest> requests, const std::vector<bool>& known,
     absl::FunctionRef<absl::Status(size_t, absl::Span<const TokenScore>)> sink,
     absl::FunctionRef<void(double part)> on_progress, ExecutionContext& ctx) {
   const Model& model = pass_.model();
@@ -227,11 +242,12 @@ absl::Status Scorer::Score(
     }
     return absl::OkStatus();
   };
-  return Run<TokenScore>(requests, passes, score, sink, on_progress, ctx);
+  return Run<TokenScore>(requests, known, passes, score, sink, on_progress,
+                         ctx);
 }
 
 absl::Status Scorer::ScorePair(
-    absl::Span<const ScoreRequest> requests,
+    absl::Span<const ScoreRequest> requests, const std::vector<bool>& known,
     absl::FunctionRef<absl::Status(size_t, absl::Span<const TargetDivergence>)>
         sink,
     absl::FunctionRef<void(double part)> on_progress, ExecutionContext& ctx) {
@@ -259,7 +275,8 @@ absl::Status Scorer::ScorePair(
     }
     return absl::OkStatus();
   };
-  return Run<TargetDivergence>(requests, passes, score, sink, on_progress, ctx);
+  return Run<TargetDivergence>(requests, known, passes, score, sink,
+                               on_progress, ctx);
 }
 
 }  // namespace quantd

@@ -64,25 +64,27 @@ class Scorer {
 
   // `sink(index, scores)` receives what is said of request `index`'s targets,
   // once per request, in an order that the plan decides: requests that share
-  // nothing come in their own. `on_progress(part)` is called after every batch
-  // and block with the part of the work that is done, 0..1. Stops at the first
-  // error of `sink`. InvalidArgument when a request is out of range for its own
-  // tokens; OutOfRange for an unknown token id; layer-major also
-  // ResourceExhausted when activations do not fit the disk.
+  // nothing come in their own. Those that are `known` are left out, and the
+  // others get what they would have got with them; an empty `known` knows none.
+  // `on_progress(part)` is called after every batch and block with the part of
+  // the work that is done, 0..1. Stops at the first error of `sink`.
+  // InvalidArgument when a request is out of range for its own tokens;
+  // OutOfRange for an unknown token id; layer-major also ResourceExhausted when
+  // activations do not fit the disk.
   absl::Status Score(
-      absl::Span<const ScoreRequest> requests,
+      absl::Span<const ScoreRequest> requests, const std::vector<bool>& known,
       absl::FunctionRef<absl::Status(size_t, absl::Span<const TokenScore>)>
           sink,
       absl::FunctionRef<void(double part)> on_progress, ExecutionContext& ctx);
 
   // The same with the model as candidate beside its baseline.
   // REQUIRES: LoadPair().
-  absl::Status ScorePair(absl::Span<const ScoreRequest> requests,
-                         absl::FunctionRef<absl::Status(
-                             size_t, absl::Span<const TargetDivergence>)>
-                             sink,
-                         absl::FunctionRef<void(double part)> on_progress,
-                         ExecutionContext& ctx);
+  absl::Status ScorePair(
+      absl::Span<const ScoreRequest> requests, const std::vector<bool>& known,
+      absl::FunctionRef<absl::Status(size_t,
+                                     absl::Span<const TargetDivergence>)>
+          sink,
+      absl::FunctionRef<void(double part)> on_progress, ExecutionContext& ctx);
 
   // Of the last call: tokens that ran through one model, and how many there
   // would have been had requests shared nothing.
@@ -97,6 +99,7 @@ class Scorer {
   // last block, and room for the results of the batch's targets.
   template <typename Result, typename ScoreBatch, typename Sink>
   absl::Status Run(absl::Span<const ScoreRequest> requests,
+                   const std::vector<bool>& known,
                    absl::Span<PrefixPass* const> passes, ScoreBatch score,
                    Sink sink, absl::FunctionRef<void(double part)> on_progress,
                    ExecutionContext& ctx);

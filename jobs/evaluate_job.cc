@@ -236,14 +236,14 @@ absl::StatusOr<v1::AttemptSuccess> RunEvaluateJob(
     };
     if (run.evaluator->compares()) {
       RETURN_IF_ERROR(scorer->ScorePair(
-          run.requests,
+          run.requests, {},
           [&](size_t index, absl::Span<const TargetDivergence> targets) {
             return run.evaluator->FoldPair(index, targets);
           },
           on_progress, context));
     } else {
       RETURN_IF_ERROR(scorer->Score(
-          run.requests,
+          run.requests, {},
           [&](size_t index, absl::Span<const TokenScore> scores) {
             return run.evaluator->Fold(index, scores);
           },

@@ -2,6 +2,7 @@
 // each run by itself.
 #include "evaluators/prefix_pass.h"
 
+#include <algorithm>
 #include <filesystem>
 #include <memory>
 #include <string>
@@ -31,7 +32,7 @@ absl::StatusOr<Scores> Score(const Model& model,
   ASSIGN_OR_RETURN(Scorer scorer, Scorer::Load(model, options, ctx));
   Scores scores(requests.size());
   RETURN_IF_ERROR(scorer.Score(
-      requests,
+      requests, {},
       [&](size_t index, absl::Span<const TokenScore> result) {
         EXPECT_TRUE(scores[index].empty()) << "each request once";
         scores[index].assign(result.begin(), result.end());
@@ -138,6 +139,52 @@ TEST_F(PrefixPassTest, SharingWorksInEveryFamily) {
   EXPECT_GE(checked, 20);
 }
 
+// With trunks (a budget below the header) and without, whatever is known: what
+// remains gets the same bits.
+TEST_F(PrefixPassTest, WhatIsKnownIsLeftOut) {
+  TempDir directory;
+  test::WriteTinyModel(directory.path(), {});
+  ASSERT_OK_AND_ASSIGN(auto checkpoint, Checkpoint::Open(directory.path()));
+  ASSERT_OK_AND_ASSIGN(const auto model, Model::Open(checkpoint));
+  const std::vector<ScoreRequest> requests = Questions(256);
+  const auto device = NewCpuDevice(1);
+  ExecutionContext ctx(device.get());
+  for (const int64_t batch_tokens : {8, 25, 60, 100000}) {
+    for (const auto order :
+         {ScoringOrder::kBatchMajor, ScoringOrder::kLayerMajor}) {
+      ScorerOptions options;
+      options.order = order;
+      options.prefixes.batch_tokens = batch_tokens;
+      options.prefixes.min_shared_tokens = 2;
+      ASSERT_OK_AND_ASSIGN(const Scores all,
+                           Score(*model, requests, options, 1));
+      ASSERT_OK_AND_ASSIGN(Scorer scorer, Scorer::Load(*model, options, ctx));
+      for (unsigned pattern = 0; pattern < 64; ++pattern) {
+        std::vector<bool> known(requests.size());
+        for (size_t i = 0; i < known.size(); ++i) {
+          known[i] = ((pattern * 2654435761u) >> (i % 17) & 1) != 0 ||
+                     (pattern % 8 == 7 && i % 5 != 0) || pattern == 0;
+        }
+        size_t scored = 0;
+        ASSERT_TRUE(scorer
+                        .Score(
+                            requests, known,
+                            [&](size_t i, absl::Span<const TokenScore> got) {
+                              EXPECT_FALSE(known[i]);
+                              EXPECT_TRUE(got == absl::MakeConstSpan(all[i]));
+                              ++scored;
+                              return absl::OkStatus();
+                            },
+                            [](double) {}, ctx)
+                        .ok());
+        EXPECT_EQ(scored, static_cast<size_t>(
+                              std::count(known.begin(), known.end(), false)));
+        EXPECT_EQ(scorer.tokens_run() == 0, scored == 0);
+      }
+    }
+  }
+}
+
 TEST_F(PrefixPassTest, TokensRunAreCounted) {
   TempDir directory;
   test::WriteTinyModel(directory.path(), {});
@@ -149,7 +196,7 @@ TEST_F(PrefixPassTest, TokensRunAreCounted) {
   ASSERT_OK_AND_ASSIGN(Scorer scorer, Scorer::Load(*model, {}, ctx));
   ASSERT_TRUE(scorer
                   .Score(
-                      requests,
+                      requests, {},
                       [](size_t, absl::Span<const TokenScore>) {
                         return absl::OkStatus();
                       },

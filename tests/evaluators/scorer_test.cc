@@ -67,7 +67,7 @@ class ScorerTest : public testing::Test {
     std::vector<std::vector<double>> results(requests.size());
     double part = 0;
     RETURN_IF_ERROR(scorer.Score(
-        requests,
+        requests, {},
         [&](size_t index, absl::Span<const TokenScore> scores) {
           EXPECT_TRUE(results[index].empty()) << "each request once";
           for (const TokenScore& score : scores) {
@@ -206,7 +206,7 @@ TEST_F(ScorerTest, CancellationStopsBetweenBatches) {
   size_t scored = 0;
   const auto requests = Windows(10, 16);
   EXPECT_THAT(scorer.Score(
-                  requests,
+                  requests, {},
                   [&](size_t, absl::Span<const TokenScore>) {
                     if (++scored == 3) ctx.RequestCancel();
                     return absl::OkStatus();
@@ -247,7 +247,7 @@ class PairScorerTest : public ScorerTest {
     std::vector<Result> by_request(requests.size());
     double part = 0;
     RETURN_IF_ERROR(scorer.ScorePair(
-        requests,
+        requests, {},
         [&](size_t index, absl::Span<const TargetDivergence> targets) {
           EXPECT_TRUE(by_request[index].empty()) << "each request once";
           for (const TargetDivergence& t : targets) {
@@ -411,7 +411,7 @@ TEST_F(PairScorerTest, CancellationStopsInsideEitherModel) {
                            Scorer::LoadPair(*model_, *baseline_, options, ctx));
       int done = 0;
       EXPECT_THAT(scorer.ScorePair(
-                      requests,
+                      requests, {},
                       [](size_t, absl::Span<const TargetDivergence>) {
                         return absl::OkStatus();
                       },
