@@ -28,12 +28,16 @@
 
 namespace quantd {
 
-// The type products are computed in. Sums are float32 in both cases.
+// The type products are computed in. Sums are float32 in all cases.
 enum class ComputeType {
   kF32,
   // Operands rounded to bfloat16 first; only on CPUs with bfloat16 dot
   // products, otherwise kF32 is used (Device::gemm_name() tells).
   kBF16,
+  // Float32, and every element of a product is summed in the order of its terms
+  // (kernels/cpu/strict_gemm.h): what a network says of a token does not depend
+  // on what runs beside it, bit for bit. Slower.
+  kF32Strict,
 };
 
 enum class Transpose : bool { kNo, kYes };
@@ -85,6 +89,8 @@ struct AttentionArgs {
   float softcap = 0.0f;  // 0: none
   const float* key_bias = nullptr;  // [heads, key_bias_ld] or null
   int64_t key_bias_ld = 0;          // >= the largest `keys`
+  // kF32 or kF32Strict.
+  ComputeType compute = ComputeType::kF32;
 };
 
 // Rotates pairs of every head in place by an angle of the row's position.
@@ -186,7 +192,6 @@ struct NearestCentroidArgs {
 
 class Device : public BackwardOperations {
  public:
-
   // Recorded with every result: "reference", "cpu".
   virtual absl::string_view name() const = 0;
 

@@ -36,7 +36,7 @@ constexpr char kArtifactFormat[] = "quantd-artifact.v1";
 
 // Bumped when the same plan would lead to other bytes: blocks of an earlier
 // build must not be continued then.
-constexpr int kNumerics = 5;
+constexpr int kNumerics = 6;
 
 absl::StatusOr<nlohmann::json> RecipeToJson(const v1::Recipe& recipe) {
   google::protobuf::util::JsonPrintOptions options;

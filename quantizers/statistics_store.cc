@@ -2,16 +2,13 @@
 
 #include <algorithm>
 #include <cstring>
-#include <filesystem>
 #include <map>
-#include <system_error>
-#include <tuple>
 #include <utility>
 #include <vector>
 
-#include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "base/bounded_directory.h"
 #include "base/file.h"
 #include "base/sha256.h"
 #include "base/status_macros.h"
@@ -19,8 +16,6 @@
 
 namespace quantd {
 namespace {
-
-namespace fs = std::filesystem;
 
 // Raised when equal inputs would lead to other numbers or another file.
 constexpr int kVersion = 1;
@@ -126,8 +121,7 @@ std::optional<LayerStatistics> StatisticsStore::Find(const StatisticsKey& key,
                 sample->bytes.size());
   }
   // The age of a file is the time since its last use.
-  std::error_code ignored;
-  fs::last_write_time(path, fs::file_time_type::clock::now(), ignored);
+  TouchFile(path);
   return result;
 }
 
@@ -163,39 +157,8 @@ absl::Status StatisticsStore::Put(const StatisticsKey& key,
   RETURN_IF_ERROR(WriteSafetensors(PathOf(key), tensors,
                                    {{kTokens, absl::StrCat(statistics.tokens)},
                                     {kDigest, DigestOf(parts)}}));
-  DropOldest();
+  DropOldestFiles(directory_, kSuffix, max_bytes_);
   return absl::OkStatus();
-}
-
-void StatisticsStore::DropOldest() const {
-  struct Kept {
-    fs::file_time_type used;
-    uint64_t bytes;
-    fs::path path;
-  };
-  std::vector<Kept> files;
-  uint64_t total = 0;
-  std::error_code error;
-  for (fs::directory_iterator it(directory_, error), end; !error && it != end;
-       it.increment(error)) {
-    if (!absl::EndsWith(it->path().filename().string(), kSuffix)) continue;
-    // Another process may have removed it meanwhile.
-    std::error_code gone;
-    Kept file = {it->last_write_time(gone), 0, it->path()};
-    if (!gone) file.bytes = it->file_size(gone);
-    if (gone) continue;
-    total += file.bytes;
-    files.push_back(std::move(file));
-  }
-  std::sort(files.begin(), files.end(), [](const Kept& a, const Kept& b) {
-    return std::tie(a.used, a.path) < std::tie(b.used, b.path);
-  });
-  for (const Kept& file : files) {
-    if (total <= max_bytes_) break;
-    std::error_code ignored;
-    fs::remove(file.path, ignored);
-    total -= file.bytes;
-  }
 }
 
 }  // namespace quantd

@@ -57,7 +57,6 @@ class StatisticsStore {
 
  private:
   std::string PathOf(const StatisticsKey& key) const;
-  void DropOldest() const;
 
   const std::string directory_;
   const uint64_t max_bytes_;

@@ -294,6 +294,9 @@ void RunAttention(const Tensor& q, absl::Span<const KeyValueView> cache,
   AttentionArgs args = ArgsOf(options, q.cols() / options.head_dim, kv_heads);
   args.sequences = sequences.data();
   args.sequence_count = static_cast<int64_t>(sequences.size());
+  if (ctx.compute_type() == ComputeType::kF32Strict) {
+    args.compute = ComputeType::kF32Strict;
+  }
   ctx.device().Attention(args);
 }
 

@@ -102,6 +102,7 @@ class Head {
     args.ldb = kv_ld_;
     args.c = scores->data();
     args.ldc = block.keys;
+    args.compute = args_.compute;
     ChooseGemm(args).run(args);
   }
 
@@ -118,6 +119,7 @@ class Head {
     args.ldb = kv_ld_;
     args.c = out + QueryOffset(block);
     args.ldc = q_ld_;
+    args.compute = args_.compute;
     ChooseGemm(args).run(args);
   }
 

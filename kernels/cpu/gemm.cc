@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <vector>
 
+#include "kernels/cpu/strict_gemm.h"
 #include "kernels/float_formats.h"
 #include "kernels/reference/reference_kernels.h"
 #include "oneapi/dnnl/dnnl.hpp"
@@ -26,6 +27,11 @@ void KeepOneDnnOnThisThread() {
 
 char TransposeFlag(Transpose transpose) {
   return transpose == Transpose::kYes ? 'T' : 'N';
+}
+
+bool CanStrict(const GemmArgs& args) {
+  return args.compute == ComputeType::kF32Strict && args.m > 0 && args.n > 0 &&
+         args.k > 0;
 }
 
 bool CanOneDnnF32(const GemmArgs& args) {
@@ -106,6 +112,7 @@ void RunOneDnnBF16(const GemmArgs& args) {
 bool CanReference(const GemmArgs&) { return true; }
 
 constexpr GemmImplementation kImplementations[] = {
+    {"strict_f32", CanStrict, StrictGemm},
     {"onednn_bf16", CanOneDnnBF16, RunOneDnnBF16},
     {"onednn_f32", CanOneDnnF32, RunOneDnnF32},
     {"reference", CanReference, reference::Gemm},

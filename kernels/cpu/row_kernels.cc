@@ -158,29 +158,49 @@ void SoftmaxRow(float* row, int64_t cols, int64_t begin, int64_t end,
   for (c = end; c < cols; ++c) row[c] = 0.0f;
 }
 
-void SoftcapRange(float scale, float cap, int64_t count, float* x) {
+// x[i] = f(x[i], beside[i]); `beside` may be x. The end of the range goes
+// through the same function, so that a value does not depend on where it lies.
+template <class F>
+void UpdateRange(const float* beside, int64_t count, float* x, F f) {
   const hn::ScalableTag<float> d;
   const int64_t lanes = static_cast<int64_t>(hn::Lanes(d));
-  const auto vcap = hn::Set(d, cap);
-  const auto factor = hn::Set(d, scale / cap);
   int64_t i = 0;
   for (; i + lanes <= count; i += lanes) {
-    const auto inner = hn::Mul(hn::LoadU(d, x + i), factor);
-    hn::StoreU(hn::Mul(hn::Tanh(d, inner), vcap), d, x + i);
+    hn::StoreU(f(d, hn::LoadU(d, x + i), hn::LoadU(d, beside + i)), d, x + i);
   }
-  for (; i < count; ++i) x[i] = cap * std::tanh(x[i] * scale / cap);
+  if (i == count) return;
+  HWY_ALIGN float own[HWY_MAX_BYTES / sizeof(float)] = {};
+  HWY_ALIGN float other[HWY_MAX_BYTES / sizeof(float)] = {};
+  std::copy(x + i, x + count, own);
+  std::copy(beside + i, beside + count, other);
+  hn::Store(f(d, hn::Load(d, own), hn::Load(d, other)), d, own);
+  std::copy_n(own, count - i, x + i);
+}
+
+struct SoftcapFunction {
+  float scale;
+  float cap;
+  template <class D, class V>
+  V operator()(D d, V x, V) const {
+    const V inner = hn::Mul(x, hn::Set(d, scale / cap));
+    return hn::Mul(hn::Tanh(d, inner), hn::Set(d, cap));
+  }
+};
+
+struct ScaleAddFunction {
+  float scale;
+  template <class D, class V>
+  V operator()(D d, V x, V bias) const {
+    return hn::MulAdd(x, hn::Set(d, scale), bias);
+  }
+};
+
+void SoftcapRange(float scale, float cap, int64_t count, float* x) {
+  UpdateRange(x, count, x, SoftcapFunction{scale, cap});
 }
 
 void ScaleAddRange(float scale, const float* bias, int64_t count, float* x) {
-  const hn::ScalableTag<float> d;
-  const int64_t lanes = static_cast<int64_t>(hn::Lanes(d));
-  const auto vscale = hn::Set(d, scale);
-  int64_t i = 0;
-  for (; i + lanes <= count; i += lanes) {
-    hn::StoreU(hn::MulAdd(hn::LoadU(d, x + i), vscale, hn::LoadU(d, bias + i)),
-               d, x + i);
-  }
-  for (; i < count; ++i) x[i] = x[i] * scale + bias[i];
+  UpdateRange(bias, count, x, ScaleAddFunction{scale});
 }
 
 // In the order of Activation.
