@@ -61,7 +61,7 @@ void JobOptions::Define(CLI::App& app) {
       ->type_name("N");
   app.add_option("--compute-type", compute_type_,
                  FieldHelp(spec, "compute_type"))
-      ->type_name("F32|BF16");
+      ->type_name("F32|F32_STRICT|BF16");
   app.add_option("--request-id", request_id_,
                  "Makes a repeated submission return the first job; without "
                  "it every call submits a new one")

@@ -119,6 +119,10 @@ absl::StatusOr<std::vector<Continuations>> Generator::Sample(
         continue;
       }
       result.tokens.push_back(token);
+      if (options.is_complete && options.is_complete(result.tokens)) {
+        result.stopped = true;
+        continue;
+      }
       kept.push_back(static_cast<int>(i));
       next.push_back({token});
       still_running.push_back(std::move(running[i]));

@@ -6,6 +6,7 @@
 #define QUANTD_EVALUATORS_GENERATOR_H_
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <vector>
 
@@ -33,6 +34,10 @@ struct GenerationOptions {
   double length_penalty = 0.0;
   // Prompts that advance together; changes speed and memory only.
   int batch_prompts = 8;
+  // Whether a continuation is complete with the tokens it has so far, its last
+  // one new; asked after every token of one beam. Such a continuation counts as
+  // stopped. Empty: never.
+  std::function<bool(absl::Span<const int32_t> tokens)> is_complete;
 };
 
 // InvalidArgument names the option: negative temperature, top_p outside (0, 1],

@@ -11,6 +11,9 @@
 namespace quantd {
 
 void ApplyComputeType(const v1::JobSpec& spec, ExecutionContext& context) {
+  if (spec.compute_type() == "F32_STRICT") {
+    context.set_compute_type(ComputeType::kF32Strict);
+  }
   if (spec.compute_type() != "BF16") return;
   if (!CpuHasBF16()) {
     context.ReportWarning(
