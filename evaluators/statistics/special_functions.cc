@@ -43,7 +43,7 @@ double StudentTTwoSidedP(double t, double degrees) {
   // P(|T| >= t) = I_x(v/2, 1/2) with x = v / (v + t^2); for a small t, whose x
   // would round to 1, its mirror image.
   if (t * t < degrees) {
-    return bm::ibetac(0.5, degrees / 2, t * t / (degrees + t * t), Policy());
+    return 1 - bm::ibeta(0.5, degrees / 2, t * t / (degrees + t * t), Policy());
   }
   return bm::ibeta(degrees / 2, 0.5, degrees / (degrees + t * t), Policy());
 }
