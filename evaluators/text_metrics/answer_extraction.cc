@@ -1,0 +1,185 @@
+#include "evaluators/text_metrics/answer_extraction.h"
+
+#include <re2/re2.h>
+
+#include <algorithm>
+#include <cstddef>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/strings/ascii.h"
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "absl/strings/strip.h"
+#include "evaluators/text_metrics/units.h"
+#include "models/utf8.h"
+
+namespace quantd {
+namespace {
+
+template <typename Predicate>
+std::string Without(absl::string_view text, Predicate predicate) {
+  std::string kept;
+  kept.reserve(text.size());
+  for (char c : text) {
+    if (!predicate(static_cast<unsigned char>(c))) kept.push_back(c);
+  }
+  return kept;
+}
+
+bool IsArticle(absl::string_view word) {
+  for (absl::string_view article : {"a", "an", "the"}) {
+    if (absl::EqualsIgnoreCase(word, article)) return true;
+  }
+  return false;
+}
+
+bool IsNumberMark(char c) {
+  return absl::ascii_isdigit(static_cast<unsigned char>(c)) || c == '.' ||
+         c == ',';
+}
+
+// Words are runs of ASCII letters and digits and of all that is not ASCII, as
+// \b sees them; what is between stays.
+std::string WithoutArticles(absl::string_view text) {
+  std::string kept;
+  size_t pos = 0;
+  while (pos < text.size()) {
+    size_t end = pos;
+    while (end < text.size() &&
+           (absl::ascii_isalnum(static_cast<unsigned char>(text[end])) ||
+            text[end] == '_' ||
+            static_cast<unsigned char>(text[end]) >= 0x80)) {
+      ++end;
+    }
+    if (end == pos) {
+      kept.push_back(text[pos++]);
+      continue;
+    }
+    const absl::string_view word = text.substr(pos, end - pos);
+    // A blank in its place keeps its neighbours apart.
+    absl::StrAppend(&kept, IsArticle(word) ? " " : word);
+    pos = end;
+  }
+  return kept;
+}
+
+re2::StringPiece Piece(absl::string_view text) {
+  return re2::StringPiece(text.data(), text.size());
+}
+
+}  // namespace
+
+std::string NormalizeAnswer(absl::string_view answer,
+                            const AnswerNormalization& normalization) {
+  std::string text = ReplaceInvalidUtf8(answer);
+  if (normalization.lowercase) text = Lowercase(text);
+  if (normalization.drop_punctuation) {
+    text = Without(text, absl::ascii_ispunct);
+  }
+  if (normalization.drop_articles) text = WithoutArticles(text);
+  if (normalization.drop_digits) text = Without(text, absl::ascii_isdigit);
+  if (normalization.collapse_white_space) {
+    text = absl::StrJoin(SplitOnWhiteSpace(text), " ");
+  }
+  return text;
+}
+
+bool IsExactMatch(absl::string_view answer,
+                  absl::Span<const std::string> references,
+                  const AnswerNormalization& normalization) {
+  const std::string normalized = NormalizeAnswer(answer, normalization);
+  return std::any_of(
+      references.begin(), references.end(), [&](const std::string& reference) {
+        return NormalizeAnswer(reference, normalization) == normalized;
+      });
+}
+
+std::optional<std::string> ExtractStrictNumber(absl::string_view text) {
+  constexpr absl::string_view kMark = "#### ";
+  for (size_t mark = text.find(kMark); mark != absl::string_view::npos;
+       mark = text.find(kMark, mark + 1)) {
+    absl::string_view rest = text.substr(mark + kMark.size());
+    const size_t sign = absl::StartsWith(rest, "-") ? 1 : 0;
+    size_t end = sign;
+    while (end < rest.size() && IsNumberMark(rest[end])) ++end;
+    if (end > sign) return std::string(rest.substr(0, end));
+  }
+  return std::nullopt;
+}
+
+std::optional<std::string> ExtractFlexibleNumber(absl::string_view text) {
+  absl::string_view last;
+  size_t pos = 0;
+  while (pos < text.size()) {
+    const size_t sign = text[pos] == '-' ? 1 : 0;
+    size_t end = pos + sign;
+    while (end < text.size() && (IsNumberMark(text[end]) || text[end] == '$')) {
+      ++end;
+    }
+    const size_t marks = end - pos - sign;
+    const bool is_digit =
+        marks == 1 &&
+        absl::ascii_isdigit(static_cast<unsigned char>(text[end - 1]));
+    if (marks >= 2 || is_digit) {
+      last = text.substr(pos, end - pos);
+      pos = end;
+    } else {
+      ++pos;
+    }
+  }
+  if (last.empty()) return std::nullopt;
+  return std::string(last);
+}
+
+std::string NormalizeNumber(absl::string_view number) {
+  std::string plain =
+      Without(number, [](unsigned char c) { return c == ',' || c == '$'; });
+  if (absl::EndsWith(plain, ".")) plain.pop_back();
+  return plain;
+}
+
+absl::StatusOr<RegexFilter> RegexFilter::Create(absl::string_view pattern,
+                                                MatchChoice choice) {
+  re2::RE2::Options options;
+  options.set_log_errors(false);
+  auto compiled = std::make_shared<const re2::RE2>(Piece(pattern), options);
+  if (!compiled->ok()) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("pattern \"", pattern, "\": ", compiled->error()));
+  }
+  return RegexFilter(std::move(compiled), choice);
+}
+
+std::optional<std::string> RegexFilter::Apply(absl::string_view text) const {
+  const std::string valid = ReplaceInvalidUtf8(text);
+  const re2::StringPiece input(valid);
+  std::vector<re2::StringPiece> groups(
+      static_cast<size_t>(pattern_->NumberOfCapturingGroups()) + 1);
+  std::optional<std::string> answer;
+  size_t pos = 0;
+  while (pos <= input.size() &&
+         pattern_->Match(input, pos, input.size(), re2::RE2::UNANCHORED,
+                         groups.data(), static_cast<int>(groups.size()))) {
+    answer.reset();
+    for (size_t i = groups.size() > 1 ? 1 : 0; i < groups.size(); ++i) {
+      if (groups[i].empty()) continue;
+      answer = std::string(absl::StripAsciiWhitespace(
+          absl::string_view(groups[i].data(), groups[i].size())));
+      break;
+    }
+    if (choice_ == MatchChoice::kFirst) break;
+    pos =
+        static_cast<size_t>(groups[0].data() - input.data()) + groups[0].size();
+    if (!groups[0].empty()) continue;
+    // Past the next character, or the empty match would come for ever.
+    size_t length = 1;
+    if (pos < valid.size()) DecodeUtf8(valid, pos, &length);
+    pos += length;
+  }
+  return answer;
+}
+
+}  // namespace quantd
