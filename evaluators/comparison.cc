@@ -1,65 +1,162 @@
 #include "evaluators/comparison.h"
 
+#include <algorithm>
 #include <cmath>
+#include <cstddef>
+#include <numeric>
 #include <string>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "absl/strings/str_split.h"
+#include "evaluators/cluster_ratio.h"
 #include "google/protobuf/util/message_differencer.h"
 
 namespace quantd {
 namespace {
 
 using google::protobuf::util::MessageDifferencer;
+using Report = v1::PerplexityReport;
 
-bool Comparable(const v1::PerplexityReport& a, const v1::PerplexityReport& b) {
-  return MessageDifferencer::Equals(a.tag(), b.tag()) &&
-         a.window_nll_size() == b.window_nll_size() && a.window_nll_size() > 0;
+template <typename Values>
+bool SameValues(const Values& a, const Values& b) {
+  return std::equal(a.begin(), a.end(), b.begin(), b.end());
 }
 
-// The first field in which the nearest tags differ, for the message.
+// One for each cluster; all alike where `values` is empty.
+template <typename Values>
+std::vector<double> PerCluster(const Values& values, int clusters) {
+  if (values.empty()) {
+    return std::vector<double>(static_cast<size_t>(clusters), 1.0);
+  }
+  return std::vector<double>(values.begin(), values.end());
+}
+
+// What a cluster has of scored tokens, up to a factor common to all.
+std::vector<double> TokensOf(const Report& report) {
+  return PerCluster(report.cluster_tokens(), report.window_nll_size());
+}
+
+std::vector<double> WeightsOf(const Report& report) {
+  return report.cluster_weights().empty()
+             ? TokensOf(report)
+             : PerCluster(report.cluster_weights(), report.window_nll_size());
+}
+
+// Reports of one tag have the same clusters; stored ones are held to it.
+bool SameClusters(const Report& a, const Report& b) {
+  const int clusters = a.window_nll_size();
+  const auto fits = [&](int size) { return size == 0 || size == clusters; };
+  if (clusters == 0 || b.window_nll_size() != clusters ||
+      !SameValues(a.cluster_tokens(), b.cluster_tokens()) ||
+      !SameValues(a.cluster_weights(), b.cluster_weights()) ||
+      !SameValues(a.cluster_words(), b.cluster_words()) ||
+      !SameValues(a.cluster_bytes(), b.cluster_bytes()) ||
+      !fits(a.cluster_tokens_size()) || !fits(a.cluster_weights_size()) ||
+      !fits(a.cluster_words_size()) || !fits(a.cluster_bytes_size())) {
+    return false;
+  }
+  const std::vector<double> weights = WeightsOf(a);
+  return std::accumulate(weights.begin(), weights.end(), 0.0) > 0;
+}
+
+// Sums of the differences of every cluster, over `units` of it.
+ClusterRatio DifferencePer(const std::vector<double>& units,
+                           const std::vector<double>& weights,
+                           const Report& baseline, const Report& candidate) {
+  std::vector<double> sums;
+  for (int i = 0; i < baseline.window_nll_size(); ++i) {
+    sums.push_back(weights[static_cast<size_t>(i)] *
+                   (candidate.window_nll(i) - baseline.window_nll(i)));
+  }
+  return RatioOfSums(sums, units);
+}
+
+void CompareWordsAndBytes(const Report& baseline, const Report& candidate,
+                          v1::Comparison* comparison) {
+  if (baseline.cluster_words().empty() || baseline.cluster_bytes().empty()) {
+    return;
+  }
+  // Sums of NLLs, of which equal clusters keep the mean alone.
+  std::vector<double> tokens = TokensOf(baseline);
+  if (baseline.cluster_tokens().empty()) {
+    std::fill(tokens.begin(), tokens.end(), baseline.tokens_per_window());
+  }
+  const int clusters = baseline.window_nll_size();
+  const ClusterRatio words =
+      DifferencePer(PerCluster(baseline.cluster_words(), clusters), tokens,
+                    baseline, candidate);
+  const ClusterRatio bytes =
+      DifferencePer(PerCluster(baseline.cluster_bytes(), clusters), tokens,
+                    baseline, candidate);
+  comparison->set_baseline_word_perplexity(baseline.word_perplexity().value());
+  comparison->set_candidate_word_perplexity(
+      candidate.word_perplexity().value());
+  comparison->set_word_ratio(std::exp(words.value));
+  comparison->set_word_ratio_error(std::exp(words.value) * words.error);
+  const double ln2 = std::log(2.0);
+  comparison->set_bits_per_byte_difference(bytes.value / ln2);
+  comparison->set_bits_per_byte_difference_error(bytes.error / ln2);
+}
+
+v1::Comparison Compare(const Report& baseline, const Report& candidate) {
+  v1::Comparison comparison;
+  *comparison.mutable_tag() = baseline.tag();
+  comparison.set_baseline_perplexity(baseline.perplexity());
+  comparison.set_candidate_perplexity(candidate.perplexity());
+  const std::vector<double> weights = WeightsOf(baseline);
+  const ClusterRatio log_ratio =
+      DifferencePer(weights, weights, baseline, candidate);
+  const double ratio = std::exp(log_ratio.value);
+  comparison.set_log_ratio(log_ratio.value);
+  comparison.set_log_ratio_error(log_ratio.error);
+  comparison.set_ratio(ratio);
+  comparison.set_ratio_error(ratio * log_ratio.error);
+  CompareWordsAndBytes(baseline, candidate, &comparison);
+  return comparison;
+}
+
+// Every field in which the two tags that differ in the fewest do, for the
+// message.
 std::string DifferenceOf(const v1::Evaluation& baseline,
                          const v1::Evaluation& candidate) {
   if (baseline.perplexities().empty() || candidate.perplexities().empty()) {
     return "one of them has no perplexity";
   }
-  std::string report;
-  MessageDifferencer differencer;
-  differencer.ReportDifferencesToString(&report);
-  differencer.Compare(baseline.perplexities(0).tag(),
-                      candidate.perplexities(0).tag());
-  return report;
+  std::vector<std::string> fewest;
+  bool found = false;
+  for (const Report& b : baseline.perplexities()) {
+    for (const Report& c : candidate.perplexities()) {
+      std::string text;
+      MessageDifferencer differencer;
+      differencer.ReportDifferencesToString(&text);
+      if (differencer.Compare(b.tag(), c.tag())) {
+        return absl::StrCat("the clusters of ", b.tag().convention(),
+                            " are not the same");
+      }
+      std::vector<std::string> lines =
+          absl::StrSplit(text, '\n', absl::SkipEmpty());
+      if (!found || lines.size() < fewest.size()) fewest = std::move(lines);
+      found = true;
+    }
+  }
+  return absl::StrJoin(fewest, ", ");
 }
 
 }  // namespace
 
 absl::StatusOr<v1::Comparison> CompareEvaluations(
     const v1::Evaluation& baseline, const v1::Evaluation& candidate) {
-  for (const v1::PerplexityReport& b : baseline.perplexities()) {
-    for (const v1::PerplexityReport& c : candidate.perplexities()) {
-      if (!Comparable(b, c)) continue;
-      v1::Comparison comparison;
+  for (const Report& b : baseline.perplexities()) {
+    for (const Report& c : candidate.perplexities()) {
+      if (!MessageDifferencer::Equals(b.tag(), c.tag()) ||
+          !SameClusters(b, c)) {
+        continue;
+      }
+      v1::Comparison comparison = Compare(b, c);
       comparison.set_baseline(baseline.name());
       comparison.set_candidate(candidate.name());
-      *comparison.mutable_tag() = b.tag();
-      comparison.set_baseline_perplexity(b.perplexity());
-      comparison.set_candidate_perplexity(c.perplexity());
-      // Windows have equal numbers of targets, so the mean of window means is
-      // the mean over tokens.
-      const double n = b.window_nll_size();
-      double mean = 0;
-      for (int i = 0; i < b.window_nll_size(); ++i) {
-        mean += (c.window_nll(i) - b.window_nll(i)) / n;
-      }
-      double squares = 0;
-      for (int i = 0; i < b.window_nll_size(); ++i) {
-        const double d = c.window_nll(i) - b.window_nll(i) - mean;
-        squares += d * d;
-      }
-      const double error = n > 1 ? std::sqrt(squares / (n * (n - 1))) : 0;
-      comparison.set_log_ratio(mean);
-      comparison.set_log_ratio_error(error);
-      comparison.set_ratio(std::exp(mean));
-      comparison.set_ratio_error(std::exp(mean) * error);
       return comparison;
     }
   }

@@ -7,11 +7,15 @@
 
 namespace quantd {
 
-// ln(ppl candidate / ppl baseline) is the mean over windows of the difference
-// of window means; its standard error is that of a mean of paired differences
-// (windows as clusters). The first convention that both have under an equal
-// tag is compared. FailedPrecondition when there is none: numbers of different
-// tags are not comparable; the message says what differs.
+// ln(ppl candidate / ppl baseline) is the mean over clusters (windows or
+// documents) of the difference of their means, weighted as the convention
+// weighs them, so that it is exactly the difference of both mean NLLs; its
+// standard error is that of a ratio over paired differences (cluster_ratio.h).
+// Where the convention counts words and bytes, likewise per word and per byte.
+//
+// The first convention that both have under an equal tag is compared.
+// FailedPrecondition when there is none: numbers of different tags are not
+// comparable; the message says in what the two most alike differ.
 absl::StatusOr<v1::Comparison> CompareEvaluations(
     const v1::Evaluation& baseline, const v1::Evaluation& candidate);
 

@@ -6,14 +6,17 @@
 #ifndef QUANTD_EVALUATORS_CONVENTION_WINDOWS_H_
 #define QUANTD_EVALUATORS_CONVENTION_WINDOWS_H_
 
+#include <cstddef>
+#include <cstdint>
 #include <string>
 #include <vector>
 
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
+#include "absl/types/span.h"
 #include "evaluators/evaluator.h"
 #include "evaluators/perplexity_convention.h"
-#include "models/tokenizer.h"
+#include "evaluators/text_windows.h"
 #include "quantd/v1/evaluation.pb.h"
 
 namespace quantd {
@@ -21,44 +24,49 @@ namespace quantd {
 class ConventionWindows {
  public:
   // InvalidArgument: an unknown convention, with the known ones, or a window
-  // out of range. `family` ("ppl") is for messages.
+  // or stride out of range. `family` ("ppl") is for messages.
   static absl::StatusOr<ConventionWindows> Parse(
       absl::string_view family, absl::string_view parameters,
       const EvaluatorOptions& options);
 
-  WindowShape Shape() const {
-    return {window_, static_cast<int64_t>(options_.max_windows)};
-  }
+  // See Evaluator::Shape().
+  absl::StatusOr<WindowShape> Shape(int64_t context_tokens) const;
 
-  // See Evaluator::Requests(). Sets the tag.
-  absl::StatusOr<std::vector<ScoreRequest>> Requests(
-      absl::string_view text, const Tokenizer& tokenizer);
+  // See Evaluator::Requests(). Sets what follows.
+  absl::StatusOr<std::vector<ScoreRequest>> Requests(absl::string_view text,
+                                                     const ModelContext& model);
 
-  // "gptq-512", or "gptq-512/first-3" for a limited run.
+  // "gptq-512", or "gptq-512/first-3" for a limited run. A window that is left
+  // to the model's context has its number from Requests() on.
   std::string name() const;
 
   // Of the perplexity over these windows. REQUIRES: Requests() was OK.
-  const v1::PerplexityTag& tag() const { return tag_; }
+  const v1::PerplexityTag& tag() const { return windows_.tag; }
 
-  int window_tokens() const { return window_; }
-  int targets_per_window() const {
-    return window_ - convention_->first_target(window_);
+  // Which windows belong together. REQUIRES: Requests() was OK.
+  absl::Span<const TextCluster> clusters() const { return windows_.clusters; }
+
+  // Place of a request's token among the tokens of the whole text. REQUIRES:
+  // Requests() was OK; not a prefix token.
+  uint64_t TextPosition(size_t request, size_t position) const {
+    return static_cast<uint64_t>(windows_.begins[request] +
+                                 static_cast<int64_t>(position));
   }
 
  private:
   ConventionWindows(absl::string_view family,
-                    const PerplexityConvention* convention, int window,
-                    const EvaluatorOptions& options)
-      : family_(family),
-        convention_(convention),
-        window_(window),
-        options_(options) {}
+                    const PerplexityConvention* convention)
+      : family_(family), convention_(convention) {}
+
+  // The parameters with a window; InvalidArgument as Shape() says.
+  absl::StatusOr<WindowParameters> Resolve(int64_t context_tokens) const;
+
+  std::string unlimited_name() const;
 
   std::string family_;
   const PerplexityConvention* convention_;
-  int window_;
-  EvaluatorOptions options_;
-  v1::PerplexityTag tag_;
+  WindowParameters parameters_;  // window 0: the model's context
+  TextWindows windows_;          // requests are given away
 };
 
 // One row per convention, patterns "<family>/gptq-N"; each help is `prefix`

@@ -95,16 +95,22 @@ class DivergenceEvaluator final : public Evaluator {
   explicit DivergenceEvaluator(ConventionWindows convention)
       : convention_(std::move(convention)) {}
 
-  WindowShape Shape() const override { return convention_.Shape(); }
+  absl::StatusOr<WindowShape> Shape(int64_t context_tokens) const override {
+    return convention_.Shape(context_tokens);
+  }
 
   bool compares() const override { return true; }
 
   absl::StatusOr<std::vector<ScoreRequest>> Requests(
-      absl::string_view text, const Tokenizer& tokenizer) override {
-    ASSIGN_OR_RETURN(requests_, convention_.Requests(text, tokenizer));
+      absl::string_view text, const ModelContext& model) override {
+    ASSIGN_OR_RETURN(requests_, convention_.Requests(text, model));
     windows_.assign(requests_.size(), WindowDivergence());
-    const size_t tokens = requests_.size() *
-                          static_cast<size_t>(convention_.targets_per_window());
+    size_t tokens = 0;
+    places_.clear();
+    for (const ScoreRequest& request : requests_) {
+      places_.push_back(tokens);
+      tokens += static_cast<size_t>(request.target_count);
+    }
     kl_.assign(tokens, 0);
     delta_p_.assign(tokens, 0);
     return requests_;
@@ -163,9 +169,7 @@ class DivergenceEvaluator final : public Evaluator {
     window.top1_changes += same ? 0 : 1;
     window.right_to_wrong += baseline_right && !candidate_right ? 1 : 0;
     window.wrong_to_right += !baseline_right && candidate_right ? 1 : 0;
-    const size_t place =
-        index * static_cast<size_t>(convention_.targets_per_window()) +
-        static_cast<size_t>(t);
+    const size_t place = places_[index] + static_cast<size_t>(t);
     kl_[place] = target.kl;
     delta_p_[place] = delta_p;
 
@@ -178,8 +182,7 @@ class DivergenceEvaluator final : public Evaluator {
         (worst_.size() == kWorstTokens && !Worse(worst, worst_.back()))) {
       return;
     }
-    worst.set_text_position(
-        index * static_cast<uint64_t>(convention_.window_tokens()) + position);
+    worst.set_text_position(convention_.TextPosition(index, position));
     worst.set_baseline_probability(p);
     worst.set_candidate_probability(q);
     worst.set_token(token);
@@ -198,8 +201,19 @@ class DivergenceEvaluator final : public Evaluator {
     return sums;
   }
 
+  std::vector<WindowSums> ClusterSumsOf(
+      WindowSums WindowDivergence::*member) const {
+    return ClusterSums(convention_.clusters(), SumsOf(member));
+  }
+
   v1::Estimate MeanOf(WindowSums WindowDivergence::*member) const {
-    return EstimateMean(SumsOf(member));
+    return EstimateMean(ClusterSumsOf(member));
+  }
+
+  absl::StatusOr<v1::PerplexityReport> PerplexityOf(
+      WindowSums WindowDivergence::*member) const {
+    return MakePerplexityReport(convention_.tag(), convention_.clusters(),
+                                SumsOf(member));
   }
 
   absl::StatusOr<v1::DivergenceReport> MakeReport() const {
@@ -210,13 +224,9 @@ class DivergenceEvaluator final : public Evaluator {
     report.set_window_count(windows_.size());
     report.set_scored_tokens(kl_.size());
     ASSIGN_OR_RETURN(*report.mutable_baseline_perplexity(),
-                     Annotate(MakePerplexityReport(convention_.tag(),
-                                                   SumsOf(&W::baseline_nll)),
-                              "baseline"));
+                     Annotate(PerplexityOf(&W::baseline_nll), "baseline"));
     ASSIGN_OR_RETURN(*report.mutable_candidate_perplexity(),
-                     Annotate(MakePerplexityReport(convention_.tag(),
-                                                   SumsOf(&W::candidate_nll)),
-                              "target"));
+                     Annotate(PerplexityOf(&W::candidate_nll), "target"));
     const v1::Estimate kl = MeanOf(&W::kl);
     *report.mutable_reverse_kl() = MeanOf(&W::reverse_kl);
     *report.mutable_js() = MeanOf(&W::js);
@@ -253,7 +263,9 @@ class DivergenceEvaluator final : public Evaluator {
     report.set_top1_changes(changes);
     report.set_right_to_wrong(right_to_wrong);
     report.set_wrong_to_right(wrong_to_right);
-    const v1::Estimate log_ratio = MeanOf(&W::log_ratio);
+    // Weighted, as both perplexities are.
+    const v1::Estimate log_ratio = EstimateWeightedMean(
+        convention_.clusters(), ClusterSumsOf(&W::log_ratio));
     *report.mutable_log_ratio() = log_ratio;
     report.set_ratio(std::exp(log_ratio.mean()));
     report.set_ratio_error(report.ratio() * log_ratio.error_clustered());
@@ -288,6 +300,7 @@ class DivergenceEvaluator final : public Evaluator {
 
   ConventionWindows convention_;
   std::vector<ScoreRequest> requests_;
+  std::vector<size_t> places_;  // of every request's first target in kl_
   std::vector<WindowDivergence> windows_;
   // Of all scored tokens, in the order of the text.
   std::vector<double> kl_, delta_p_;

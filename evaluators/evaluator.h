@@ -30,17 +30,30 @@
 
 namespace quantd {
 
-// The windows that a metric will ask for, as far as its name tells.
+// The windows that a metric will ask for, as far as its name and the model
+// tell: at most one for every `text_tokens` tokens of the text (one at least),
+// none longer than `tokens`. An upper bound where windows are not of one
+// length.
 struct WindowShape {
-  int64_t tokens = 0;       // of each
+  int64_t tokens = 0;
+  int64_t text_tokens = 0;
   int64_t max_windows = 0;  // 0: as many as the text fills
+};
+
+// What requests depend on beside the text.
+struct ModelContext {
+  const Tokenizer& tokenizer;
+  // Longest sequence that the model was made for; 0 = unknown.
+  int64_t context_tokens = 0;
 };
 
 class Evaluator {
  public:
   virtual ~Evaluator() = default;
 
-  virtual WindowShape Shape() const = 0;
+  // InvalidArgument where the metric leaves its window to the model's context
+  // and that is unknown (0) or out of range.
+  virtual absl::StatusOr<WindowShape> Shape(int64_t context_tokens) const = 0;
 
   // Whether the metric needs a baseline beside the target: FoldPair() is called
   // instead of Fold().
@@ -48,9 +61,9 @@ class Evaluator {
 
   // Tokenizes `text` by the rules of the metric and returns the windows to
   // score, in order. InvalidArgument when the text is too short, too large
-  // for the convention, or not UTF-8.
+  // for the convention, or not UTF-8, and as Shape() says.
   virtual absl::StatusOr<std::vector<ScoreRequest>> Requests(
-      absl::string_view text, const Tokenizer& tokenizer) = 0;
+      absl::string_view text, const ModelContext& model) = 0;
 
   // What the model says of request `index`'s targets. Called once per request,
   // in any order. Internal if it compares().

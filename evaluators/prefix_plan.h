@@ -34,7 +34,8 @@ namespace quantd {
 
 // A sequence of tokens, and which of them are scored: targets
 // tokens[first_target .. first_target + target_count), each predicted from all
-// tokens before it.
+// tokens before it. The last token predicts nothing: a request may be one longer
+// than the model's context.
 struct ScoreRequest {
   std::vector<int32_t> tokens;
   int first_target = 1;  // >= 1

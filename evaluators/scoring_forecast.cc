@@ -94,6 +94,11 @@ RunForecast ForecastScoring(const ModelFootprint& footprint,
     forecast.parts = {
         {"logits and a part of the output matrix", logits + kept_heads}};
   }
+  // What compares keeps its windows as well, to show tokens in their context.
+  const int64_t copies = shape.baseline != nullptr ? 2 : 1;
+  forecast.parts.push_back(
+      {"token ids of all windows",
+       static_cast<uint64_t>(copies * all_rows) * sizeof(int32_t)});
   if (shape.baseline != nullptr) {
     forecast.parts.push_back(
         {"divergences of all tokens",

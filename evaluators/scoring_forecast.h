@@ -16,6 +16,8 @@ namespace quantd {
 // converts a larger one tile by tile (ModelOptions::max_head_bytes).
 inline constexpr uint64_t kLayerMajorHeadBytes = uint64_t{64} << 20;
 
+// Windows of unequal lengths or numbers that are only bounded are forecast as
+// if all were of the greatest length: too much rather than too little.
 struct ScoringShape {
   int64_t windows = 0;
   int64_t window_tokens = 0;

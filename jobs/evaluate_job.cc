@@ -49,13 +49,20 @@ absl::StatusOr<std::vector<MetricRun>> PrepareMetrics(
     MetricRun run;
     run.name = metric;
     ASSIGN_OR_RETURN(run.evaluator, NewEvaluator(metric, options));
-    ASSIGN_OR_RETURN(run.requests, run.evaluator->Requests(text, tokenizer));
-    if (model.context_tokens > 0 && !run.requests.empty() &&
-        run.requests[0].tokens.size() >
-            static_cast<size_t>(model.context_tokens)) {
-      context.ReportWarning(absl::StrCat(
-          metric, ": windows of ", run.requests[0].tokens.size(),
-          " tokens exceed the model's context of ", model.context_tokens));
+    ASSIGN_OR_RETURN(
+        run.requests,
+        run.evaluator->Requests(text, {tokenizer, model.context_tokens}));
+    // The last token of a window predicts nothing.
+    size_t longest = 0;
+    for (const ScoreRequest& request : run.requests) {
+      longest = std::max(longest, request.tokens.size() - 1);
+    }
+    if (model.context_tokens > 0 &&
+        longest > static_cast<size_t>(model.context_tokens)) {
+      context.ReportWarning(
+          absl::StrCat(metric, ": windows in which ", longest,
+                       " tokens predict exceed the model's context of ",
+                       model.context_tokens));
     }
     runs.push_back(std::move(run));
   }
@@ -128,7 +135,17 @@ absl::Status CheckSameTokenizer(const v1::Assignment& assignment,
 void AddMetrics(const v1::Evaluation& evaluation, v1::JobResult* result) {
   auto& metrics = *result->mutable_metrics();
   for (const v1::PerplexityReport& report : evaluation.perplexities()) {
-    metrics[report.tag().convention()] = report.perplexity();
+    const std::string& name = report.tag().convention();
+    metrics[name] = report.perplexity();
+    if (report.has_word_perplexity()) {
+      metrics[name + "/word_perplexity"] = report.word_perplexity().value();
+    }
+    if (report.has_byte_perplexity()) {
+      metrics[name + "/byte_perplexity"] = report.byte_perplexity().value();
+    }
+    if (report.has_bits_per_byte()) {
+      metrics[name + "/bits_per_byte"] = report.bits_per_byte().value();
+    }
   }
   for (const v1::DivergenceReport& report : evaluation.divergences()) {
     const std::string prefix = absl::StrCat(report.metric(), "/");

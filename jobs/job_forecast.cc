@@ -201,11 +201,12 @@ absl::StatusOr<JobPlan> PlanEvaluateJob(const ModelFootprint& footprint,
     options.max_windows = evaluate.max_windows();
     ASSIGN_OR_RETURN(const std::unique_ptr<Evaluator> evaluator,
                      NewEvaluator(metric, options));
-    const WindowShape window = evaluator->Shape();
+    ASSIGN_OR_RETURN(const WindowShape window,
+                     evaluator->Shape(footprint.description.context_tokens));
     ScoringShape shape;
     shape.window_tokens = window.tokens;
     shape.windows =
-        std::max<int64_t>(1, TokensOf(text, footprint) / window.tokens);
+        std::max<int64_t>(1, TokensOf(text, footprint) / window.text_tokens);
     if (window.max_windows > 0 &&
         (text.bytes == 0 || window.max_windows < shape.windows)) {
       shape.windows = window.max_windows;

@@ -41,7 +41,8 @@ JobPlan PlanQuantizeJob(const CompiledRecipe& recipe,
                         uint64_t memory_limit_bytes);
 
 // `baseline` is null unless a metric compares. InvalidArgument: an unknown
-// metric.
+// metric, or one that leaves its window to a context that the model does not
+// name.
 absl::StatusOr<JobPlan> PlanEvaluateJob(const ModelFootprint& footprint,
                                         const ModelFootprint* baseline,
                                         const v1::JobSpec& spec,

@@ -19,6 +19,7 @@ namespace {
 using ::quantd::test::StatusIs;
 using ::testing::HasSubstr;
 
+constexpr int64_t kContext = 64;
 constexpr char kText[] = "abcdefghijklmnopqrst";  // two windows of 8
 
 std::unique_ptr<Tokenizer> Bytes() {
@@ -29,7 +30,8 @@ class DivergenceTest : public testing::Test {
  protected:
   void Prepare(const std::string& text, const std::string& metric) {
     ASSERT_OK_AND_ASSIGN(evaluator_, NewEvaluator(metric));
-    ASSERT_OK_AND_ASSIGN(requests_, evaluator_->Requests(text, *tokenizer_));
+    ASSERT_OK_AND_ASSIGN(requests_,
+                         evaluator_->Requests(text, {*tokenizer_, kContext}));
   }
 
   int32_t TargetOf(size_t window, size_t t) const {
@@ -52,7 +54,7 @@ class DivergenceTest : public testing::Test {
     return evaluation_.divergences(0);
   }
 
-  const std::unique_ptr<Tokenizer> tokenizer_ = Bytes();
+  std::unique_ptr<Tokenizer> tokenizer_ = Bytes();
   std::unique_ptr<Evaluator> evaluator_;
   std::vector<ScoreRequest> requests_;
   v1::Evaluation evaluation_;
@@ -334,13 +336,80 @@ TEST_F(DivergenceTest, LimitedRunsSayTheirLimit) {
   EvaluatorOptions options;
   options.max_windows = 1;
   ASSERT_OK_AND_ASSIGN(evaluator_, NewEvaluator("divergence/gptq-8", options));
-  ASSERT_OK_AND_ASSIGN(requests_, evaluator_->Requests(kText, *tokenizer_));
+  ASSERT_OK_AND_ASSIGN(requests_,
+                       evaluator_->Requests(kText, {*tokenizer_, kContext}));
   ASSERT_OK_AND_ASSIGN(const v1::DivergenceReport r, Report([](size_t, size_t) {
                          return TargetDivergence();
                        }));
   EXPECT_EQ(r.metric(), "divergence/gptq-8/first-1");
   EXPECT_EQ(r.tag().convention(), "ppl/gptq-8/first-1");
   EXPECT_EQ(r.window_count(), 1u);
+}
+
+// Documents of 11 and 8 tokens in windows of 8: three windows, two clusters.
+TEST_F(DivergenceTest, DocumentsAreItsClustersWhereAConventionHasThem) {
+  tokenizer_ =
+      *ParseTokenizer(test::SmallTokenizer().dump(), R"({"eos_token": "~"})");
+  Prepare(" = ab = \nabc\n = cd = ", "divergence/lmeval-rolling-8");
+  ASSERT_EQ(requests_.size(), 3u);
+  ASSERT_EQ(requests_[1].target_count, 3);
+  ASSERT_OK_AND_ASSIGN(const v1::DivergenceReport r,
+                       Report([&](size_t w, size_t t) {
+                         TargetDivergence d;
+                         d.kl = w == 2 ? 2 : 1;
+                         if (w == 1 && t == 0) d.kl = 9;
+                         d.candidate_nll = w == 2 ? 3 : 1;
+                         d.baseline_nll = 1;
+                         return d;
+                       }));
+  EXPECT_EQ(r.window_count(), 3u);
+  EXPECT_EQ(r.scored_tokens(), 19u);
+  const double mean = (8 + 11 + 16) / 19.0;
+  EXPECT_NEAR(r.kl().mean().mean(), mean, 1e-12);
+  EXPECT_EQ(r.kl().maximum(), 9);
+  // Two clusters: their deviations are opposite.
+  EXPECT_NEAR(r.kl().mean().error_clustered(),
+              std::abs(19 - 11 * mean) * std::sqrt(2.0) / 19 * std::sqrt(2.0),
+              1e-12);
+  EXPECT_EQ(r.candidate_perplexity().window_nll_size(), 2);
+  EXPECT_NEAR(r.log_ratio().mean(), 16 / 19.0, 1e-12);
+  EXPECT_NEAR(r.ratio(),
+              r.candidate_perplexity().perplexity() /
+                  r.baseline_perplexity().perplexity(),
+              1e-12);
+  EXPECT_GT(r.candidate_perplexity().word_perplexity().value(), 1);
+  // The first target of window 1 stands behind the 8 of window 0.
+  EXPECT_EQ(r.worst_tokens(0).window(), 1u);
+  EXPECT_EQ(r.worst_tokens(0).position(), 6u);
+  EXPECT_EQ(r.worst_tokens(0).text_position(), 8u);
+  // Window 0 begins with the prefix token, the text with what follows.
+  EXPECT_EQ(r.worst_tokens(9).window(), 0u);
+  EXPECT_EQ(r.worst_tokens(9).position(), 1u);
+  EXPECT_EQ(r.worst_tokens(9).text_position(), 0u);
+}
+
+// The ratio is that of both perplexities, which weigh windows, while a KL is
+// over tokens.
+TEST_F(DivergenceTest, TheRatioIsWeightedAsThePerplexitiesAre) {
+  Prepare(kText, "divergence/hf-stride-6-8");
+  ASSERT_EQ(requests_.size(), 3u);
+  ASSERT_OK_AND_ASSIGN(const v1::DivergenceReport r,
+                       Report([&](size_t w, size_t t) {
+                         TargetDivergence d;
+                         d.baseline_nll = 1 + 0.1 * static_cast<double>(t);
+                         d.candidate_nll = 2 + static_cast<double>(w);
+                         d.kl = static_cast<double>(w);
+                         return d;
+                       }));
+  EXPECT_EQ(r.scored_tokens(), 19u);
+  EXPECT_NEAR(r.kl().mean().mean(), (6 * 1 + 6 * 2) / 19.0, 1e-12);
+  EXPECT_NEAR(r.ratio(),
+              r.candidate_perplexity().perplexity() /
+                  r.baseline_perplexity().perplexity(),
+              1e-12);
+  // 7, 5 and 5 count, of 7, 6 and 6 targets.
+  EXPECT_NEAR(r.candidate_perplexity().mean_nll(),
+              (7 * 2 + 5 * 3 + 5 * 4) / 17.0, 1e-12);
 }
 
 }  // namespace

@@ -12,12 +12,14 @@ namespace quantd {
 namespace {
 
 using ::quantd::test::StatusIs;
+using ::testing::AnyOf;
 using ::testing::HasSubstr;
 
 class EvaluatorConformanceTest : public testing::TestWithParam<v1::MetricInfo> {
  protected:
   std::string metric(const std::string& window = "16") const {
-    return absl::StrReplaceAll(GetParam().pattern(), {{"-N", "-" + window}});
+    return absl::StrReplaceAll(GetParam().pattern(),
+                               {{"-S", "-4"}, {"-N", "-" + window}});
   }
 
   // Folds `nll` in, the way the metric wants it; a baseline then gives every
@@ -45,8 +47,17 @@ class EvaluatorConformanceTest : public testing::TestWithParam<v1::MetricInfo> {
     return evaluator.FoldPair(index, targets);
   }
 
+  absl::StatusOr<std::vector<ScoreRequest>> Requests(Evaluator& evaluator,
+                                                     const std::string& text) {
+    return evaluator.Requests(text, {*tokenizer_, 0});
+  }
+
   std::unique_ptr<Tokenizer> tokenizer_ =
-      *ParseTokenizer(test::SmallTokenizer().dump(), "");
+      *ParseTokenizer(test::SmallTokenizer().dump(), R"({"eos_token": "~"})");
+  // Three documents, the second of which is its heading.
+  const std::string text_ = " = First = \n" + test::TinyText(300) +
+                            "\n = Second = \n = Third = \n" +
+                            test::TinyText(200, 8);
 };
 
 TEST_P(EvaluatorConformanceTest, IsDocumented) {
@@ -55,11 +66,10 @@ TEST_P(EvaluatorConformanceTest, IsDocumented) {
 }
 
 TEST_P(EvaluatorConformanceTest, RequestsAreInRangeAndRepeatable) {
-  const std::string text = test::TinyText(500);
   ASSERT_OK_AND_ASSIGN(const auto a, NewEvaluator(metric()));
   ASSERT_OK_AND_ASSIGN(const auto b, NewEvaluator(metric()));
-  ASSERT_OK_AND_ASSIGN(const auto first, a->Requests(text, *tokenizer_));
-  ASSERT_OK_AND_ASSIGN(const auto second, b->Requests(text, *tokenizer_));
+  ASSERT_OK_AND_ASSIGN(const auto first, Requests(*a, text_));
+  ASSERT_OK_AND_ASSIGN(const auto second, Requests(*b, text_));
   ASSERT_EQ(first.size(), second.size());
   ASSERT_FALSE(first.empty());
   for (size_t i = 0; i < first.size(); ++i) {
@@ -70,12 +80,46 @@ TEST_P(EvaluatorConformanceTest, RequestsAreInRangeAndRepeatable) {
   }
 }
 
+// A model that finds every token equally likely has its vocabulary for a
+// perplexity, under every convention and without error.
+TEST_P(EvaluatorConformanceTest, UniformModelsHavePerplexityV) {
+  ASSERT_OK_AND_ASSIGN(const auto e, NewEvaluator(metric()));
+  ASSERT_OK_AND_ASSIGN(const auto requests, Requests(*e, text_));
+  const double nll = std::log(double{test::kTinyVocabulary});
+  for (size_t i = 0; i < requests.size(); ++i) {
+    ASSERT_TRUE(Fold(*e, i,
+                     std::vector<double>(
+                         static_cast<size_t>(requests[i].target_count), nll))
+                    .ok());
+  }
+  v1::Evaluation evaluation;
+  ASSERT_TRUE(e->Report(&evaluation).ok());
+  ASSERT_EQ(evaluation.perplexities_size(), 1);
+  const v1::PerplexityReport& report = evaluation.perplexities(0);
+  EXPECT_NEAR(report.perplexity(), test::kTinyVocabulary, 1e-10);
+  EXPECT_NEAR(report.error_iid(), 0, 1e-5);
+  EXPECT_NEAR(report.error_clustered(), 0, 1e-10);
+  EXPECT_EQ(report.window_count(), requests.size());
+  if (!report.has_word_perplexity()) return;
+  const v1::PerplexityTag& tag = report.tag();
+  EXPECT_EQ(report.scored_tokens(), tag.token_count());
+  const double sum = nll * static_cast<double>(report.scored_tokens());
+  const double words = static_cast<double>(tag.word_count());
+  const double bytes = static_cast<double>(tag.byte_count());
+  EXPECT_NEAR(std::log(report.word_perplexity().value()), sum / words, 1e-10);
+  EXPECT_NEAR(std::log(report.byte_perplexity().value()), sum / bytes, 1e-10);
+  EXPECT_NEAR(report.bits_per_byte().value(), sum / bytes / std::log(2.0),
+              1e-10);
+  EXPECT_NEAR(std::log(report.word_perplexity().value()) /
+                  std::log(report.byte_perplexity().value()),
+              bytes / words, 1e-10);
+}
+
 TEST_P(EvaluatorConformanceTest, FoldOrderDoesNotMatter) {
-  const std::string text = test::TinyText(500);
   std::vector<v1::Evaluation> reports(2);
   for (int pass = 0; pass < 2; ++pass) {
     ASSERT_OK_AND_ASSIGN(const auto e, NewEvaluator(metric()));
-    ASSERT_OK_AND_ASSIGN(const auto requests, e->Requests(text, *tokenizer_));
+    ASSERT_OK_AND_ASSIGN(const auto requests, Requests(*e, text_));
     for (size_t i = 0; i < requests.size(); ++i) {
       const size_t index = pass == 0 ? i : requests.size() - 1 - i;
       std::vector<double> nll;
@@ -91,8 +135,7 @@ TEST_P(EvaluatorConformanceTest, FoldOrderDoesNotMatter) {
 
 TEST_P(EvaluatorConformanceTest, NaNFailsTheRun) {
   ASSERT_OK_AND_ASSIGN(const auto e, NewEvaluator(metric()));
-  ASSERT_OK_AND_ASSIGN(const auto requests,
-                       e->Requests(test::TinyText(500), *tokenizer_));
+  ASSERT_OK_AND_ASSIGN(const auto requests, Requests(*e, text_));
   for (size_t i = 0; i < requests.size(); ++i) {
     std::vector<double> nll(static_cast<size_t>(requests[i].target_count), 1);
     if (i == 1) nll[0] = std::nan("");
@@ -104,10 +147,14 @@ TEST_P(EvaluatorConformanceTest, NaNFailsTheRun) {
 
 TEST_P(EvaluatorConformanceTest, TooLittleTextAndBadWindowsAreRefused) {
   ASSERT_OK_AND_ASSIGN(const auto e, NewEvaluator(metric()));
-  EXPECT_THAT(
-      e->Requests("ab", *tokenizer_),
-      StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("2 tokens")));
-  EXPECT_FALSE(e->Requests("\xff\xfe ab", *tokenizer_).ok());
+  for (const char* text : {"", "a", "\n"}) {
+    EXPECT_THAT(Requests(*e, text),
+                StatusIs(absl::StatusCode::kInvalidArgument,
+                         AnyOf(HasSubstr("tokens"), HasSubstr("heading"))))
+        << text;
+  }
+  EXPECT_THAT(Requests(*e, text_ + "\xff\xfe ab"),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("UTF-8")));
   for (const char* window : {"0", "7", "99999999999", "x", "", "-5"}) {
     EXPECT_THAT(
         NewEvaluator(metric(window)),

@@ -8,7 +8,7 @@
 #include "base/file.h"
 #include "base/sha256.h"
 #include "evaluators/evaluator.h"
-#include "evaluators/perplexity_convention.h"
+#include "evaluators/text_windows.h"
 #include "gmock/gmock.h"
 #include "models/tokenizer.h"
 #include "tests/testing/project_paths.h"
@@ -40,10 +40,12 @@ TEST_F(ReferencePerplexityTest, WindowCountsMatchTheReference) {
   ASSERT_OK_AND_ASSIGN(const std::string text, ReadFile(text_path_));
   ASSERT_OK_AND_ASSIGN(const auto tokenizer, LoadTokenizer(model_path_));
   ASSERT_OK_AND_ASSIGN(const auto gptq, NewEvaluator("ppl/gptq-512"));
-  ASSERT_OK_AND_ASSIGN(const auto joined, gptq->Requests(text, *tokenizer));
+  ASSERT_OK_AND_ASSIGN(const auto joined,
+                       gptq->Requests(text, {*tokenizer, 512}));
   EXPECT_EQ(joined.size(), 776u);
   ASSERT_OK_AND_ASSIGN(const auto llamacpp, NewEvaluator("ppl/llamacpp-512"));
-  ASSERT_OK_AND_ASSIGN(const auto raw, llamacpp->Requests(text, *tokenizer));
+  ASSERT_OK_AND_ASSIGN(const auto raw,
+                       llamacpp->Requests(text, {*tokenizer, 512}));
   EXPECT_EQ(raw.size(), 759u);
 }
 
