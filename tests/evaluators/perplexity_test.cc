@@ -280,13 +280,13 @@ TEST(PerplexityTest, StridedPerplexityWeighsAsTheGuideDoes) {
   ASSERT_EQ(requests.size(), 3u);
   double sum = 0;
   for (size_t w = 0; w < 3; ++w) {
-    std::vector<double> nll;
+    std::vector<TokenScore> scores;
     double window = 0;
     for (int t = 0; t < requests[w].target_count; ++t) {
-      nll.push_back(1 + static_cast<double>(w) + 0.25 * t);
-      window += nll.back();
+      scores.push_back({1 + static_cast<double>(w) + 0.25 * t});
+      window += scores.back().nll;
     }
-    ASSERT_TRUE(e->Fold(w, nll).ok());
+    ASSERT_TRUE(e->Fold(w, scores).ok());
     sum += window / requests[w].target_count * (w == 0 ? 7 : 5);
   }
   v1::Evaluation evaluation;
