@@ -181,6 +181,7 @@ template <int n>
 ItemScores Distinct(const std::vector<std::vector<int32_t>>& texts) {
   ItemScores scores;
   scores.name = absl::StrCat("distinct_", n);
+  scores.bootstraps = false;
   for (const std::vector<int32_t>& text : texts) {
     const auto own = CountDistinct({text}, n);
     scores.values.push_back(own.ok() ? own->distinct_share() : 0);

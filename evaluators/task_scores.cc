@@ -79,6 +79,10 @@ absl::Status FillMeanOfSubsets(const ItemScores& scores,
 
 absl::Status FillCorpusValue(const ItemScores& scores, const Items& all,
                              v1::TaskMetric* metric) {
+  if (!scores.bootstraps) {
+    metric->set_value(scores.of_items(all));
+    return absl::OkStatus();
+  }
   ASSIGN_OR_RETURN(
       const BootstrapEstimate bootstrap,
       Bootstrap(static_cast<uint32_t>(all.size()), scores.of_items, {}));

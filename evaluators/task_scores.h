@@ -34,8 +34,11 @@ struct ItemScores {
   double (*of_mean)(double mean) = nullptr;
   double (*slope)(double mean) = nullptr;
   // The metric of a whole corpus from some of its items; empty: of_mean of
-  // their mean. Its errors come from a bootstrap over items.
+  // their mean. Its errors come from a bootstrap over items, unless a sample
+  // drawn with replacement says nothing of it (distinct n-grams): then it has
+  // none.
   std::function<double(absl::Span<const uint32_t> items)> of_items;
+  bool bootstraps = true;
 };
 
 // Numbers of the items' clusters in the order of their first items; empty where

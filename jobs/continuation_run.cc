@@ -10,8 +10,6 @@
 #include "nlohmann/json.hpp"
 
 namespace quantd {
-namespace {
-
 std::vector<int32_t> StopTokens(const Model& model,
                                 const Tokenizer& tokenizer) {
   std::vector<int32_t> stops;
@@ -27,8 +25,6 @@ std::vector<int32_t> StopTokens(const Model& model,
   }
   return stops;
 }
-
-}  // namespace
 
 GenerationOptions GenerationOptionsOf(const v1::Generation& spec) {
   GenerationOptions options;

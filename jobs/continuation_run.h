@@ -20,13 +20,16 @@ namespace quantd {
 // The options of a completed spec, without stop tokens.
 GenerationOptions GenerationOptionsOf(const v1::Generation& spec);
 
+// The tokens that end a text: the tokenizer's end of sequence and the
+// eos_token_id of config.json.
+std::vector<int32_t> StopTokens(const Model& model, const Tokenizer& tokenizer);
+
 // The prompts of a dataset: one JSON object {"prompt": "..."} a line, other
 // members ignored, empty lines skipped. InvalidArgument names the line.
 absl::StatusOr<std::vector<std::string>> ParsePrompts(absl::string_view text);
 
-// Continues every prompt of `text` and adds the results to `evaluation`. A
-// continuation ends at the tokenizer's end of sequence and at the eos_token_id
-// of config.json. Returns the number of tokens generated.
+// Continues every prompt of `text` up to a stop token and adds the results to
+// `evaluation`. Returns the number of tokens generated.
 absl::StatusOr<uint64_t> ContinuePrompts(const v1::Generation& spec,
                                          absl::string_view text,
                                          const Model& model,

@@ -158,6 +158,25 @@ absl::Status ResolveBaseline(const MetadataStore& store, JobProducing producing,
                        *evaluate.mutable_baseline(), spec);
 }
 
+// Those that an evaluation reads.
+absl::Status ResolveDatasets(const MetadataStore& store,
+                             v1::EvaluateSpec* evaluate) {
+  const auto resolve = [&](const std::string& field, std::string* name) {
+    return name->empty() ? absl::OkStatus()
+                         : ResolveOne(store, Table::kDatasets, "datasets",
+                                      "dataset", field, name);
+  };
+  RETURN_IF_ERROR(resolve("spec.evaluate.dataset", evaluate->mutable_dataset()));
+  for (int i = 0; i < evaluate->tasks_size(); ++i) {
+    v1::TaskRun& run = *evaluate->mutable_tasks(i);
+    const std::string field = absl::StrCat("spec.evaluate.tasks[", i, "]");
+    RETURN_IF_ERROR(resolve(field + ".dataset", run.mutable_dataset()));
+    RETURN_IF_ERROR(
+        resolve(field + ".few_shot_dataset", run.mutable_few_shot_dataset()));
+  }
+  return absl::OkStatus();
+}
+
 absl::Status ResolveAfter(const MetadataStore& store, v1::JobSpec* spec) {
   for (std::string& name : *spec->mutable_after()) {
     ASSIGN_OR_RETURN(std::string id, Annotate(JobIdOf(name), "spec.after"));
@@ -171,19 +190,20 @@ absl::Status ResolveAfter(const MetadataStore& store, v1::JobSpec* spec) {
   return absl::OkStatus();
 }
 
+// Path and digest of a dataset's file; nothing of none.
 absl::Status PrepareDataset(const MetadataStore& store,
                             const ArtifactStore& artifacts,
-                            absl::string_view name,
-                            v1::Assignment* assignment) {
+                            absl::string_view name, std::string* path,
+                            std::string* digest) {
+  if (name.empty()) return absl::OkStatus();
   v1::Dataset dataset;
   RETURN_IF_ERROR(
       Annotate(store.Get(Table::kDatasets, absl::StripPrefix(name, "datasets/"),
                          &dataset),
                name));
   RETURN_IF_ERROR(Annotate(artifacts.Verify(dataset.digest()), name));
-  ASSIGN_OR_RETURN(std::string path, artifacts.PathOf(dataset.digest()));
-  assignment->set_dataset_path(path);
-  assignment->set_dataset_digest(dataset.digest());
+  ASSIGN_OR_RETURN(*path, artifacts.PathOf(dataset.digest()));
+  *digest = dataset.digest();
   return absl::OkStatus();
 }
 
@@ -273,9 +293,7 @@ absl::Status ResolveNames(const MetadataStore& store, JobProducing producing,
                                   *spec->mutable_evaluate()->mutable_target(),
                                   spec));
     RETURN_IF_ERROR(ResolveBaseline(store, producing, spec));
-    RETURN_IF_ERROR(ResolveOne(store, Table::kDatasets, "datasets", "dataset",
-                               "spec.evaluate.dataset",
-                               spec->mutable_evaluate()->mutable_dataset()));
+    RETURN_IF_ERROR(ResolveDatasets(store, spec->mutable_evaluate()));
   }
   return ResolveAfter(store, spec);
 }
@@ -290,7 +308,14 @@ absl::StatusOr<std::vector<std::string>> ResourcesRead(
     }
   }
   if (spec.has_evaluate()) {
-    reads.push_back(spec.evaluate().dataset());
+    const v1::EvaluateSpec& evaluate = spec.evaluate();
+    if (!evaluate.dataset().empty()) reads.push_back(evaluate.dataset());
+    for (const v1::TaskRun& run : evaluate.tasks()) {
+      reads.push_back(run.dataset());
+      if (!run.few_shot_dataset().empty()) {
+        reads.push_back(run.few_shot_dataset());
+      }
+    }
     RETURN_IF_ERROR(AddTargetReads(store, spec.evaluate().target(), &reads));
     if (!spec.evaluate().baseline().empty()) {
       RETURN_IF_ERROR(
@@ -308,12 +333,23 @@ absl::Status PrepareInputs(const MetadataStore& store,
     *assignment->mutable_recipe() = spec.recipe();
     ASSIGN_OR_RETURN(Input input, PrepareModel(store, spec.model()));
     SetInput(std::move(input), assignment);
-    if (spec.calibration().dataset().empty()) return absl::OkStatus();
     return PrepareDataset(store, artifacts, spec.calibration().dataset(),
-                          assignment);
+                          assignment->mutable_dataset_path(),
+                          assignment->mutable_dataset_digest());
   }
   const v1::EvaluateSpec& spec = job.spec().evaluate();
-  RETURN_IF_ERROR(PrepareDataset(store, artifacts, spec.dataset(), assignment));
+  RETURN_IF_ERROR(PrepareDataset(store, artifacts, spec.dataset(),
+                                 assignment->mutable_dataset_path(),
+                                 assignment->mutable_dataset_digest()));
+  for (const v1::TaskRun& run : spec.tasks()) {
+    v1::TaskInput& task = *assignment->add_tasks();
+    RETURN_IF_ERROR(PrepareDataset(store, artifacts, run.dataset(),
+                                   task.mutable_dataset_path(),
+                                   task.mutable_dataset_digest()));
+    RETURN_IF_ERROR(PrepareDataset(store, artifacts, run.few_shot_dataset(),
+                                   task.mutable_few_shot_path(),
+                                   task.mutable_few_shot_digest()));
+  }
   ASSIGN_OR_RETURN(Input input,
                    PrepareTarget(store, artifacts, files, spec.target()));
   SetInput(std::move(input), assignment);

@@ -79,6 +79,10 @@ std::string JobFiles::StatisticsDirectory() const {
   return data_directory_ + "/statistics";
 }
 
+std::string JobFiles::ScoreDirectory() const {
+  return data_directory_ + "/scores";
+}
+
 absl::Status JobFiles::CreateWorkspace(absl::string_view job_id) const {
   return CreateDirectories(Workspace(job_id));
 }

@@ -36,6 +36,7 @@ class JobFiles {
   std::string Workspace(absl::string_view job_id) const;
   std::string LogPath(absl::string_view job_id, uint32_t attempt) const;
   std::string StatisticsDirectory() const;
+  std::string ScoreDirectory() const;
 
   absl::Status CreateWorkspace(absl::string_view job_id) const;
   // Fine if there is none.

@@ -126,6 +126,10 @@ absl::StatusOr<v1::Assignment> JobManager::Impl::Claim(
       assignment.set_statistics_directory(files_.StatisticsDirectory());
       assignment.set_statistics_bytes(options_.statistics_bytes);
     }
+    if (options_.score_bytes > 0) {
+      assignment.set_score_directory(files_.ScoreDirectory());
+      assignment.set_score_bytes(options_.score_bytes);
+    }
     assignment.set_memory_bytes(
         admission_.MemoryLimitOf(assignment.job().spec()));
     status = PrepareInputs(*store_, *artifacts_, files_, assignment.job(),

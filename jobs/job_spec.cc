@@ -1,6 +1,8 @@
 #include "jobs/job_spec.h"
 
 #include <algorithm>
+#include <set>
+#include <string>
 #include <utility>
 #include <vector>
 
@@ -8,8 +10,10 @@
 #include "absl/strings/strip.h"
 #include "base/status_macros.h"
 #include "evaluators/evaluator.h"
+#include "evaluators/tasks/builtin_tasks.h"
 #include "jobs/continuation_run.h"
 #include "jobs/job_runner.h"
+#include "jobs/task_run.h"
 #include "proto/field_rules.h"
 #include "quantizers/recipe.h"
 
@@ -69,10 +73,45 @@ absl::Status CompleteQuantize(v1::QuantizeSpec* spec) {
   return absl::OkStatus();
 }
 
+// Writes the definitions of built-in tasks into the spec, so that the job stays
+// what it was whatever a later build has.
+absl::Status CompleteTasks(v1::EvaluateSpec* spec) {
+  std::set<std::string> names;
+  for (int i = 0; i < spec->tasks_size(); ++i) {
+    v1::TaskRun& run = *spec->mutable_tasks(i);
+    const std::string field = absl::StrCat("spec.evaluate.tasks[", i, "]");
+    if (run.name().empty() && run.definition().empty()) {
+      return InvalidField(field, "name a task or give the text of a task file");
+    }
+    const absl::StatusOr<TaskDefinition> definition = DefinitionOf(run);
+    if (!definition.ok()) {
+      return InvalidField(field, definition.status().message());
+    }
+    if (run.definition().empty()) {
+      for (const BuiltinTask& task : BuiltinTasks()) {
+        if (task.name == run.name()) {
+          run.set_definition(std::string(task.text));
+        }
+      }
+    }
+    run.set_name(definition->name);
+    if (!names.insert(run.name()).second) {
+      return InvalidField(field, absl::StrCat("task ", run.name(), " twice"));
+    }
+  }
+  return absl::OkStatus();
+}
+
 absl::Status CheckEvaluate(const v1::EvaluateSpec& spec) {
-  if (spec.has_generation() == (spec.metrics_size() > 0)) {
+  const bool scores = spec.metrics_size() > 0 || spec.tasks_size() > 0;
+  if (spec.has_generation() == scores) {
     return InvalidField("spec.evaluate.metrics",
-                        "ask for metrics or for a generation, one of the two");
+                        "ask for metrics and tasks or for a generation, one of "
+                        "the two");
+  }
+  if (spec.dataset().empty() && (spec.has_generation() || spec.metrics_size() > 0)) {
+    return InvalidField("spec.evaluate.dataset",
+                        "metrics and generation need a text");
   }
   if (spec.has_generation()) {
     if (absl::Status status =
@@ -116,7 +155,10 @@ absl::Status CompleteSpec(v1::JobSpec* spec) {
     RETURN_IF_ERROR(CompleteQuantize(spec->mutable_quantize()));
   }
   FillDefaults(spec);
-  if (spec->has_evaluate()) RETURN_IF_ERROR(CheckEvaluate(spec->evaluate()));
+  if (spec->has_evaluate()) {
+    RETURN_IF_ERROR(CompleteTasks(spec->mutable_evaluate()));
+    RETURN_IF_ERROR(CheckEvaluate(spec->evaluate()));
+  }
   return absl::OkStatus();
 }
 
