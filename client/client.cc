@@ -252,10 +252,9 @@ absl::StatusOr<std::vector<v1::Evaluation>> Client::ListEvaluations(
 }
 
 absl::StatusOr<v1::Comparison> Client::CompareEvaluations(
-    absl::string_view baseline, absl::string_view candidate) {
-  v1::CompareEvaluationsRequest request;
-  request.set_baseline(ResourceName("evaluations", baseline));
-  request.set_candidate(ResourceName("evaluations", candidate));
+    v1::CompareEvaluationsRequest request) {
+  request.set_baseline(ResourceName("evaluations", request.baseline()));
+  request.set_candidate(ResourceName("evaluations", request.candidate()));
   return Call(*connection_, options_.timeout, *connection_->evaluations,
               &v1::EvaluationService::Stub::CompareEvaluations, request);
 }
@@ -268,6 +267,18 @@ absl::StatusOr<std::vector<v1::MetricInfo>> Client::ListMetrics() {
            v1::ListMetricsRequest()));
   return std::vector<v1::MetricInfo>(response.metrics().begin(),
                                      response.metrics().end());
+}
+
+absl::StatusOr<std::vector<v1::TaskInfo>> Client::ListTasks(
+    const std::vector<std::string>& definitions) {
+  v1::ListTasksRequest request;
+  for (const std::string& text : definitions) request.add_definitions(text);
+  ASSIGN_OR_RETURN(
+      const v1::ListTasksResponse response,
+      Call(*connection_, options_.timeout, *connection_->evaluations,
+           &v1::EvaluationService::Stub::ListTasks, request));
+  return std::vector<v1::TaskInfo>(response.tasks().begin(),
+                                   response.tasks().end());
 }
 
 }  // namespace quantd

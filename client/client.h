@@ -141,9 +141,13 @@ class Client {
   // evaluations; empty: all.
   absl::StatusOr<std::vector<v1::Evaluation>> ListEvaluations(
       absl::string_view target);
+  // Names may be bare.
   absl::StatusOr<v1::Comparison> CompareEvaluations(
-      absl::string_view baseline, absl::string_view candidate);
+      v1::CompareEvaluationsRequest request);
   absl::StatusOr<std::vector<v1::MetricInfo>> ListMetrics();
+  // The built-in tasks, or what the texts of task files say.
+  absl::StatusOr<std::vector<v1::TaskInfo>> ListTasks(
+      const std::vector<std::string>& definitions);
 
   // Channel, stubs and the calls in progress; client/connection.h.
   struct Connection;

@@ -23,6 +23,8 @@ constexpr Source kSources[] = {
     {"DATASET", "datasets", nullptr},
     {"METHOD", "methods", nullptr},
     {"METRIC", "metrics", nullptr},
+    {"TASK", "tasks", "files"},
+    {"DIR|FILE|DATASET", "datasets", "files"},
     {"JOB", "jobs", nullptr},
     {"EVALUATION", "evaluations", nullptr},
     {"STATE", "states", nullptr},

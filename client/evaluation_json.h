@@ -23,8 +23,9 @@ Json TagToJson(const v1::PerplexityTag& tag);
 
 Json DivergenceToJson(const v1::DivergenceReport& report);
 
-// Whether two perplexities may be compared.
-bool SameTag(const v1::PerplexityTag& a, const v1::PerplexityTag& b);
+// Whether two perplexities, or scores of a task, may be compared.
+bool SameTag(const google::protobuf::Message& a,
+             const google::protobuf::Message& b);
 
 // "ppl/gptq-512 on text 696cca6b, 397372 tokens": enough for a person to see
 // why two tags differ.

@@ -5,11 +5,13 @@
 #include <cstddef>
 #include <numeric>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
+#include "base/status_macros.h"
 #include "evaluators/cluster_ratio.h"
 #include "google/protobuf/util/message_differencer.h"
 
@@ -117,53 +119,86 @@ v1::Comparison Compare(const Report& baseline, const Report& candidate) {
   return comparison;
 }
 
-// Every field in which the two tags that differ in the fewest do, for the
+// Every field in which two tags differ, one a string.
+template <typename Tag>
+std::vector<std::string> DifferencesOf(const Tag& a, const Tag& b) {
+  std::string text;
+  MessageDifferencer differencer;
+  differencer.ReportDifferencesToString(&text);
+  differencer.Compare(a, b);
+  return absl::StrSplit(text, '\n', absl::SkipEmpty());
+}
+
+// The differences of the two tags that differ in the fewest fields, for the
 // message.
 std::string DifferenceOf(const v1::Evaluation& baseline,
                          const v1::Evaluation& candidate) {
-  if (baseline.perplexities().empty() || candidate.perplexities().empty()) {
-    return "one of them has no perplexity";
-  }
   std::vector<std::string> fewest;
   bool found = false;
+  const auto consider = [&](std::vector<std::string> lines) {
+    if (!found || lines.size() < fewest.size()) fewest = std::move(lines);
+    found = true;
+  };
   for (const Report& b : baseline.perplexities()) {
     for (const Report& c : candidate.perplexities()) {
-      std::string text;
-      MessageDifferencer differencer;
-      differencer.ReportDifferencesToString(&text);
-      if (differencer.Compare(b.tag(), c.tag())) {
+      if (MessageDifferencer::Equals(b.tag(), c.tag())) {
         return absl::StrCat("the clusters of ", b.tag().convention(),
                             " are not the same");
       }
-      std::vector<std::string> lines =
-          absl::StrSplit(text, '\n', absl::SkipEmpty());
-      if (!found || lines.size() < fewest.size()) fewest = std::move(lines);
-      found = true;
+      consider(DifferencesOf(b.tag(), c.tag()));
     }
   }
+  for (const v1::TaskReport& b : baseline.tasks()) {
+    for (const v1::TaskReport& c : candidate.tasks()) {
+      consider(DifferencesOf(b.tag(), c.tag()));
+    }
+  }
+  if (!found) return "one of them has no number of the kind the other has";
   return absl::StrJoin(fewest, ", ");
 }
 
 }  // namespace
 
 absl::StatusOr<v1::Comparison> CompareEvaluations(
-    const v1::Evaluation& baseline, const v1::Evaluation& candidate) {
+    const v1::Evaluation& baseline, const v1::Evaluation& candidate,
+    const ComparisonOptions& options) {
+  v1::Comparison comparison;
   for (const Report& b : baseline.perplexities()) {
     for (const Report& c : candidate.perplexities()) {
       if (!MessageDifferencer::Equals(b.tag(), c.tag()) ||
           !SameClusters(b, c)) {
         continue;
       }
-      v1::Comparison comparison = Compare(b, c);
-      comparison.set_baseline(baseline.name());
-      comparison.set_candidate(candidate.name());
-      return comparison;
+      if (comparison.metrics().empty()) comparison = Compare(b, c);
+      ASSIGN_OR_RETURN(*comparison.add_metrics(),
+                       ComparePerplexity(b, c, WeightsOf(b), options));
+      break;
     }
   }
-  return absl::FailedPreconditionError(
-      absl::StrCat(baseline.name(), " and ", candidate.name(),
-                   " share no metric under the same tag: ",
-                   DifferenceOf(baseline, candidate)));
+  for (const v1::TaskReport& b : baseline.tasks()) {
+    for (const v1::TaskReport& c : candidate.tasks()) {
+      if (!MessageDifferencer::Equals(b.tag(), c.tag())) continue;
+      ASSIGN_OR_RETURN(std::vector<v1::MetricComparison> rows,
+                       CompareTask(b, c, options));
+      for (v1::MetricComparison& row : rows) {
+        *comparison.add_metrics() = std::move(row);
+      }
+      break;
+    }
+  }
+  if (comparison.metrics().empty()) {
+    return absl::FailedPreconditionError(
+        absl::StrCat(baseline.name(), " and ", candidate.name(),
+                     " share no metric under the same tag: ",
+                     DifferenceOf(baseline, candidate)));
+  }
+  RETURN_IF_ERROR(AdjustFamily(comparison.mutable_metrics()));
+  comparison.set_baseline(baseline.name());
+  comparison.set_candidate(candidate.name());
+  comparison.set_margin(options.margin);
+  comparison.set_perplexity_margin(options.perplexity_margin);
+  comparison.set_alpha(options.alpha);
+  return comparison;
 }
 
 }  // namespace quantd

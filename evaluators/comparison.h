@@ -1,8 +1,9 @@
-// Paired comparison of two evaluations of the same text.
+// Paired comparison of two evaluations of the same text and tasks.
 #ifndef QUANTD_EVALUATORS_COMPARISON_H_
 #define QUANTD_EVALUATORS_COMPARISON_H_
 
 #include "absl/status/statusor.h"
+#include "evaluators/metric_comparison.h"
 #include "quantd/v1/evaluation.pb.h"
 
 namespace quantd {
@@ -13,11 +14,14 @@ namespace quantd {
 // standard error is that of a ratio over paired differences (cluster_ratio.h).
 // Where the convention counts words and bytes, likewise per word and per byte.
 //
-// The first convention that both have under an equal tag is compared.
-// FailedPrecondition when there is none: numbers of different tags are not
-// comparable; the message says in what the two most alike differ.
+// The first convention that both have under an equal tag is compared so; every
+// such convention and every task under an equal tag has a row of `metrics` with
+// a verdict (metric_comparison.h). FailedPrecondition when there is none:
+// numbers of different tags are not comparable; the message says in what the
+// two most alike differ.
 absl::StatusOr<v1::Comparison> CompareEvaluations(
-    const v1::Evaluation& baseline, const v1::Evaluation& candidate);
+    const v1::Evaluation& baseline, const v1::Evaluation& candidate,
+    const ComparisonOptions& options = {});
 
 }  // namespace quantd
 

@@ -91,9 +91,10 @@ std::string Normalized(const TaskMetric& rules, std::string text) {
 }
 
 // A metric over the answers of all items by one filter.
-using AnswerScorer = absl::Status (*)(
-    const TaskMetric& metric, absl::Span<const TaskItem> items,
-    const std::vector<std::string>& answers, ItemScores* scores);
+using AnswerScorer = absl::Status (*)(const TaskMetric& metric,
+                                      absl::Span<const TaskItem> items,
+                                      const std::vector<std::string>& answers,
+                                      ItemScores* scores);
 
 absl::Status ScoreExactMatch(const TaskMetric& metric,
                              absl::Span<const TaskItem> items,
@@ -127,7 +128,8 @@ absl::Status ScoreCorpusBleu(const TaskMetric&,
   for (size_t i = 0; i < items.size(); ++i) {
     ASSIGN_OR_RETURN(const BleuStatistics own,
                      CountBleu(answers[i], items[i].references, {}));
-    scores->values.push_back(SentenceBleu(own, BleuSmoothing::kExponential).score);
+    scores->values.push_back(
+        SentenceBleu(own, BleuSmoothing::kExponential).score);
     counts->push_back(own);
   }
   scores->of_items = [counts](absl::Span<const uint32_t> drawn) {
@@ -151,8 +153,8 @@ absl::Status ScoreCorpusChrf(const TaskMetric&,
     scores->values.push_back(ChrfScore(own, options.beta));
     counts->push_back(std::move(own));
   }
-  scores->of_items = [counts, beta = options.beta](
-                         absl::Span<const uint32_t> drawn) {
+  scores->of_items = [counts,
+                      beta = options.beta](absl::Span<const uint32_t> drawn) {
     ChrfStatistics sum;
     for (const uint32_t i : drawn) sum += (*counts)[i];
     return ChrfScore(sum, beta);
@@ -248,8 +250,8 @@ absl::StatusOr<GenerationTask> GenerationTask::Create(
   run.options_.seed = run.task_.few_shot.seed;
   run.options_.beams = generation.beams;
   run.options_.length_penalty = generation.length_penalty;
-  RETURN_IF_ERROR(Annotate(CheckGenerationOptions(run.options_), "task ",
-                           run.task_.name));
+  RETURN_IF_ERROR(
+      Annotate(CheckGenerationOptions(run.options_), "task ", run.task_.name));
   if (context_tokens > 0 && generation.max_new_tokens >= context_tokens) {
     return absl::InvalidArgumentError(absl::StrCat(
         "task ", run.task_.name, ": ", generation.max_new_tokens,
@@ -291,8 +293,8 @@ absl::Status GenerationTask::Run(
   if (!until.empty()) {
     // A token has a byte or more, but for special ones: the end of the text is
     // in the last tokens. What this misses is cut off below all the same.
-    options.is_complete = [&, tail = longest + 8](
-                              absl::Span<const int32_t> tokens) {
+    options.is_complete = [&, tail = longest +
+                                     8](absl::Span<const int32_t> tokens) {
       const size_t first = tokens.size() - std::min(tail, tokens.size());
       const auto text = tokenizer_->Decode(tokens.subspan(first));
       return text.ok() && FindStop(*text, until) != std::string::npos;

@@ -3,12 +3,13 @@
 // compared with the references.
 //
 //   exact_match   one of the references is the answer, by the task's rules
-//   rouge1, rouge2, rougeL, rougeLsum   F of text_metrics/rouge.h, mean of items
-//   bleu, chrf, chrf++                  of the corpus (text_metrics/bleu.h,
+//   rouge1, rouge2, rougeL, rougeLsum   F of text_metrics/rouge.h, mean of
+//   items bleu, chrf, chrf++                  of the corpus
+//   (text_metrics/bleu.h,
 //                                       chrf.h), 0..100, errors by bootstrap
 // With several filters each metric stands once per filter, "exact_match,strict-
-// match". Beside them, of the raw texts: distinct_1 and distinct_2, the share of
-// distinct n-grams, and repetition_4 (text_metrics/repetition.h).
+// match". Beside them, of the raw texts: distinct_1 and distinct_2, the share
+// of distinct n-grams, and repetition_4 (text_metrics/repetition.h).
 //
 // Confined to one thread; the device's threads work inside.
 #ifndef QUANTD_EVALUATORS_GENERATION_TASK_H_
@@ -43,8 +44,8 @@ class GenerationTask {
  public:
   // `context_tokens` of the model (0: no bound): prompts are cut from the left
   // so that the task's new tokens fit. `stop_tokens` end a text beside its stop
-  // sequences. `tokenizer` outlives the task. InvalidArgument names the item, or
-  // says that no room is left for a prompt.
+  // sequences. `tokenizer` outlives the task. InvalidArgument names the item,
+  // or says that no room is left for a prompt.
   static absl::StatusOr<GenerationTask> Create(TaskDefinition task,
                                                std::vector<TaskItem> items,
                                                const Tokenizer& tokenizer,

@@ -45,9 +45,8 @@ bool IsGold(const TaskItem& item, size_t choice) {
 
 // Share of right choices among the best.
 double Credit(const TaskItem& item, const std::vector<size_t>& best) {
-  const auto right = std::count_if(best.begin(), best.end(), [&](size_t c) {
-    return IsGold(item, c);
-  });
+  const auto right = std::count_if(best.begin(), best.end(),
+                                   [&](size_t c) { return IsGold(item, c); });
   return static_cast<double>(right) / static_cast<double>(best.size());
 }
 
@@ -94,8 +93,8 @@ class LikelihoodTask::Encoder {
         context_ = context;
         context_length_ = tokens.size();
       }
-      ASSIGN_OR_RETURN(request.tokens, tokenizer_.EncodeWithBos(
-                                           absl::StrCat(context, continuation)));
+      ASSIGN_OR_RETURN(request.tokens, tokenizer_.EncodeWithBos(absl::StrCat(
+                                           context, continuation)));
       begin = context_length_;
     }
     if (begin == 0 || request.tokens.size() <= begin) {
@@ -192,10 +191,10 @@ absl::Status LikelihoodTask::Fold(size_t index,
     greedy = greedy && scores[t].top == request.tokens[position];
   }
   if (!std::isfinite(sum)) {
-    return absl::InternalError(
-        absl::StrCat(NameOf(task_, items_[use.item], use.item), ", choice ",
-                     use.choice, ": the model gives NaN or infinite "
-                     "log-likelihoods"));
+    return absl::InternalError(absl::StrCat(
+        NameOf(task_, items_[use.item], use.item), ", choice ", use.choice,
+        ": the model gives NaN or infinite "
+        "log-likelihoods"));
   }
   Choice& choice = choices_[use.item][use.choice];
   if (use.unconditional) {
@@ -243,8 +242,7 @@ absl::Status LikelihoodTask::ReportChoices(v1::TaskReport* report) const {
     for (size_t i = 0; i < items_.size(); ++i) {
       std::vector<double> compared;
       for (size_t c = 0; c < items_[i].choices.size(); ++c) {
-        compared.push_back(
-            rule.compared(choices_[i][c], items_[i].choices[c]));
+        compared.push_back(rule.compared(choices_[i][c], items_[i].choices[c]));
       }
       each.values.push_back(Credit(items_[i], Best(compared)));
     }

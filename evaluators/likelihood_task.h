@@ -14,8 +14,8 @@
 // the share of right ones among the best, where other harnesses take the first
 // and call a model that says nothing right whenever the first is. loglikelihood
 // has acc (every token is the likeliest) and perplexity, exp of the mean -LL
-// over items; multiple_true has true_mass, the share of sum_c exp(LL_c) that the true
-// choices have (MC2 of Lin et al., TruthfulQA, arXiv:2109.07958).
+// over items; multiple_true has true_mass, the share of sum_c exp(LL_c) that
+// the true choices have (MC2 of Lin et al., TruthfulQA, arXiv:2109.07958).
 //
 // Tokens of a choice: context and continuation are encoded together and cut
 // where the context alone ends, as lm-evaluation-harness does it; the

@@ -10,10 +10,6 @@
 namespace quantd {
 namespace {
 
-// Keys and values that a batch may hold, in multiples of its tokens: every
-// child copies what its parent has.
-constexpr int64_t kCachedRowsPerToken = 8;
-
 // A node of the trees while they grow.
 struct TreeNode {
   int parent = -1;

@@ -34,13 +34,17 @@ namespace quantd {
 
 // A sequence of tokens, and which of them are scored: targets
 // tokens[first_target .. first_target + target_count), each predicted from all
-// tokens before it. The last token predicts nothing: a request may be one longer
-// than the model's context.
+// tokens before it. The last token predicts nothing: a request may be one
+// longer than the model's context.
 struct ScoreRequest {
   std::vector<int32_t> tokens;
   int first_target = 1;  // >= 1
   int target_count = 0;
 };
+
+// Keys and values that a batch may hold, in multiples of its tokens: every
+// child copies what its parent has.
+inline constexpr int64_t kCachedRowsPerToken = 4;
 
 struct PrefixOptions {
   // Tokens that run together; a batch has more where one request does.

@@ -86,6 +86,10 @@ class Scorer {
           sink,
       absl::FunctionRef<void(double part)> on_progress, ExecutionContext& ctx);
 
+  void set_prefixes(const PrefixOptions& prefixes) {
+    options_.prefixes = prefixes;
+  }
+
   // Of the last call: tokens that ran through one model, and how many there
   // would have been had requests shared nothing.
   int64_t tokens_run() const { return tokens_run_; }

@@ -62,7 +62,10 @@ RunForecast ForecastScoring(const ModelFootprint& footprint,
     const int64_t scored =
         std::min(ScoredRows(model), std::max<int64_t>(1, batch_rows));
     const uint64_t own_block = LoadedBlockBytes(*each);
-    const uint64_t own_forward = ForwardBytes(model, batch_rows);
+    const AttentionDescription& attention = model.block.attention;
+    const uint64_t own_forward =
+        ForwardBytes(model, batch_rows) +
+        Bytes(shape.cached_rows * 2 * attention.kv_heads * attention.head_dim);
     const uint64_t head = FloatHeadBytes(model);
     all_blocks += static_cast<uint64_t>(model.blocks) * own_block;
     if (own_block + own_forward > running) {

@@ -22,6 +22,9 @@ struct ScoringShape {
   int64_t windows = 0;
   int64_t window_tokens = 0;
   int64_t batch_windows = 0;
+  // Rows of keys and values that a block keeps, where windows share their
+  // beginnings.
+  int64_t cached_rows = 0;
   // What the model is compared with: every window runs through it as well. Null
   // if nothing; outlives the call.
   const ModelFootprint* baseline = nullptr;

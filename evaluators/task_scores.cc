@@ -107,10 +107,9 @@ absl::Status FillMean(const ItemScores& scores,
   metric->set_error_clustered(slope *
                               mean.clustered_error.value_or(mean.iid_error));
   if (!scores.is_share) return absl::OkStatus();
-  ASSIGN_OR_RETURN(
-      const Interval wilson,
-      WilsonInterval(mean.mean * static_cast<double>(mean.items), mean.items,
-                     kConfidence));
+  ASSIGN_OR_RETURN(const Interval wilson,
+                   WilsonInterval(mean.mean * static_cast<double>(mean.items),
+                                  mean.items, kConfidence));
   metric->set_low(wilson.lower);
   metric->set_high(wilson.upper);
   return absl::OkStatus();

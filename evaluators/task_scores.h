@@ -29,8 +29,8 @@ struct ItemScores {
   // given.
   bool is_share = false;
   // What the metric makes of the mean of its values ("perplexity": exp of the
-  // mean negative log-likelihood), with its derivative for the errors. Null: the
-  // mean itself.
+  // mean negative log-likelihood), with its derivative for the errors. Null:
+  // the mean itself.
   double (*of_mean)(double mean) = nullptr;
   double (*slope)(double mean) = nullptr;
   // The metric of a whole corpus from some of its items; empty: of_mean of

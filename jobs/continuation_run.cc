@@ -72,9 +72,9 @@ absl::StatusOr<uint64_t> ContinuePrompts(const v1::Generation& spec,
   options.stop_tokens = StopTokens(model, tokenizer);
   std::vector<std::vector<int32_t>> tokens;
   for (size_t i = 0; i < prompts.size(); ++i) {
-    ASSIGN_OR_RETURN(std::vector<int32_t> ids,
-                     Annotate(tokenizer.EncodeWithBos(prompts[i]), "prompt ",
-                              i + 1));
+    ASSIGN_OR_RETURN(
+        std::vector<int32_t> ids,
+        Annotate(tokenizer.EncodeWithBos(prompts[i]), "prompt ", i + 1));
     tokens.push_back(std::move(ids));
   }
   ASSIGN_OR_RETURN(Generator generator, Generator::Load(model, context));

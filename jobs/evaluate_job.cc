@@ -16,12 +16,16 @@
 #include "base/version.h"
 #include "evaluators/divergence.h"
 #include "evaluators/evaluator.h"
+#include "evaluators/generator.h"
+#include "evaluators/score_store.h"
 #include "evaluators/scorer.h"
 #include "evaluators/scoring_forecast.h"
+#include "evaluators/stored_scoring.h"
 #include "jobs/allocator.h"
 #include "jobs/continuation_run.h"
 #include "jobs/job_forecast.h"
 #include "jobs/run_context.h"
+#include "jobs/task_run.h"
 #include "models/checkpoint.h"
 #include "models/model.h"
 #include "models/model_footprint.h"
@@ -70,13 +74,10 @@ absl::StatusOr<std::vector<MetricRun>> PrepareMetrics(
 }
 
 // Tokens of as many of the longest windows as run together.
-int64_t BatchTokens(const v1::EvaluateSpec& spec,
-                    const std::vector<MetricRun>& runs) {
+int64_t BatchTokens(const v1::EvaluateSpec& spec, const MetricRun& run) {
   size_t longest = 0;
-  for (const MetricRun& run : runs) {
-    for (const ScoreRequest& request : run.requests) {
-      longest = std::max(longest, request.tokens.size());
-    }
+  for (const ScoreRequest& request : run.requests) {
+    longest = std::max(longest, request.tokens.size());
   }
   return int64_t{spec.batch_windows()} * static_cast<int64_t>(longest);
 }
@@ -132,6 +133,13 @@ absl::Status CheckSameTokenizer(const v1::Assignment& assignment,
   return absl::OkStatus();
 }
 
+void NoteKept(const std::string& name, uint64_t kept, uint64_t requests,
+              ExecutionContext& context) {
+  if (kept == 0) return;
+  context.ReportNote(absl::StrCat(name, ": ", kept, " of ", requests,
+                                  " requests were scored before"));
+}
+
 void AddMetrics(const v1::Evaluation& evaluation, v1::JobResult* result) {
   auto& metrics = *result->mutable_metrics();
   for (const v1::PerplexityReport& report : evaluation.perplexities()) {
@@ -153,174 +161,349 @@ void AddMetrics(const v1::Evaluation& evaluation, v1::JobResult* result) {
     metrics[prefix + "top1_agreement"] = report.top1_agreement().mean();
     metrics[prefix + "ln_perplexity_ratio"] = report.log_ratio().mean();
   }
+  for (const v1::TaskReport& report : evaluation.tasks()) {
+    for (const v1::TaskMetric& metric : report.metrics()) {
+      metrics[absl::StrCat(report.tag().task(), "/", metric.name())] =
+          metric.value();
+    }
+  }
   metrics["tokens_per_second"] = evaluation.tokens_per_second();
+}
+
+// One attempt of an evaluation, in the order of its steps.
+class EvaluateRun {
+ public:
+  EvaluateRun(const v1::Assignment& assignment, ExecutionContext& context)
+      : assignment_(assignment),
+        spec_(assignment.job().spec().evaluate()),
+        context_(context) {}
+
+  absl::StatusOr<v1::AttemptSuccess> Run();
+
+ private:
+  absl::Status Open();
+  // Tokenizes; what is to be scored or continued is known after it.
+  absl::Status Prepare();
+  absl::Status LoadScorer();
+  absl::Status RunMetric(MetricRun& run);
+  absl::Status RunLikelihoodTasks();
+  absl::Status RunGenerationTasks();
+  absl::Status RunContinuations();
+  absl::Status NameBaseline();
+  void Describe();
+
+  void Begin(const std::string& phase, const std::string& name);
+  // `part` of the step that began is done.
+  void Report(double part, uint64_t requests);
+
+  std::string Arithmetic() const {
+    GemmArgs probe;
+    probe.m = probe.n = probe.k = 1;
+    probe.compute = context_.compute_type();
+    return absl::StrCat(context_.device().name(), " ",
+                        context_.device().gemm_name(probe));
+  }
+
+  // Where scores are kept: with the server's, or for this job alone.
+  ScoreStore NewStore(bool of_pairs) const {
+    ScoreContext context;
+    context.weights_digest = checkpoint_->digest();
+    if (of_pairs) {
+      context.baseline_weights_digest = opened_baseline_->checkpoint->digest();
+    }
+    context.arithmetic = Arithmetic();
+    if (!assignment_.score_directory().empty()) {
+      return ScoreStore(assignment_.score_directory(), context,
+                        assignment_.score_bytes());
+    }
+    return ScoreStore(assignment_.workspace() + "/scores", context, UINT64_MAX);
+  }
+
+  const v1::Assignment& assignment_;
+  const v1::EvaluateSpec& spec_;
+  ExecutionContext& context_;
+
+  std::shared_ptr<const Checkpoint> checkpoint_;
+  std::optional<OpenedModel> opened_baseline_;
+  JobPlan plan_;
+  std::unique_ptr<Model> model_;
+  std::unique_ptr<Model> baseline_;
+  std::unique_ptr<Tokenizer> tokenizer_;
+  std::string text_;
+  std::vector<MetricRun> metrics_;
+  std::vector<PreparedTask> tasks_;
+  std::optional<Scorer> scorer_;
+
+  ProgressUpdate progress_;
+  uint64_t total_requests_ = 0;
+  uint64_t done_requests_ = 0;
+  uint64_t tokens_ = 0;
+  uint64_t spilled_bytes_ = 0;
+  v1::AttemptSuccess success_;
+  v1::Evaluation& evaluation_ = *success_.mutable_evaluation();
+};
+
+absl::Status EvaluateRun::Open() {
+  ASSIGN_OR_RETURN(OpenedModel opened,
+                   OpenModel(assignment_.input_directory()));
+  checkpoint_ = opened.checkpoint;
+  if (!assignment_.baseline_directory().empty()) {
+    ASSIGN_OR_RETURN(
+        opened_baseline_,
+        Annotate(OpenModel(assignment_.baseline_directory()), "baseline"));
+  }
+  ASSIGN_OR_RETURN(const TextSize size, AssignedTextSize(assignment_));
+  ASSIGN_OR_RETURN(
+      plan_, PlanEvaluateJob(
+                 opened.footprint,
+                 opened_baseline_ ? &opened_baseline_->footprint : nullptr,
+                 assignment_.job().spec(), size, assignment_.memory_bytes()));
+  ASSIGN_OR_RETURN(const uint64_t free_disk,
+                   FreeDiskBytes(assignment_.workspace()));
+  RETURN_IF_ERROR(CheckForecast(plan_.forecast, free_disk));
+  ModelOptions options;
+  if (plan_.scoring_order == ScoringOrder::kLayerMajor) {
+    options.max_head_bytes = kLayerMajorHeadBytes;
+  }
+  model_ =
+      Model::OpenDescribed(checkpoint_, std::move(opened.description), options);
+  if (opened_baseline_.has_value()) {
+    baseline_ =
+        Model::OpenDescribed(opened_baseline_->checkpoint,
+                             std::move(opened_baseline_->description), options);
+  }
+  return absl::OkStatus();
+}
+
+absl::Status EvaluateRun::Prepare() {
+  ASSIGN_OR_RETURN(tokenizer_, LoadTokenizer(assignment_.input_directory()));
+  if (baseline_ != nullptr) {
+    RETURN_IF_ERROR(CheckSameTokenizer(assignment_, *tokenizer_));
+  }
+  if (!assignment_.dataset_path().empty()) {
+    ASSIGN_OR_RETURN(text_, ReadAssignedText(assignment_));
+    ASSIGN_OR_RETURN(metrics_, PrepareMetrics(spec_, text_, *tokenizer_,
+                                              model_->description(), context_));
+  }
+  ASSIGN_OR_RETURN(tasks_,
+                   PrepareTasks(spec_, assignment_, *model_, *tokenizer_));
+  bool writes = spec_.has_generation();
+  for (const MetricRun& run : metrics_) total_requests_ += run.requests.size();
+  for (const PreparedTask& task : tasks_) {
+    for (const LikelihoodTask& likelihood : task.likelihood) {
+      total_requests_ += likelihood.requests().size();
+    }
+    for (const GenerationTask& generation : task.generation) {
+      total_requests_ += generation.prompts();
+      writes = true;
+    }
+  }
+  if (!spec_.has_generation()) text_ = std::string();
+  if (!writes) tokenizer_.reset();
+  TrimFreedMemory();
+  return absl::OkStatus();
+}
+
+absl::Status EvaluateRun::LoadScorer() {
+  ScorerOptions options;
+  options.order = plan_.scoring_order;
+  options.activations.memory_bytes = plan_.activation_memory_bytes;
+  options.activations.directory = assignment_.workspace();
+  if (plan_.scoring_order == ScoringOrder::kLayerMajor) {
+    context_.ReportNote(absl::StrCat(
+        "layer-major: ", ByteSizeText(plan_.activation_memory_bytes),
+        " of activations in memory, ",
+        ByteSizeText(plan_.forecast.spilled_bytes()), " on disk at most"));
+  }
+  if (baseline_ != nullptr) {
+    ASSIGN_OR_RETURN(scorer_,
+                     Scorer::LoadPair(*model_, *baseline_, options, context_));
+  } else {
+    ASSIGN_OR_RETURN(scorer_, Scorer::Load(*model_, options, context_));
+  }
+  return absl::OkStatus();
+}
+
+void EvaluateRun::Begin(const std::string& phase, const std::string& name) {
+  progress_.phase = phase;
+  progress_.detail = name;
+  Report(0, 0);
+}
+
+void EvaluateRun::Report(double part, uint64_t requests) {
+  const double done = static_cast<double>(done_requests_) +
+                      part * static_cast<double>(requests);
+  progress_.done = static_cast<uint64_t>(done);
+  progress_.total = total_requests_;
+  progress_.fraction = done / static_cast<double>(total_requests_);
+  context_.ReportProgress(progress_);
+}
+
+absl::Status EvaluateRun::RunMetric(MetricRun& run) {
+  Begin("evaluate", run.name);
+  const auto on_progress = [&](double part) {
+    Report(part, run.requests.size());
+  };
+  PrefixOptions prefixes;
+  prefixes.batch_tokens = BatchTokens(spec_, run);
+  scorer_->set_prefixes(prefixes);
+  const bool compares = run.evaluator->compares();
+  ScoreStore store = NewStore(compares);
+  size_t kept = 0;
+  if (compares) {
+    ASSIGN_OR_RETURN(kept, ScorePairByStore(
+                               run.requests, *scorer_, store,
+                               [&](size_t index,
+                                   absl::Span<const TargetDivergence> targets) {
+                                 return run.evaluator->FoldPair(index, targets);
+                               },
+                               on_progress, context_));
+  } else {
+    ASSIGN_OR_RETURN(
+        kept, ScoreByStore(
+                  run.requests, *scorer_, store,
+                  [&](size_t index, absl::Span<const TokenScore> scores) {
+                    return run.evaluator->Fold(index, scores);
+                  },
+                  on_progress, context_));
+  }
+  NoteKept(run.name, kept, run.requests.size(), context_);
+  if (kept < run.requests.size()) {
+    tokens_ += static_cast<uint64_t>(scorer_->tokens_run());
+    spilled_bytes_ = std::max(spilled_bytes_, scorer_->spilled_bytes());
+  }
+  done_requests_ += run.requests.size();
+  return run.evaluator->Report(&evaluation_);
+}
+
+absl::Status EvaluateRun::RunLikelihoodTasks() {
+  PrefixOptions prefixes;
+  prefixes.batch_tokens = spec_.batch_tokens();
+  scorer_->set_prefixes(prefixes);
+  for (PreparedTask& task : tasks_) {
+    if (task.likelihood.empty()) continue;
+    const uint64_t requests = task.likelihood[0].requests().size();
+    Begin("evaluate", task.tag.task());
+    ScoreStore store = NewStore(false);
+    ASSIGN_OR_RETURN(
+        const uint64_t tokens,
+        RunLikelihoodTask(
+            task, *scorer_, store, [&](double part) { Report(part, requests); },
+            context_, &evaluation_));
+    const v1::TaskReport& report = *evaluation_.tasks().rbegin();
+    NoteKept(task.tag.task(), report.kept_requests(), requests, context_);
+    tokens_ += tokens;
+    done_requests_ += requests;
+    task.likelihood.clear();
+  }
+  return absl::OkStatus();
+}
+
+absl::Status EvaluateRun::RunGenerationTasks() {
+  std::optional<Generator> generator;
+  for (PreparedTask& task : tasks_) {
+    if (task.generation.empty()) continue;
+    if (!generator.has_value()) {
+      ASSIGN_OR_RETURN(generator, Generator::Load(*model_, context_));
+    }
+    const uint64_t prompts = task.generation[0].prompts();
+    Begin("generate", task.tag.task());
+    ASSIGN_OR_RETURN(
+        const uint64_t tokens,
+        RunGenerationTask(
+            task, *generator, [&](double part) { Report(part, prompts); },
+            context_, &evaluation_));
+    tokens_ += tokens;
+    done_requests_ += prompts;
+    task.generation.clear();
+  }
+  return absl::OkStatus();
+}
+
+absl::Status EvaluateRun::RunContinuations() {
+  if (!spec_.has_generation()) return absl::OkStatus();
+  ASSIGN_OR_RETURN(
+      tokens_, ContinuePrompts(spec_.generation(), text_, *model_, *tokenizer_,
+                               context_, &evaluation_));
+  return absl::OkStatus();
+}
+
+absl::Status EvaluateRun::NameBaseline() {
+  if (evaluation_.divergences_size() == 0) return absl::OkStatus();
+  // Blocks and tokenizer are not held at the same time.
+  ASSIGN_OR_RETURN(tokenizer_, LoadTokenizer(assignment_.input_directory()));
+  for (v1::DivergenceReport& report : *evaluation_.mutable_divergences()) {
+    report.set_baseline(assignment_.baseline_name());
+    report.set_baseline_digest(assignment_.baseline_digest());
+    DecodeWorstTokens(*tokenizer_, &report);
+  }
+  return absl::OkStatus();
+}
+
+void EvaluateRun::Describe() {
+  evaluation_.set_target(assignment_.input_name());
+  evaluation_.set_target_digest(assignment_.input_digest());
+  evaluation_.set_target_size_bytes(checkpoint_->tensor_bytes());
+  evaluation_.set_bits_per_weight(BitsPerWeightOf(*checkpoint_));
+  auto& record = *evaluation_.mutable_context();
+  record["quantd_version"] = std::string(Version());
+  record["device"] = std::string(context_.device().name());
+  record["threads"] = absl::StrCat(context_.device().pool().threads());
+  GemmArgs probe;
+  probe.m = probe.n = probe.k = 1;
+  probe.compute = context_.compute_type();
+  record["gemm"] = context_.device().gemm_name(probe);
+  record["weights_digest"] = checkpoint_->digest();
+  if (opened_baseline_.has_value()) {
+    record["baseline_weights_digest"] = opened_baseline_->checkpoint->digest();
+  }
+  if (!spec_.has_generation()) {
+    record["scoring_order"] =
+        v1::ScoringOrder_Name(plan_.forecast.scoring_order());
+  }
+}
+
+absl::StatusOr<v1::AttemptSuccess> EvaluateRun::Run() {
+  const absl::Time start = absl::Now();
+  ApplyComputeType(assignment_.job().spec(), context_);
+  progress_.phase = "load";
+  context_.ReportProgress(progress_);
+  RETURN_IF_ERROR(Open());
+  RETURN_IF_ERROR(Prepare());
+  const bool scores =
+      !metrics_.empty() ||
+      std::any_of(tasks_.begin(), tasks_.end(), [](const PreparedTask& task) {
+        return !task.likelihood.empty();
+      });
+  if (scores) RETURN_IF_ERROR(LoadScorer());
+  const absl::Time scoring_start = absl::Now();
+  for (MetricRun& run : metrics_) RETURN_IF_ERROR(RunMetric(run));
+  if (scores) RETURN_IF_ERROR(RunLikelihoodTasks());
+  scorer_.reset();
+  RETURN_IF_ERROR(RunGenerationTasks());
+  RETURN_IF_ERROR(RunContinuations());
+  const double seconds = absl::ToDoubleSeconds(absl::Now() - scoring_start);
+  RETURN_IF_ERROR(NameBaseline());
+  Describe();
+  evaluation_.set_wall_seconds(absl::ToDoubleSeconds(absl::Now() - start));
+  evaluation_.set_tokens_per_second(
+      seconds > 0 ? static_cast<double>(tokens_) / seconds : 0);
+
+  v1::JobResult& result = *success_.mutable_result();
+  result.set_wall_seconds(evaluation_.wall_seconds());
+  AddMetrics(evaluation_, &result);
+  if (spilled_bytes_ > 0) {
+    (*result.mutable_metrics())["spilled_activation_bytes"] =
+        static_cast<double>(spilled_bytes_);
+  }
+  return std::move(success_);
 }
 
 }  // namespace
 
 absl::StatusOr<v1::AttemptSuccess> RunEvaluateJob(
     const v1::Assignment& assignment, ExecutionContext& context) {
-  const absl::Time start = absl::Now();
-  const v1::JobSpec& spec = assignment.job().spec();
-  ApplyComputeType(spec, context);
-  ProgressUpdate progress;
-  progress.phase = "load";
-  context.ReportProgress(progress);
-  ASSIGN_OR_RETURN(OpenedModel opened, OpenModel(assignment.input_directory()));
-  const std::shared_ptr<const Checkpoint> checkpoint = opened.checkpoint;
-  std::optional<OpenedModel> opened_baseline;
-  if (!assignment.baseline_directory().empty()) {
-    ASSIGN_OR_RETURN(
-        opened_baseline,
-        Annotate(OpenModel(assignment.baseline_directory()), "baseline"));
-  }
-  ASSIGN_OR_RETURN(const TextSize size, AssignedTextSize(assignment));
-  ASSIGN_OR_RETURN(
-      const JobPlan plan,
-      PlanEvaluateJob(opened.footprint,
-                      opened_baseline ? &opened_baseline->footprint : nullptr,
-                      spec, size, assignment.memory_bytes()));
-  ASSIGN_OR_RETURN(const uint64_t free_disk,
-                   FreeDiskBytes(assignment.workspace()));
-  RETURN_IF_ERROR(CheckForecast(plan.forecast, free_disk));
-  ModelOptions model_options;
-  if (plan.scoring_order == ScoringOrder::kLayerMajor) {
-    model_options.max_head_bytes = kLayerMajorHeadBytes;
-  }
-  const std::unique_ptr<Model> model = Model::OpenDescribed(
-      checkpoint, std::move(opened.description), model_options);
-  std::unique_ptr<Model> baseline;
-  if (opened_baseline.has_value()) {
-    baseline = Model::OpenDescribed(opened_baseline->checkpoint,
-                                    std::move(opened_baseline->description),
-                                    model_options);
-  }
-  ASSIGN_OR_RETURN(std::unique_ptr<Tokenizer> tokenizer,
-                   LoadTokenizer(assignment.input_directory()));
-  if (baseline != nullptr) {
-    RETURN_IF_ERROR(CheckSameTokenizer(assignment, *tokenizer));
-  }
-  ASSIGN_OR_RETURN(std::string text, ReadAssignedText(assignment));
-  ASSIGN_OR_RETURN(std::vector<MetricRun> runs,
-                   PrepareMetrics(spec.evaluate(), text, *tokenizer,
-                                  model->description(), context));
-  std::optional<Scorer> scorer;
-  if (!runs.empty()) {
-    text = std::string();
-    tokenizer.reset();
-    TrimFreedMemory();
-    ScorerOptions options;
-    options.order = plan.scoring_order;
-    options.prefixes.batch_tokens = BatchTokens(spec.evaluate(), runs);
-    options.activations.memory_bytes = plan.activation_memory_bytes;
-    options.activations.directory = assignment.workspace();
-    if (plan.scoring_order == ScoringOrder::kLayerMajor) {
-      context.ReportNote(absl::StrCat(
-          "layer-major: ", ByteSizeText(plan.activation_memory_bytes),
-          " of activations in memory, ",
-          ByteSizeText(plan.forecast.spilled_bytes()), " on disk at most"));
-    }
-    if (baseline != nullptr) {
-      ASSIGN_OR_RETURN(scorer,
-                       Scorer::LoadPair(*model, *baseline, options, context));
-    } else {
-      ASSIGN_OR_RETURN(scorer, Scorer::Load(*model, options, context));
-    }
-  }
-
-  size_t total = 0;
-  for (const MetricRun& run : runs) total += run.requests.size();
-  if (!runs.empty()) {
-    progress.phase = "evaluate";
-    progress.total = total;
-    context.ReportProgress(progress);
-  }
-  size_t before = 0;
-  uint64_t tokens = 0;
-  const absl::Time scoring_start = absl::Now();
-  v1::AttemptSuccess success;
-  v1::Evaluation& evaluation = *success.mutable_evaluation();
-  for (MetricRun& run : runs) {
-    const auto on_progress = [&](double part) {
-      const double done = static_cast<double>(before) +
-                          part * static_cast<double>(run.requests.size());
-      progress.phase = "evaluate";
-      progress.done = static_cast<uint64_t>(done);
-      progress.total = total;
-      progress.fraction = done / static_cast<double>(total);
-      progress.detail = run.name;
-      context.ReportProgress(progress);
-    };
-    if (run.evaluator->compares()) {
-      RETURN_IF_ERROR(scorer->ScorePair(
-          run.requests, {},
-          [&](size_t index, absl::Span<const TargetDivergence> targets) {
-            return run.evaluator->FoldPair(index, targets);
-          },
-          on_progress, context));
-    } else {
-      RETURN_IF_ERROR(scorer->Score(
-          run.requests, {},
-          [&](size_t index, absl::Span<const TokenScore> scores) {
-            return run.evaluator->Fold(index, scores);
-          },
-          on_progress, context));
-    }
-    tokens += static_cast<uint64_t>(scorer->tokens_run());
-    before += run.requests.size();
-    RETURN_IF_ERROR(run.evaluator->Report(&evaluation));
-  }
-  if (spec.evaluate().has_generation()) {
-    ASSIGN_OR_RETURN(tokens,
-                     ContinuePrompts(spec.evaluate().generation(), text, *model,
-                                     *tokenizer, context, &evaluation));
-  }
-  const double scoring = absl::ToDoubleSeconds(absl::Now() - scoring_start);
-  const uint64_t spilled_bytes =
-      scorer.has_value() ? scorer->spilled_bytes() : 0;
-  if (evaluation.divergences_size() > 0) {
-    // Blocks and tokenizer are not held at the same time.
-    scorer.reset();
-    ASSIGN_OR_RETURN(tokenizer, LoadTokenizer(assignment.input_directory()));
-  }
-  for (v1::DivergenceReport& report : *evaluation.mutable_divergences()) {
-    report.set_baseline(assignment.baseline_name());
-    report.set_baseline_digest(assignment.baseline_digest());
-    DecodeWorstTokens(*tokenizer, &report);
-  }
-
-  evaluation.set_target(assignment.input_name());
-  evaluation.set_target_digest(assignment.input_digest());
-  evaluation.set_target_size_bytes(checkpoint->tensor_bytes());
-  evaluation.set_bits_per_weight(BitsPerWeightOf(*checkpoint));
-  evaluation.set_wall_seconds(absl::ToDoubleSeconds(absl::Now() - start));
-  evaluation.set_tokens_per_second(
-      scoring > 0 ? static_cast<double>(tokens) / scoring : 0);
-  auto& record = *evaluation.mutable_context();
-  record["quantd_version"] = std::string(Version());
-  record["device"] = std::string(context.device().name());
-  record["threads"] = absl::StrCat(context.device().pool().threads());
-  GemmArgs probe;
-  probe.m = probe.n = probe.k = 1;
-  probe.compute = context.compute_type();
-  record["gemm"] = context.device().gemm_name(probe);
-  record["weights_digest"] = checkpoint->digest();
-  if (opened_baseline.has_value()) {
-    record["baseline_weights_digest"] = opened_baseline->checkpoint->digest();
-  }
-  if (!runs.empty()) {
-    record["scoring_order"] =
-        v1::ScoringOrder_Name(plan.forecast.scoring_order());
-  }
-
-  v1::JobResult& result = *success.mutable_result();
-  result.set_wall_seconds(evaluation.wall_seconds());
-  AddMetrics(evaluation, &result);
-  if (spilled_bytes > 0) {
-    (*result.mutable_metrics())["spilled_activation_bytes"] =
-        static_cast<double>(spilled_bytes);
-  }
-  return success;
+  return EvaluateRun(assignment, context).Run();
 }
 
 }  // namespace quantd

@@ -166,7 +166,8 @@ absl::Status ResolveDatasets(const MetadataStore& store,
                          : ResolveOne(store, Table::kDatasets, "datasets",
                                       "dataset", field, name);
   };
-  RETURN_IF_ERROR(resolve("spec.evaluate.dataset", evaluate->mutable_dataset()));
+  RETURN_IF_ERROR(
+      resolve("spec.evaluate.dataset", evaluate->mutable_dataset()));
   for (int i = 0; i < evaluate->tasks_size(); ++i) {
     v1::TaskRun& run = *evaluate->mutable_tasks(i);
     const std::string field = absl::StrCat("spec.evaluate.tasks[", i, "]");

@@ -82,7 +82,7 @@ absl::StatusOr<std::optional<v1::Forecast>> JobAdmission::ForecastQuantize(
                      CompiledRecipe::Compile(quantize.recipe()));
     RETURN_IF_ERROR(recipe.CheckFits(footprint->description));
     return PlanQuantizeJob(recipe, *footprint, spec,
-                           {TextBytes(quantize.calibration().dataset())},
+                           {TextBytes(quantize.calibration().dataset()), {}},
                            MemoryLimitOf(spec));
   };
   ASSIGN_OR_RETURN(JobPlan result, Annotate(plan(), "spec.quantize.recipe on ",
@@ -110,10 +110,14 @@ absl::StatusOr<std::optional<v1::Forecast>> JobAdmission::ForecastEvaluate(
                        ": their predictions cannot be compared"));
     }
   }
-  ASSIGN_OR_RETURN(
-      JobPlan result,
-      PlanEvaluateJob(*footprint, baseline.get(), spec,
-                      {TextBytes(evaluate.dataset())}, MemoryLimitOf(spec)));
+  TextSize size;
+  size.bytes = TextBytes(evaluate.dataset());
+  for (const v1::TaskRun& run : evaluate.tasks()) {
+    size.task_bytes.push_back(TextBytes(run.dataset()));
+  }
+  ASSIGN_OR_RETURN(JobPlan result,
+                   PlanEvaluateJob(*footprint, baseline.get(), spec, size,
+                                   MemoryLimitOf(spec)));
   return std::move(result.forecast);
 }
 

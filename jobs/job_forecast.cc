@@ -14,6 +14,8 @@
 #include "base/status_macros.h"
 #include "evaluators/evaluator.h"
 #include "evaluators/scoring_forecast.h"
+#include "evaluators/tasks/task_definition.h"
+#include "jobs/task_run.h"
 #include "models/run_forecast.h"
 #include "quantizers/recipe_forecast.h"
 
@@ -97,9 +99,9 @@ JobPlan Finish(RunForecast run, const ModelFootprint& footprint,
   forecast.set_least_memory_bytes(placement.least_bytes);
   // Before the run proper, and gone by then. A baseline's tokenizer is read and
   // dropped before the text is.
-  const uint64_t preparing = kProcessBytes + kBytesPerTextByte * text.bytes +
+  const uint64_t preparing = kProcessBytes + kBytesPerTextByte * text.total() +
                              kBytesPerTokenizerByte * footprint.tokenizer_bytes;
-  if (text.bytes > 0 && preparing > placement.peak_bytes) {
+  if (text.total() > 0 && preparing > placement.peak_bytes) {
     run.parts = {{"the process, text and tokenizer", preparing}};
     forecast.set_peak_memory_bytes(preparing);
   } else if (placement.activation_memory_bytes > 0) {
@@ -109,8 +111,8 @@ JobPlan Finish(RunForecast run, const ModelFootprint& footprint,
   if (placement.spilled_bytes > 0) {
     run.parts.push_back({"a batch of spilled activations", run.batch_bytes});
   }
-  forecast.set_least_memory_bytes(
-      std::max(forecast.least_memory_bytes(), text.bytes > 0 ? preparing : 0));
+  forecast.set_least_memory_bytes(std::max(forecast.least_memory_bytes(),
+                                           text.total() > 0 ? preparing : 0));
   forecast.set_memory_limit_bytes(memory_limit_bytes);
   forecast.set_spilled_bytes(placement.spilled_bytes);
   forecast.set_output_bytes(run.output_bytes);
@@ -134,6 +136,10 @@ JobPlan Finish(RunForecast run, const ModelFootprint& footprint,
   return plan;
 }
 
+// A record is asked about with words of the task around it, and its choices are
+// scored a second time without it.
+constexpr int64_t kTaskTokensPerRecordToken = 2;
+
 std::optional<ScoringOrder> OrderOf(v1::ScoringOrder order) {
   if (order == v1::BATCH_MAJOR) return ScoringOrder::kBatchMajor;
   if (order == v1::LAYER_MAJOR) return ScoringOrder::kLayerMajor;
@@ -152,6 +158,18 @@ GenerationShape ShapeOf(const v1::Generation& generation, const TextSize& text,
   shape.prompts = std::max<int64_t>(1, tokens / shape.prompt_tokens);
   shape.new_tokens = generation.max_new_tokens();
   shape.beams = generation.beams();
+  return shape;
+}
+
+// The longest question of a task is not known either.
+GenerationShape ShapeOf(const TaskDefinition& task, int64_t tokens) {
+  constexpr int64_t kUsualPrompt = 512;
+  GenerationShape shape;
+  shape.batch_prompts = GenerationOptions().batch_prompts;
+  shape.prompt_tokens = std::min(tokens, kUsualPrompt);
+  shape.prompts = std::max<int64_t>(1, tokens / shape.prompt_tokens);
+  shape.new_tokens = task.generation.max_new_tokens;
+  shape.beams = task.generation.beams;
   return shape;
 }
 
@@ -219,6 +237,42 @@ absl::StatusOr<JobPlan> PlanEvaluateJob(const ModelFootprint& footprint,
       largest = shape;
     }
   }
+  GenerationShape writing;
+  for (int i = 0; i < evaluate.tasks_size(); ++i) {
+    ASSIGN_OR_RETURN(const TaskDefinition task,
+                     DefinitionOf(evaluate.tasks(i)));
+    TextSize records;
+    if (static_cast<size_t>(i) < text.task_bytes.size()) {
+      records.bytes = text.task_bytes[static_cast<size_t>(i)];
+    }
+    const int64_t tokens = std::max<int64_t>(
+        1, TokensOf(records, footprint) * kTaskTokensPerRecordToken);
+    if (task.kind == TaskKind::kGenerate) {
+      const GenerationShape own = ShapeOf(task, tokens);
+      if (own.prompt_tokens + own.new_tokens >
+          writing.prompt_tokens + writing.new_tokens) {
+        writing = own;
+      }
+      continue;
+    }
+    ScoringShape shape;
+    shape.window_tokens =
+        std::min<int64_t>(tokens, int64_t{evaluate.batch_tokens()});
+    shape.windows = (tokens + shape.window_tokens - 1) / shape.window_tokens;
+    shape.batch_windows = 1;
+    shape.cached_rows = kCachedRowsPerToken * shape.window_tokens;
+    shapes.push_back(shape);
+    if (shape.windows * shape.window_tokens >=
+        largest.windows * largest.window_tokens) {
+      largest = shape;
+    }
+  }
+  if (shapes.empty()) {
+    JobPlan plan = Finish(ForecastGeneration(footprint, writing), footprint,
+                          spec, text, memory_limit_bytes);
+    plan.forecast.set_scoring_order(v1::BATCH_MAJOR);
+    return plan;
+  }
   // What compares has both models loaded from the first metric to the last.
   largest.baseline = baseline;
   // Both orders do the same products.
@@ -235,6 +289,15 @@ absl::StatusOr<JobPlan> PlanEvaluateJob(const ModelFootprint& footprint,
     const RunWork own = ForecastScoring(footprint, shape, scoring.order).work;
     work.product_flops += own.product_flops;
     work.moved_bytes += own.moved_bytes;
+  }
+  // Texts are written when nothing is left to score, and memory is free again.
+  if (writing.prompts > 0) {
+    const RunForecast own = ForecastGeneration(footprint, writing);
+    work.product_flops += own.work.product_flops;
+    work.moved_bytes += own.work.moved_bytes;
+    if (SumOf(own.parts) > SumOf(scoring.forecast.parts)) {
+      scoring.forecast.parts = own.parts;
+    }
   }
   scoring.forecast.work = work;
   JobPlan plan = Finish(std::move(scoring.forecast), footprint, spec, text,

@@ -7,6 +7,8 @@
 #define QUANTD_JOBS_JOB_FORECAST_H_
 
 #include <cstdint>
+#include <numeric>
+#include <vector>
 
 #include "absl/status/statusor.h"
 #include "evaluators/scorer.h"
@@ -20,6 +22,12 @@ namespace quantd {
 // What is known of a job's text before it is tokenized.
 struct TextSize {
   uint64_t bytes = 0;
+  std::vector<uint64_t> task_bytes;  // records of every task
+
+  // All of it.
+  uint64_t total() const {
+    return std::accumulate(task_bytes.begin(), task_bytes.end(), bytes);
+  }
 };
 
 struct JobPlan {

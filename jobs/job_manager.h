@@ -70,6 +70,8 @@ class JobManager {
     uint64_t job_memory_bytes = 0;
     // Calibration statistics kept for other jobs; 0 = none.
     uint64_t statistics_bytes = 0;
+    // The same of scores that evaluations can use.
+    uint64_t score_bytes = 0;
   };
 
   // The store, artifact store, executor, clock and observer must outlive the

@@ -109,7 +109,8 @@ absl::Status CheckEvaluate(const v1::EvaluateSpec& spec) {
                         "ask for metrics and tasks or for a generation, one of "
                         "the two");
   }
-  if (spec.dataset().empty() && (spec.has_generation() || spec.metrics_size() > 0)) {
+  if (spec.dataset().empty() &&
+      (spec.has_generation() || spec.metrics_size() > 0)) {
     return InvalidField("spec.evaluate.dataset",
                         "metrics and generation need a text");
   }

@@ -36,12 +36,18 @@ absl::StatusOr<std::string> ReadAssignedText(const v1::Assignment& assignment) {
 }
 
 absl::StatusOr<TextSize> AssignedTextSize(const v1::Assignment& assignment) {
+  const auto size_of = [](const std::string& path) -> absl::StatusOr<uint64_t> {
+    if (path.empty()) return 0;
+    std::error_code error;
+    const uint64_t bytes = std::filesystem::file_size(path, error);
+    if (error) return ErrnoToStatus(error.value(), "stat", path);
+    return bytes;
+  };
   TextSize size;
-  if (assignment.dataset_path().empty()) return size;
-  std::error_code error;
-  size.bytes = std::filesystem::file_size(assignment.dataset_path(), error);
-  if (error) {
-    return ErrnoToStatus(error.value(), "stat", assignment.dataset_path());
+  ASSIGN_OR_RETURN(size.bytes, size_of(assignment.dataset_path()));
+  for (const v1::TaskInput& task : assignment.tasks()) {
+    ASSIGN_OR_RETURN(const uint64_t bytes, size_of(task.dataset_path()));
+    size.task_bytes.push_back(bytes);
   }
   return size;
 }

@@ -20,8 +20,8 @@ absl::StatusOr<std::string> ReadVerified(const std::string& path,
   ASSIGN_OR_RETURN(std::string content, ReadFile(path));
   const std::string found = Sha256Hex(content);
   if (found != digest) {
-    return absl::DataLossError(absl::StrCat(path, ": digest ", found,
-                                            ", expected ", digest));
+    return absl::DataLossError(
+        absl::StrCat(path, ": digest ", found, ", expected ", digest));
   }
   return content;
 }
@@ -35,8 +35,8 @@ absl::StatusOr<PreparedTask> PrepareTask(const v1::TaskRun& run,
                    ReadVerified(input.dataset_path(), input.dataset_digest()));
   std::string examples;
   if (!input.few_shot_path().empty()) {
-    ASSIGN_OR_RETURN(examples, ReadVerified(input.few_shot_path(),
-                                            input.few_shot_digest()));
+    ASSIGN_OR_RETURN(
+        examples, ReadVerified(input.few_shot_path(), input.few_shot_digest()));
   }
   TaskItemOptions options;
   options.max_items = run.max_items();
@@ -56,17 +56,16 @@ absl::StatusOr<PreparedTask> PrepareTask(const v1::TaskRun& run,
   task.tag.set_version(definition.version);
   const int64_t context = model.description().context_tokens;
   if (definition.kind == TaskKind::kGenerate) {
-    ASSIGN_OR_RETURN(
-        GenerationTask generation,
-        GenerationTask::Create(std::move(definition), std::move(items),
-                               tokenizer, StopTokens(model, tokenizer),
-                               context));
+    ASSIGN_OR_RETURN(GenerationTask generation,
+                     GenerationTask::Create(
+                         std::move(definition), std::move(items), tokenizer,
+                         StopTokens(model, tokenizer), context));
     task.generation.push_back(std::move(generation));
   } else {
-    ASSIGN_OR_RETURN(LikelihoodTask likelihood,
-                     LikelihoodTask::Create(std::move(definition),
-                                            std::move(items), tokenizer,
-                                            context));
+    ASSIGN_OR_RETURN(
+        LikelihoodTask likelihood,
+        LikelihoodTask::Create(std::move(definition), std::move(items),
+                               tokenizer, context));
     task.likelihood.push_back(std::move(likelihood));
   }
   return task;
@@ -79,9 +78,8 @@ absl::StatusOr<TaskDefinition> DefinitionOf(const v1::TaskRun& run) {
   ASSIGN_OR_RETURN(TaskDefinition definition,
                    Annotate(ParseTaskFile(run.definition()), "task file"));
   if (!run.name().empty() && run.name() != definition.name) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("the task file defines ", definition.name, ", not ",
-                     run.name()));
+    return absl::InvalidArgumentError(absl::StrCat(
+        "the task file defines ", definition.name, ", not ", run.name()));
   }
   return definition;
 }

@@ -103,6 +103,14 @@ std::vector<Flag<ServerOptions>> ServeFlags() {
          ASSIGN_OR_RETURN(options.statistics_bytes, ParseByteSize(value));
          return absl::OkStatus();
        }},
+      {"score-cache", "SIZE",
+       "Scores of token sequences kept, so that an evaluation goes on where it "
+       "was interrupted and none is made twice, for example 1G; 0 = none",
+       "1G",
+       [](absl::string_view value, ServerOptions& options) {
+         ASSIGN_OR_RETURN(options.score_bytes, ParseByteSize(value));
+         return absl::OkStatus();
+       }},
       {"lease-seconds", "S",
        "A worker that is silent for so long has lost its attempt",
        SecondsText(defaults.lease),

@@ -7,6 +7,9 @@
 #include "base/status_macros.h"
 #include "evaluators/comparison.h"
 #include "evaluators/evaluator.h"
+#include "evaluators/tasks/builtin_tasks.h"
+#include "evaluators/tasks/task_definition.h"
+#include "proto/field_rules.h"
 #include "server/resource_listing.h"
 #include "server/resource_lookup.h"
 #include "server/unary_call.h"
@@ -21,6 +24,39 @@ bool IsOfTarget(const v1::Evaluation& evaluation, const std::string& target) {
   if (target.empty() || evaluation.target() == target) return true;
   return !absl::StrContains(target, '/') &&
          absl::EndsWith(evaluation.target(), absl::StrCat("/", target));
+}
+
+// What only a comparison needs, for listings.
+void DropItems(v1::Evaluation* evaluation) {
+  for (v1::TaskReport& report : *evaluation->mutable_tasks()) {
+    report.clear_item_cluster();
+    report.clear_item_choice();
+    report.clear_answers();
+    for (v1::TaskMetric& metric : *report.mutable_metrics()) {
+      metric.clear_item_values();
+    }
+  }
+}
+
+absl::StatusOr<v1::TaskInfo> DescribeTask(absl::string_view text) {
+  ASSIGN_OR_RETURN(const TaskDefinition definition, ParseTaskFile(text));
+  v1::TaskInfo info;
+  info.set_name(definition.name);
+  info.set_title(definition.title);
+  info.set_about(definition.about);
+  info.set_citation(definition.citation);
+  info.set_kind(std::string(TaskKindName(definition.kind)));
+  for (const TaskMetric& metric : definition.metrics) {
+    info.add_metrics(metric.name);
+  }
+  info.set_data_file(definition.data.file);
+  if (definition.few_shot_data.has_value()) {
+    info.set_few_shot_file(definition.few_shot_data->file);
+  }
+  info.set_few_shot(
+      static_cast<uint32_t>(definition.num_fewshot.value_or(0)));
+  info.set_definition(std::string(text));
+  return info;
 }
 
 }  // namespace
@@ -45,14 +81,18 @@ grpc::ServerUnaryReactor* EvaluationService::ListEvaluations(
       context_, call, "ListEvaluations", request, response,
       [this](const v1::ListEvaluationsRequest& input,
              v1::ListEvaluationsResponse* page) {
-        return ListPage<v1::Evaluation>(
+        RETURN_IF_ERROR(ListPage<v1::Evaluation>(
             *context_.store, Table::kEvaluations, *context_.page_tokens,
             {absl::StrCat(kCollection, "?target=", input.target()),
              input.page_size(), input.page_token()},
             [&](const v1::Evaluation& evaluation) {
               return IsOfTarget(evaluation, input.target());
             },
-            page->mutable_evaluations(), page->mutable_next_page_token());
+            page->mutable_evaluations(), page->mutable_next_page_token()));
+        for (v1::Evaluation& evaluation : *page->mutable_evaluations()) {
+          DropItems(&evaluation);
+        }
+        return absl::OkStatus();
       });
 }
 
@@ -76,8 +116,15 @@ absl::Status EvaluationService::Compare(
   v1::Evaluation candidate;
   RETURN_IF_ERROR(GetResource(*context_.store, Table::kEvaluations, kCollection,
                               request.candidate(), &candidate, "candidate"));
+  v1::CompareEvaluationsRequest complete = request;
+  FillDefaults(&complete);
+  ComparisonOptions options;
+  options.margin = complete.margin();
+  options.perplexity_margin = complete.perplexity_margin();
+  options.alpha = complete.alpha();
+  options.two_sided = complete.two_sided();
   ASSIGN_OR_RETURN(*comparison,
-                   quantd::CompareEvaluations(baseline, candidate));
+                   quantd::CompareEvaluations(baseline, candidate, options));
   return absl::OkStatus();
 }
 
@@ -89,6 +136,25 @@ grpc::ServerUnaryReactor* EvaluationService::ListMetrics(
       [](const v1::ListMetricsRequest&, v1::ListMetricsResponse* metrics) {
         for (v1::MetricInfo& metric : KnownMetrics()) {
           *metrics->add_metrics() = std::move(metric);
+        }
+        return absl::OkStatus();
+      });
+}
+
+grpc::ServerUnaryReactor* EvaluationService::ListTasks(
+    grpc::CallbackServerContext* call, const v1::ListTasksRequest* request,
+    v1::ListTasksResponse* response) {
+  return ServeUnary<v1::ListTasksRequest, v1::ListTasksResponse>(
+      context_, call, "ListTasks", request, response,
+      [](const v1::ListTasksRequest& input, v1::ListTasksResponse* tasks) {
+        for (int i = 0; i < input.definitions_size(); ++i) {
+          ASSIGN_OR_RETURN(*tasks->add_tasks(),
+                           Annotate(DescribeTask(input.definitions(i)),
+                                    "definitions[", i, "]"));
+        }
+        if (input.definitions_size() > 0) return absl::OkStatus();
+        for (const BuiltinTask& task : BuiltinTasks()) {
+          ASSIGN_OR_RETURN(*tasks->add_tasks(), DescribeTask(task.text));
         }
         return absl::OkStatus();
       });

@@ -30,6 +30,9 @@ class EvaluationService final : public v1::EvaluationService::CallbackService {
   grpc::ServerUnaryReactor* ListMetrics(
       grpc::CallbackServerContext* call, const v1::ListMetricsRequest* request,
       v1::ListMetricsResponse* response) override;
+  grpc::ServerUnaryReactor* ListTasks(grpc::CallbackServerContext* call,
+                                      const v1::ListTasksRequest* request,
+                                      v1::ListTasksResponse* response) override;
 
  private:
   absl::Status Compare(const v1::CompareEvaluationsRequest& request,

@@ -305,6 +305,7 @@ absl::Status QuantdServer::Impl::StartJobs() {
   options.lease = options_.lease;
   options.job_memory_bytes = options_.job_memory_bytes;
   options.statistics_bytes = options_.statistics_bytes;
+  options.score_bytes = options_.score_bytes;
   if (options.job_memory_bytes == 0) {
     // The rest is for the server, the page cache and the machine.
     options.job_memory_bytes = MemoryLimitBytes() / 10 * 8 /

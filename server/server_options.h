@@ -29,6 +29,8 @@ struct ServerOptions {
   // Calibration statistics that are kept for later jobs on the same model and
   // text; the least recently used go first. 0 = none are kept.
   uint64_t statistics_bytes = UINT64_C(4) << 30;
+  // Scores kept for later evaluations of the same model; 0 = none.
+  uint64_t score_bytes = UINT64_C(1) << 30;
   // A worker that is silent for so long has lost its attempt.
   absl::Duration lease = absl::Seconds(15);
   LogLevel log_level = LogLevel::kInfo;

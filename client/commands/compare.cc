@@ -1,4 +1,5 @@
 // quantctl compare
+#include <algorithm>
 #include <optional>
 #include <string>
 #include <utility>
@@ -10,7 +11,9 @@
 #include "client/evaluation_json.h"
 #include "client/evaluation_text.h"
 #include "client/human_text.h"
+#include "client/job_options.h"
 #include "client/table.h"
+#include "client/task_text.h"
 
 namespace quantd {
 namespace {
@@ -18,6 +21,11 @@ namespace {
 bool ShareTag(const v1::Evaluation& a, const v1::Evaluation& b) {
   for (const auto& x : a.perplexities()) {
     for (const auto& y : b.perplexities()) {
+      if (SameTag(x.tag(), y.tag())) return true;
+    }
+  }
+  for (const auto& x : a.tasks()) {
+    for (const auto& y : b.tasks()) {
       if (SameTag(x.tag(), y.tag())) return true;
     }
   }
@@ -29,6 +37,11 @@ std::string Tags(const std::vector<v1::Evaluation>& evaluations) {
   for (const v1::Evaluation& evaluation : evaluations) {
     for (const auto& report : evaluation.perplexities()) {
       absl::StrAppend(&text, "\n    ", TagText(report.tag()));
+    }
+    for (const auto& report : evaluation.tasks()) {
+      absl::StrAppend(&text, "\n    task ", report.tag().task(), ", data ",
+                      report.tag().dataset_digest().substr(0, 8), ", ",
+                      report.tag().few_shot(), " examples");
     }
   }
   return text;
@@ -65,6 +78,17 @@ class Compare : public Command {
                    "Model, artifact or evaluation that is compared")
         ->required()
         ->type_name("TARGET");
+    const auto& request = *v1::CompareEvaluationsRequest::descriptor();
+    app.add_option("--margin", margin_, FieldHelp(request, "margin"))
+        ->type_name("X");
+    app.add_option("--perplexity-margin", perplexity_margin_,
+                   FieldHelp(request, "perplexity_margin"))
+        ->type_name("X");
+    app.add_option("--alpha", alpha_, FieldHelp(request, "alpha"))
+        ->type_name("X");
+    app.add_flag("--two-sided", two_sided_, FieldHelp(request, "two_sided"));
+    app.add_flag("--fail-if-worse", fail_if_worse_,
+                 "Exit with code 4 when a verdict is WORSE");
   }
 
   absl::StatusOr<ExitCode> Run(Session& session) override {
@@ -74,18 +98,42 @@ class Compare : public Command {
     ASSIGN_OR_RETURN(const auto pair,
                      Pair(baseline_, baselines, candidate_, candidates));
     ASSIGN_OR_RETURN(const v1::Comparison comparison,
-                     client.CompareEvaluations(pair.first, pair.second));
+                     client.CompareEvaluations(RequestOf(pair)));
     Print(session, comparison);
-    return ExitCode::kOk;
+    const bool worse = std::any_of(
+        comparison.metrics().begin(), comparison.metrics().end(),
+        [](const v1::MetricComparison& row) {
+          return row.in_family() && row.verdict() == v1::WORSE;
+        });
+    return fail_if_worse_ && worse ? ExitCode::kJobFailed : ExitCode::kOk;
   }
 
  private:
+  v1::CompareEvaluationsRequest RequestOf(
+      const std::pair<std::string, std::string>& names) const {
+    v1::CompareEvaluationsRequest request;
+    request.set_baseline(names.first);
+    request.set_candidate(names.second);
+    if (margin_.has_value()) request.set_margin(*margin_);
+    if (perplexity_margin_.has_value()) {
+      request.set_perplexity_margin(*perplexity_margin_);
+    }
+    if (alpha_.has_value()) request.set_alpha(*alpha_);
+    request.set_two_sided(two_sided_);
+    return request;
+  }
+
   void Print(Session& session, const v1::Comparison& comparison) const {
     if (session.json()) {
       Json json = MessageToJson(comparison);
-      json["tag"] = TagToJson(comparison.tag());
+      if (comparison.has_tag()) json["tag"] = TagToJson(comparison.tag());
       return session.PrintJson(json);
     }
+    session.out() << "baseline   " << comparison.baseline() << "\n"
+                  << "candidate  " << comparison.candidate() << "\n\n";
+    PrintVerdicts(session, comparison);
+    if (!comparison.has_tag()) return;
+    session.out() << "\n";
     Table table({"", "EVALUATION", "PERPLEXITY"},
                 {Align::kLeft, Align::kLeft, Align::kRight});
     table.AddRow({baseline_, comparison.baseline(),
@@ -104,6 +152,9 @@ class Compare : public Command {
   }
 
   std::string baseline_, candidate_;
+  std::optional<double> margin_, perplexity_margin_, alpha_;
+  bool two_sided_ = false;
+  bool fail_if_worse_ = false;
 };
 
 }  // namespace
@@ -111,7 +162,7 @@ class Compare : public Command {
 CommandGroup CompareCommands() {
   return {"",
           "",
-          {{"compare", "Compare two evaluations of one tag, window by window",
+          {{"compare", "Verdicts on two evaluations, paired item by item",
             MakeCommand<Compare>}}};
 }
 

@@ -8,6 +8,7 @@
 #include "client/command.h"
 #include "client/evaluation_text.h"
 #include "client/job_options.h"
+#include "client/task_options.h"
 
 namespace quantd {
 namespace {
@@ -22,15 +23,13 @@ class Evaluate : public Command {
     app.add_option("--metric", metrics_,
                    "Metric to compute, for example ppl/gptq-512; repeatable. "
                    "See quantctl metrics list")
-        ->required()
         ->type_name("METRIC")
         ->allow_extra_args(false);
     app.add_option("--baseline", baseline_, FieldHelp(spec, "baseline"))
         ->type_name("TARGET");
     app.add_option("--text", text_,
                    "Text to score: a local file, which is uploaded, or the "
-                   "name of a dataset")
-        ->required()
+                   "name of a dataset. Metrics need one")
         ->type_name("FILE|DATASET");
     app.add_option("--max-windows", max_windows_,
                    FieldHelp(spec, "max_windows"))
@@ -46,6 +45,7 @@ class Evaluate : public Command {
                 {"batch-major", v1::BATCH_MAJOR},
                 {"layer-major", v1::LAYER_MAJOR}},
             CLI::ignore_case));
+    task_options_.Define(app);
     job_options_.Define(app);
   }
 
@@ -56,8 +56,17 @@ class Evaluate : public Command {
     evaluate->set_target(target_);
     evaluate->set_baseline(baseline_);
     for (const std::string& metric : metrics_) evaluate->add_metrics(metric);
-    ASSIGN_OR_RETURN(*evaluate->mutable_dataset(),
-                     Annotate(ResolveText(session, text_), "--text"));
+    if (metrics_.empty() && !task_options_.any()) {
+      return absl::InvalidArgumentError(
+          "ask for a --metric, a --task or a --suite");
+    }
+    if (!text_.empty()) {
+      ASSIGN_OR_RETURN(*evaluate->mutable_dataset(),
+                       Annotate(ResolveText(session, text_), "--text"));
+    } else if (!metrics_.empty()) {
+      return absl::InvalidArgumentError("--metric needs a --text");
+    }
+    RETURN_IF_ERROR(task_options_.Apply(session, evaluate));
     if (max_windows_.has_value()) evaluate->set_max_windows(*max_windows_);
     if (batch_windows_.has_value()) {
       evaluate->set_batch_windows(*batch_windows_);
@@ -79,6 +88,7 @@ class Evaluate : public Command {
   std::vector<std::string> metrics_;
   std::optional<uint32_t> max_windows_, batch_windows_;
   v1::ScoringOrder order_ = v1::SCORING_ORDER_AUTO;
+  TaskOptions task_options_;
   JobOptions job_options_;
 };
 
@@ -87,7 +97,7 @@ class Evaluate : public Command {
 CommandGroup EvaluateCommands() {
   return {"",
           "",
-          {{"evaluate", "Score a model or an artifact on a text",
+          {{"evaluate", "Score a model or an artifact on texts and tasks",
             MakeCommand<Evaluate>}}};
 }
 

@@ -5,7 +5,7 @@ namespace quantd {
 std::vector<CommandGroup> CommandTable() {
   return {
       ModelCommands(),      DatasetCommands(),    MethodCommands(),
-      MetricCommands(),     QuantizeCommands(),   EvaluateCommands(),
+      MetricCommands(), TaskCommands(),     QuantizeCommands(),   EvaluateCommands(),
       GenerateCommands(),   JobCommands(),        ArtifactCommands(),
       EvaluationCommands(), CompareCommands(),    ReportCommands(),
       VersionCommands(),    CompletionCommands(),
