@@ -9,6 +9,14 @@
 namespace quantd {
 namespace {
 
+// "word_perplexity" and its two errors.
+void AddUncertain(const char* name, const v1::UncertainValue& value,
+                  Json* json) {
+  (*json)[name] = value.value();
+  (*json)[absl::StrCat(name, "_error_iid")] = value.error_iid();
+  (*json)[absl::StrCat(name, "_error_clustered")] = value.error_clustered();
+}
+
 void AddPerplexity(const v1::PerplexityReport& report, Json* json) {
   (*json)["perplexity"] = report.perplexity();
   (*json)["perplexity_error_iid"] = report.error_iid();
@@ -16,6 +24,15 @@ void AddPerplexity(const v1::PerplexityReport& report, Json* json) {
   (*json)["windows"] = report.window_count();
   (*json)["scored_tokens"] = report.scored_tokens();
   (*json)["tokens"] = report.tag().token_count();
+  if (report.has_word_perplexity()) {
+    AddUncertain("word_perplexity", report.word_perplexity(), json);
+  }
+  if (report.has_byte_perplexity()) {
+    AddUncertain("byte_perplexity", report.byte_perplexity(), json);
+  }
+  if (report.has_bits_per_byte()) {
+    AddUncertain("bits_per_byte", report.bits_per_byte(), json);
+  }
   (*json)["tag"] = TagToJson(report.tag());
 }
 
@@ -62,12 +79,20 @@ Json WorstTokenToJson(const v1::WorstToken& worst) {
 }  // namespace
 
 Json TagToJson(const v1::PerplexityTag& tag) {
-  return {{"convention", tag.convention()},
-          {"window_tokens", tag.window_tokens()},
-          {"text_sha256", tag.text_digest()},
-          {"token_count", tag.token_count()},
-          {"bos_policy", tag.bos_policy()},
-          {"tokenizer_sha256", tag.tokenizer_digest()}};
+  Json json = {{"convention", tag.convention()},
+               {"window_tokens", tag.window_tokens()},
+               {"text_sha256", tag.text_digest()},
+               {"token_count", tag.token_count()},
+               {"bos_policy", tag.bos_policy()},
+               {"tokenizer_sha256", tag.tokenizer_digest()}};
+  if (tag.stride_tokens() > 0) json["stride_tokens"] = tag.stride_tokens();
+  if (tag.has_prefix_token()) json["prefix_token"] = tag.prefix_token();
+  if (tag.document_count() > 0) {
+    json["documents"] = tag.document_count();
+    json["words"] = tag.word_count();
+    json["bytes"] = tag.byte_count();
+  }
+  return json;
 }
 
 Json DivergenceToJson(const v1::DivergenceReport& report) {

@@ -48,6 +48,30 @@ std::string Quoted(absl::string_view text) {
       "\"");
 }
 
+// Of the conventions that count words and bytes.
+void PrintWordsAndBytes(Session& session, const v1::Evaluation& evaluation) {
+  Table table({"METRIC", "WORD PERPLEXITY", "BYTE PERPLEXITY", "BITS PER BYTE",
+               "DOCUMENTS", "WORDS", "BYTES"},
+              {Align::kLeft, Align::kRight, Align::kRight, Align::kRight,
+               Align::kRight, Align::kRight, Align::kRight});
+  const auto text = [](bool is_known, const v1::UncertainValue& value) {
+    return is_known ? HumanNumber(value.value(), value.error_clustered()) : "-";
+  };
+  bool any = false;
+  for (const v1::PerplexityReport& report : evaluation.perplexities()) {
+    if (!report.has_bits_per_byte()) continue;
+    any = true;
+    table.AddRow({report.tag().convention(),
+                  text(report.has_word_perplexity(), report.word_perplexity()),
+                  text(report.has_byte_perplexity(), report.byte_perplexity()),
+                  text(true, report.bits_per_byte()),
+                  absl::StrCat(report.tag().document_count()),
+                  absl::StrCat(report.tag().word_count()),
+                  absl::StrCat(report.tag().byte_count())});
+  }
+  if (any) session.out() << table.ToString() << "\n";
+}
+
 void PrintDivergence(Session& session, const v1::DivergenceReport& report) {
   const v1::Distribution& kl = report.kl();
   const v1::Distribution& delta_p = report.delta_p();
@@ -138,6 +162,7 @@ void PrintEvaluation(Session& session, const v1::Evaluation& evaluation) {
   if (evaluation.perplexities_size() > 0) {
     session.out() << metrics.ToString() << "\n";
   }
+  PrintWordsAndBytes(session, evaluation);
   for (const v1::DivergenceReport& report : evaluation.divergences()) {
     PrintDivergence(session, report);
   }

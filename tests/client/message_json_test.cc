@@ -73,6 +73,41 @@ TEST(EvaluationToJsonTest, SeveralMetricsAddAList) {
   EXPECT_FALSE(EvaluationToJson(evaluation).contains("metrics"));
 }
 
+TEST(EvaluationToJsonTest, WordsAndBytesAppearWhereTheyAreCounted) {
+  v1::Evaluation evaluation;
+  auto& report = *evaluation.add_perplexities();
+  Json json = EvaluationToJson(evaluation);
+  for (const char* key :
+       {"word_perplexity", "byte_perplexity", "bits_per_byte"}) {
+    EXPECT_FALSE(json.contains(key)) << key;
+  }
+  for (const char* key :
+       {"stride_tokens", "prefix_token", "documents", "words", "bytes"}) {
+    EXPECT_FALSE(json["tag"].contains(key)) << key;
+  }
+  report.mutable_tag()->set_document_count(62);
+  report.mutable_tag()->set_word_count(241335);
+  report.mutable_tag()->set_byte_count(1290527);
+  report.mutable_tag()->set_prefix_token(0);
+  report.mutable_tag()->set_stride_tokens(256);
+  report.mutable_word_perplexity()->set_value(8.79);
+  report.mutable_word_perplexity()->set_error_iid(0.1);
+  report.mutable_word_perplexity()->set_error_clustered(0.2);
+  report.mutable_byte_perplexity()->set_value(1.5);
+  report.mutable_bits_per_byte()->set_value(0.58);
+  json = EvaluationToJson(evaluation);
+  EXPECT_EQ(json["word_perplexity"], 8.79);
+  EXPECT_EQ(json["word_perplexity_error_iid"], 0.1);
+  EXPECT_EQ(json["word_perplexity_error_clustered"], 0.2);
+  EXPECT_EQ(json["byte_perplexity"], 1.5);
+  EXPECT_EQ(json["bits_per_byte"], 0.58);
+  EXPECT_EQ(json["tag"]["documents"], 62);
+  EXPECT_EQ(json["tag"]["words"], 241335);
+  EXPECT_EQ(json["tag"]["bytes"], 1290527);
+  EXPECT_EQ(json["tag"]["prefix_token"], 0);
+  EXPECT_EQ(json["tag"]["stride_tokens"], 256);
+}
+
 TEST(SameTagTest, EveryFieldCounts) {
   v1::PerplexityTag a, b;
   EXPECT_TRUE(SameTag(a, b));
