@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "client/task_text.h"
 #include "google/protobuf/util/message_differencer.h"
 
 namespace quantd {
@@ -168,6 +169,9 @@ Json EvaluationToJson(const v1::Evaluation& evaluation) {
       json["divergences"].push_back(DivergenceToJson(report));
     }
   }
+  for (const v1::TaskReport& report : evaluation.tasks()) {
+    json["tasks"][report.tag().task()] = TaskToJson(report);
+  }
   for (const v1::GeneratedText& text : evaluation.generations()) {
     Json continuations = Json::array();
     for (const v1::Continuation& continuation : text.continuations()) {
@@ -185,7 +189,8 @@ Json EvaluationToJson(const v1::Evaluation& evaluation) {
   return json;
 }
 
-bool SameTag(const v1::PerplexityTag& a, const v1::PerplexityTag& b) {
+bool SameTag(const google::protobuf::Message& a,
+             const google::protobuf::Message& b) {
   return google::protobuf::util::MessageDifferencer::Equals(a, b);
 }
 

@@ -12,6 +12,7 @@
 #include "client/evaluation_json.h"
 #include "client/human_text.h"
 #include "client/table.h"
+#include "client/task_text.h"
 
 namespace quantd {
 namespace {
@@ -165,6 +166,9 @@ void PrintEvaluation(Session& session, const v1::Evaluation& evaluation) {
   PrintWordsAndBytes(session, evaluation);
   for (const v1::DivergenceReport& report : evaluation.divergences()) {
     PrintDivergence(session, report);
+  }
+  for (const v1::TaskReport& report : evaluation.tasks()) {
+    PrintTask(session, report);
   }
   for (const v1::GeneratedText& text : evaluation.generations()) {
     for (const v1::Continuation& continuation : text.continuations()) {

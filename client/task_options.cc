@@ -69,8 +69,8 @@ class JoinedFile {
       if (!content.empty() && content.back() != '\n') content += '\n';
     }
     JoinedFile joined;
-    joined.path_ = absl::StrCat(fs::temp_directory_path().string(), "/quantctl-",
-                                getpid(), ".records");
+    joined.path_ = absl::StrCat(fs::temp_directory_path().string(),
+                                "/quantctl-", getpid(), ".records");
     RETURN_IF_ERROR(WriteFileDurably(joined.path_, content));
     return joined;
   }
@@ -200,8 +200,7 @@ absl::Status TaskOptions::Apply(Session& session,
       ASSIGN_OR_RETURN(data, Upload(session, task.data_file()));
       ASSIGN_OR_RETURN(examples, Upload(session, task.few_shot_file()));
     } else {
-      ASSIGN_OR_RETURN(data,
-                       Annotate(ResolveText(session, data_), "--data"));
+      ASSIGN_OR_RETURN(data, Annotate(ResolveText(session, data_), "--data"));
     }
     if (!few_shot_data_.empty()) {
       ASSIGN_OR_RETURN(examples, Annotate(ResolveText(session, few_shot_data_),

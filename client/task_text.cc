@@ -71,12 +71,12 @@ void PrintTask(Session& session, const v1::TaskReport& report) {
                "ERROR CLUSTERED", "95 %"},
               {Align::kLeft, Align::kRight, Align::kRight, Align::kRight});
   for (const v1::TaskMetric& metric : report.metrics()) {
-    table.AddRow({metric.name(), Number(metric.value()),
-                  Number(metric.error_iid()), Number(metric.error_clustered()),
-                  metric.high() > metric.low()
-                      ? absl::StrCat(Number(metric.low()), " .. ",
-                                     Number(metric.high()))
-                      : ""});
+    table.AddRow(
+        {metric.name(), Number(metric.value()), Number(metric.error_iid()),
+         Number(metric.error_clustered()),
+         metric.high() > metric.low()
+             ? absl::StrCat(Number(metric.low()), " .. ", Number(metric.high()))
+             : ""});
   }
   session.out() << table.ToString() << "\n";
   PrintSubsets(session, report);
@@ -111,20 +111,19 @@ void PrintTask(Session& session, const v1::TaskReport& report) {
                              static_cast<double>(report.tokens_run()))});
   }
   if (report.kept_requests() > 0) {
-    facts.AddRow({"scored before", absl::StrCat(report.kept_requests(), " of ",
-                                                report.requests(),
-                                                " requests")});
+    facts.AddRow(
+        {"scored before", absl::StrCat(report.kept_requests(), " of ",
+                                       report.requests(), " requests")});
   }
   for (const std::string& note : report.notes()) facts.AddRow({"note", note});
   session.out() << facts.ToString() << "\n";
-  for (const v1::TaskAnswer& answer :
-       std::vector<v1::TaskAnswer>(
+  for (const v1::TaskAnswer& answer : std::vector<v1::TaskAnswer>(
            report.answers().begin(),
            report.answers().begin() + std::min(3, report.answers_size()))) {
     session.out() << "item " << answer.item() << ": " << answer.text()
-                  << "\n  [answer "
-                  << absl::StrJoin(answer.extracted(), " | ") << ", reference "
-                  << absl::StrJoin(answer.references(), " | ") << "]\n\n";
+                  << "\n  [answer " << absl::StrJoin(answer.extracted(), " | ")
+                  << ", reference " << absl::StrJoin(answer.references(), " | ")
+                  << "]\n\n";
   }
 }
 
@@ -157,29 +156,28 @@ Json TaskToJson(const v1::TaskReport& report) {
 }
 
 void PrintVerdicts(Session& session, const v1::Comparison& comparison) {
-  Table table({"METRIC", "ITEMS", "BASELINE", "CANDIDATE", "LOSS", "INTERVAL",
-               "TEST", "P", "ADJUSTED P", "FLIPS", "DETECTABLE", "MARGIN",
-               "VERDICT"},
-              {Align::kLeft, Align::kRight, Align::kRight, Align::kRight,
-               Align::kRight, Align::kRight, Align::kLeft, Align::kRight,
-               Align::kRight, Align::kRight, Align::kRight, Align::kRight});
+  Table table(
+      {"METRIC", "ITEMS", "BASELINE", "CANDIDATE", "LOSS", "INTERVAL", "TEST",
+       "P", "ADJUSTED P", "FLIPS", "DETECTABLE", "MARGIN", "VERDICT"},
+      {Align::kLeft, Align::kRight, Align::kRight, Align::kRight, Align::kRight,
+       Align::kRight, Align::kLeft, Align::kRight, Align::kRight, Align::kRight,
+       Align::kRight, Align::kRight});
   for (const bool family : {true, false}) {
     for (const v1::MetricComparison& row : comparison.metrics()) {
       if (row.in_family() != family) continue;
       const bool flips = row.right_to_wrong() + row.wrong_to_right() > 0 ||
                          row.test() == "mcnemar";
-      table.AddRow(
-          {absl::StrCat(row.task(), " ", row.metric()),
-           absl::StrCat(row.item_count()), Number(row.baseline()),
-           Number(row.candidate()), Number(row.loss()),
-           absl::StrCat(Number(row.low()), " .. ", Number(row.high())),
-           row.test(), Small(row.p_value()),
-           family ? Small(row.adjusted_p_value()) : "",
-           flips ? absl::StrCat(row.right_to_wrong(), " - ",
-                                row.wrong_to_right())
-                 : "",
-           Number(row.minimum_detectable_effect()), Number(row.margin()),
-           VerdictText(row)});
+      table.AddRow({absl::StrCat(row.task(), " ", row.metric()),
+                    absl::StrCat(row.item_count()), Number(row.baseline()),
+                    Number(row.candidate()), Number(row.loss()),
+                    absl::StrCat(Number(row.low()), " .. ", Number(row.high())),
+                    row.test(), Small(row.p_value()),
+                    family ? Small(row.adjusted_p_value()) : "",
+                    flips ? absl::StrCat(row.right_to_wrong(), " - ",
+                                         row.wrong_to_right())
+                          : "",
+                    Number(row.minimum_detectable_effect()),
+                    Number(row.margin()), VerdictText(row)});
     }
   }
   session.out() << table.ToString();

@@ -87,8 +87,10 @@ class Compare : public Command {
     app.add_option("--alpha", alpha_, FieldHelp(request, "alpha"))
         ->type_name("X");
     app.add_flag("--two-sided", two_sided_, FieldHelp(request, "two_sided"));
-    app.add_flag("--fail-if-worse", fail_if_worse_,
-                 "Exit with code 4 when a verdict is WORSE");
+    app.add_flag(
+        "--fail-if-worse", fail_if_worse_,
+        "Exit with code 1 when a verdict on a perplexity or on the first "
+        "metric of a task is WORSE");
   }
 
   absl::StatusOr<ExitCode> Run(Session& session) override {
@@ -100,11 +102,11 @@ class Compare : public Command {
     ASSIGN_OR_RETURN(const v1::Comparison comparison,
                      client.CompareEvaluations(RequestOf(pair)));
     Print(session, comparison);
-    const bool worse = std::any_of(
-        comparison.metrics().begin(), comparison.metrics().end(),
-        [](const v1::MetricComparison& row) {
-          return row.in_family() && row.verdict() == v1::WORSE;
-        });
+    const bool worse =
+        std::any_of(comparison.metrics().begin(), comparison.metrics().end(),
+                    [](const v1::MetricComparison& row) {
+                      return row.in_family() && row.verdict() == v1::WORSE;
+                    });
     return fail_if_worse_ && worse ? ExitCode::kJobFailed : ExitCode::kOk;
   }
 

@@ -77,6 +77,12 @@ class Complete : public Command {
         names.push_back(v1::JobState_descriptor()->value(i)->name());
       }
     }
+    if (what_ == "tasks") {
+      const auto tasks = client.ListTasks({});
+      if (tasks.ok()) {
+        for (const v1::TaskInfo& task : *tasks) names.push_back(task.name());
+      }
+    }
     if (what_ == "metrics") {
       const auto metrics = client.ListMetrics();
       if (metrics.ok()) {

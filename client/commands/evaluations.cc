@@ -28,9 +28,8 @@ class ListEvaluations : public Command {
     } else {
       ASSIGN_OR_RETURN(evaluations, EvaluationsOf(session.client(), target_));
     }
-    Table table(
-        {"EVALUATION", "TARGET", "METRIC", "PERPLEXITY", "TEXT", "CREATED"},
-        {Align::kLeft, Align::kLeft, Align::kLeft, Align::kRight});
+    Table table({"EVALUATION", "TARGET", "METRIC", "VALUE", "TEXT", "CREATED"},
+                {Align::kLeft, Align::kLeft, Align::kLeft, Align::kRight});
     for (const v1::Evaluation& evaluation : evaluations) {
       if (session.json()) session.PrintJson(EvaluationToJson(evaluation));
       for (const v1::PerplexityReport& report : evaluation.perplexities()) {
@@ -40,6 +39,15 @@ class ListEvaluations : public Command {
              HumanNumber(report.perplexity(), report.error_clustered()),
              report.tag().text_digest().substr(0, 8),
              HumanTime(evaluation.create_time())});
+      }
+      for (const v1::TaskReport& report : evaluation.tasks()) {
+        if (report.metrics().empty()) continue;
+        const v1::TaskMetric& metric = report.metrics(0);
+        table.AddRow({BareId(evaluation.name()), evaluation.target(),
+                      absl::StrCat(report.tag().task(), " ", metric.name()),
+                      HumanNumber(metric.value(), metric.error_clustered()),
+                      report.tag().dataset_digest().substr(0, 8),
+                      HumanTime(evaluation.create_time())});
       }
     }
     if (!session.json()) session.out() << table.ToString();

@@ -26,9 +26,11 @@ using Scores = std::vector<std::vector<TokenScore>>;
 
 absl::StatusOr<Scores> Score(const Model& model,
                              const std::vector<ScoreRequest>& requests,
-                             const ScorerOptions& options, int threads) {
+                             const ScorerOptions& options, int threads,
+                             ComputeType compute = ComputeType::kF32) {
   const auto device = NewCpuDevice(threads);
   ExecutionContext ctx(device.get());
+  ctx.set_compute_type(compute);
   ASSIGN_OR_RETURN(Scorer scorer, Scorer::Load(model, options, ctx));
   Scores scores(requests.size());
   RETURN_IF_ERROR(scorer.Score(
@@ -109,6 +111,32 @@ class PrefixPassTest : public testing::Test {
     }
   }
 
+  // In the strict type nothing depends on what runs together: not a bit.
+  void CheckStrict(const std::string& directory) {
+    ASSERT_OK_AND_ASSIGN(auto checkpoint, Checkpoint::Open(directory));
+    ASSERT_OK_AND_ASSIGN(const auto model, Model::Open(checkpoint));
+    const std::vector<ScoreRequest> requests =
+        Questions(model->description().vocabulary_size);
+    ScorerOptions options;
+    options.prefixes.min_shared_tokens = 0;
+    options.prefixes.batch_tokens = 1;
+    ASSERT_OK_AND_ASSIGN(const Scores alone, Score(*model, requests, options, 1,
+                                                   ComputeType::kF32Strict));
+    for (const int64_t batch_tokens : {8, 60, 100000}) {
+      for (const int64_t min_shared : {0, 1, 6}) {
+        options.prefixes.batch_tokens = batch_tokens;
+        options.prefixes.min_shared_tokens = min_shared;
+        ASSERT_OK_AND_ASSIGN(
+            const Scores shared,
+            Score(*model, requests, options, 2, ComputeType::kF32Strict));
+        EXPECT_TRUE(shared == alone) << batch_tokens << " " << min_shared;
+      }
+    }
+    ASSERT_OK_AND_ASSIGN(const Scores usual,
+                         Score(*model, requests, options, 2));
+    ExpectNear(usual, alone, 2e-4);
+  }
+
   TempDir scratch_;
 };
 
@@ -134,9 +162,16 @@ TEST_F(PrefixPassTest, SharingWorksInEveryFamily) {
                          DescribeModel(**checkpoint));
     if (!description.predicts_next_token) continue;
     Check(entry.path().string(), 2e-4);
+    CheckStrict(entry.path().string());
     ++checked;
   }
   EXPECT_GE(checked, 20);
+}
+
+TEST_F(PrefixPassTest, StrictScoresDoNotDependOnTheirCompany) {
+  TempDir directory;
+  test::WriteTinyModel(directory.path(), {});
+  CheckStrict(directory.path());
 }
 
 // With trunks (a budget below the header) and without, whatever is known: what

@@ -197,7 +197,8 @@ TEST(StoredScoringTest, AnInterruptedRunGoesOn) {
     TempDir directory;
     {
       ScoreStore store(directory.path(), kContext, kRoom);
-      EXPECT_THAT(run(store, stop, &got), StatusIs(absl::StatusCode::kAborted, testing::_));
+      EXPECT_THAT(run(store, stop, &got),
+                  StatusIs(absl::StatusCode::kAborted, testing::_));
     }
     {
       ScoreStore store(directory.path(), kContext, kRoom);

@@ -108,6 +108,51 @@ TEST_P(DeviceTest, GemmMatchesReferenceInEveryOrientation) {
   }
 }
 
+// Each row and each column of a strict product is what it is alone.
+TEST_P(DeviceTest, StrictProductsDoNotDependOnTheirCompany) {
+  for (const Shape3& s : kShapes) {
+    for (Transpose ta : {Transpose::kNo, Transpose::kYes}) {
+      for (Transpose tb : {Transpose::kNo, Transpose::kYes}) {
+        for (float beta : {0.0f, 1.0f}) {
+          GemmArgs args = ArgsFor(s, ta, tb, {.a = 3, .b = 1, .c = 2});
+          args.beta = beta;
+          args.compute = ComputeType::kF32Strict;
+          EXPECT_EQ(cpu_->gemm_name(args), "strict_f32");
+          const auto a =
+              Random((ta == Transpose::kYes ? s.k : s.m) * args.lda, 1);
+          const auto b =
+              Random((tb == Transpose::kYes ? s.n : s.k) * args.ldb, 2);
+          const auto start = Random(s.m * args.ldc, 3);
+          std::vector<float> whole = start;
+          args.a = a.data();
+          args.b = b.data();
+          args.c = whole.data();
+          cpu_->Gemm(args);
+          std::vector<float> expected = start;
+          args.c = expected.data();
+          args.compute = ComputeType::kF32;
+          reference_->Gemm(args);
+          args.compute = ComputeType::kF32Strict;
+          ExpectNear(whole, expected, 2e-5);
+          for (int64_t i = 0; i < s.m; i += 3) {
+            for (int64_t j = 0; j < s.n; j += 2) {
+              GemmArgs one = args;
+              one.m = one.n = 1;
+              one.a += i * (ta == Transpose::kYes ? 1 : args.lda);
+              one.b += j * (tb == Transpose::kYes ? args.ldb : 1);
+              float c = start[static_cast<size_t>(i * args.ldc + j)];
+              one.c = &c;
+              cpu_->Gemm(one);
+              ASSERT_EQ(c, whole[static_cast<size_t>(i * args.ldc + j)])
+                  << i << " " << j;
+            }
+          }
+        }
+      }
+    }
+  }
+}
+
 TEST_P(DeviceTest, GramAddsToWhatIsThere) {
   for (int64_t rows : {1, 5, 512, 513}) {
     const int64_t cols = 19;
