@@ -39,6 +39,10 @@ TEST(BleuTest, TokenizesAsMtevalV13a) {
   EXPECT_EQ(Tokenize13a(" \n "), "");
 }
 
+TEST(BleuTest, HyphenAtTheEndStays) {
+  EXPECT_EQ(Count("a b-\n", {"a b-"}).matches[0], 2u);
+}
+
 TEST(BleuTest, ClippedUnigramsOfThePaper) {
   // Papineni et al., example 2: 2 of the 7 may match.
   const BleuStatistics statistics =
