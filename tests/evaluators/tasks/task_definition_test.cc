@@ -4,8 +4,10 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
 #include "base/file.h"
 #include "base/sha256.h"
+#include "evaluators/tasks/template_functions.h"
 #include "evaluators/tasks/yaml_text.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
@@ -404,7 +406,7 @@ block: |
   EXPECT_EQ(value.Find("x"), nullptr);
 }
 
-TEST(TaskManualTest, NamesEveryKeyMetricAndFilter) {
+TEST(TaskManualTest, NamesEveryKeyMetricFormatFilterAndMethod) {
   ASSERT_OK_AND_ASSIGN(const std::string manual,
                        ReadFile(ProjectPath("docs/tasks.md")));
   for (const TaskFileKey& key : TaskFileKeys()) {
@@ -416,6 +418,22 @@ TEST(TaskManualTest, NamesEveryKeyMetricAndFilter) {
     for (const absl::string_view metric : KnownTaskMetrics(kind)) {
       EXPECT_THAT(manual, HasSubstr(absl::StrCat("`", metric, "`")));
     }
+  }
+  for (const absl::string_view format :
+       absl::StrSplit(RecordFormatNames(), ", ")) {
+    EXPECT_THAT(manual, HasSubstr(absl::StrCat("| `", format, "` |")));
+  }
+  const size_t filters = manual.find("* filters:");
+  const size_t methods = manual.find("* methods:");
+  ASSERT_LT(filters, methods);
+  for (const absl::string_view name :
+       absl::StrSplit(TemplateFunctionNames(FunctionUse::kFilter), ", ")) {
+    EXPECT_LT(manual.find(std::string(name), filters), methods) << name;
+  }
+  const size_t statements = manual.find("* statements:");
+  for (const absl::string_view name :
+       absl::StrSplit(TemplateFunctionNames(FunctionUse::kMethod), ", ")) {
+    EXPECT_LT(manual.find(std::string(name), methods), statements) << name;
   }
 }
 
