@@ -47,14 +47,14 @@ struct TaskItem {
 
 struct TaskItemOptions {
   // Worked examples instead of the task's own number.
-  std::optional<int> few_shot;
+  std::optional<int> few_shot = std::nullopt;
   // At most so many items; 0: all. The choice is random, even over the values
   // of the first subset key, and the same for the same seed; items keep the
   // order of the data. Examples are drawn for all records, so that those of an
   // item do not depend on this number.
   uint64_t max_items = 0;
   // Of both choices; absent: the task's own (1234 unless it says otherwise).
-  std::optional<uint64_t> seed;
+  std::optional<uint64_t> seed = std::nullopt;
 };
 
 // The items of `data`, the content of the task's data file, with examples from

@@ -5,6 +5,7 @@
 #include <cstdlib>
 
 #include "absl/status/status.h"
+#include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_replace.h"
@@ -55,6 +56,8 @@ void AppendMarkFirst(char mark, char second, std::string* text) {
 UnitSequence Tokenize(absl::string_view text, const BleuOptions& options) {
   std::string valid = ReplaceInvalidUtf8(text);
   if (options.lowercase) valid = Lowercase(valid);
+  // A hyphen that ends the text is not one that splits a word over lines.
+  absl::StripTrailingAsciiWhitespace(&valid);
   return UnitSequence::Words(options.tokenization == BleuTokenization::k13a
                                  ? Tokenize13a(valid)
                                  : valid);

@@ -24,7 +24,9 @@
 namespace quantd {
 
 struct RougeOptions {
-  // Words of more than three letters by their Porter stem.
+  // Words of more than three letters by their Porter stem, as the paper's
+  // package does it; a later Python package stems some words otherwise, by
+  // rules that NLTK added.
   bool stem = false;
 };
 

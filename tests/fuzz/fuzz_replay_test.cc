@@ -20,6 +20,8 @@ int Fuzz_layout(const uint8_t* data, size_t size);
 int Fuzz_recipe(const uint8_t* data, size_t size);
 int Fuzz_safetensors(const uint8_t* data, size_t size);
 int Fuzz_sentence_piece(const uint8_t* data, size_t size);
+int Fuzz_task_file(const uint8_t* data, size_t size);
+int Fuzz_task_records(const uint8_t* data, size_t size);
 int Fuzz_tokenizer(const uint8_t* data, size_t size);
 }
 
@@ -37,6 +39,8 @@ constexpr Target kTargets[] = {
     {"recipe", Fuzz_recipe},
     {"safetensors", Fuzz_safetensors},
     {"sentence_piece", Fuzz_sentence_piece},
+    {"task_file", Fuzz_task_file},
+    {"task_records", Fuzz_task_records},
     {"tokenizer", Fuzz_tokenizer},
 };
 

@@ -41,8 +41,7 @@ TEST(BootstrapTest, BcaLeansTowardsTheLongTail) {
   ASSERT_OK_AND_ASSIGN(const BootstrapEstimate drawn,
                        BootstrapMean(Skewed(40), {}, {.resamples = 20000}));
   ASSERT_TRUE(drawn.bca.has_value());
-  // Right-skewed data: both ends lie right of the percentile interval's, by
-  // about a (z^2 + 1)... of the order of 2 a z^2 standard errors in the limit.
+  // Right-skewed data: a sample's mean falls short more often than it exceeds.
   EXPECT_GT(drawn.bca->lower, drawn.percentile.lower);
   EXPECT_GT(drawn.bca->upper, drawn.percentile.upper);
 }
@@ -119,10 +118,8 @@ TEST(BootstrapTest, LeavesEveryUnitOutOnce) {
                                                ::testing::ElementsAre(0, 1)));
 }
 
-TEST(BootstrapTest, MaximumHasNoBca) {
-  // No resample exceeds the sample's maximum, and most reach it only with ties:
-  // counted half, the correction stays finite; a statistic that all resamples
-  // stay below has none.
+TEST(BootstrapTest, OneSidedStatisticHasNoBca) {
+  // Fewer units are drawn than there are, always.
   const auto distinct = [](absl::Span<const uint32_t> drawn) {
     std::vector<uint32_t> units(drawn.begin(), drawn.end());
     std::sort(units.begin(), units.end());
