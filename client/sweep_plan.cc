@@ -69,7 +69,7 @@ absl::StatusOr<std::vector<Alternatives>> AlternativesOf(
     auto same = std::find_if(
         all.begin(), all.end(),
         [&](const Alternatives& other) { return other.key == key; });
-    if (same == all.end()) same = all.insert(all.end(), {key, {}});
+    if (same == all.end()) same = all.insert(all.end(), Alternatives{key, {}});
     same->assignments.push_back(assignment);
   }
   return all;
@@ -114,7 +114,7 @@ absl::StatusOr<std::vector<SweepPoint>> ExpandSweep(const SweepGrid& grid) {
       absl::StrCat("the sweep has more than ", kMaxSweepPoints, " points"));
   std::vector<SweepPoint> points;
   for (const std::string& method : grid.methods) {
-    std::vector<SweepPoint> of_method = {{method, {}}};
+    std::vector<SweepPoint> of_method = {SweepPoint{method, {}}};
     for (const Alternatives& alternatives : all) {
       std::vector<SweepPoint> longer;
       for (const SweepPoint& point : of_method) {
@@ -165,7 +165,8 @@ absl::Status CheckPoint(const v1::Recipe& recipe, const SweepPoint& point) {
           " does not take ", assignment, " (quantctl methods show ",
           point.method, "): ", status.message()));
     }
-    return Annotate(status, "point \"", point.Label(), "\"");
+    return absl::InvalidArgumentError(
+        absl::StrCat("point \"", point.Label(), "\": ", status.message()));
   }
   return absl::OkStatus();
 }

@@ -82,7 +82,7 @@ class Sweep : public Command {
                    "Folder for sweep.json, sweep.md and plots of the fronts")
         ->type_name("DIR");
     auto* no_wait = app.add_flag(
-        "!--no-wait,--wait", wait_,
+        "--wait,!--no-wait", wait_,
         "Wait for all jobs and show the result, which is the default; "
         "--no-wait only submits them");
     auto* dry_run = app.add_flag("--dry-run", dry_run_,
@@ -108,7 +108,7 @@ class Sweep : public Command {
     Interrupts::Handler on_interrupt(*session.environment().interrupts,
                                      [&client] { client.Cancel(); });
     const absl::StatusOr<ExitCode> code = Execute(session, definition);
-    if (!on_interrupt.interrupted()) return code;
+    if (code.ok() || !on_interrupt.interrupted()) return code;
     SayHowToGoOn(session, definition);
     return ExitCode::kInterrupted;
   }
@@ -304,7 +304,9 @@ class Sweep : public Command {
       if (session.json()) {
         Json json = {{"point", entry.label()}, {"artifact", artifact}};
         if (job.has_value()) json["job"] = MessageToJson(*job);
-        if (!entry.status.ok()) json["failure"] = entry.status.message();
+        if (!entry.status.ok()) {
+          json["failure"] = std::string(entry.status.message());
+        }
         session.PrintJson(json);
       }
       const bool is_known = job.has_value() && job->has_forecast();

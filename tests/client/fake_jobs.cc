@@ -309,7 +309,7 @@ class FakeQuantd::Jobs : public v1::JobService::Service {
       }
       v1::PerplexityReport* report = evaluation.add_perplexities();
       *report->mutable_tag() = Tag(metric);
-      report->set_perplexity(artifact ? 120.3396 + 5.1604 * loss : 120.3396);
+      report->set_perplexity(artifact ? 125.5 + 5.1604 * (loss - 1) : 120.3396);
       report->set_error_iid(1.25);
       report->set_error_clustered(2.5);
       report->set_window_count(776);

@@ -15,6 +15,7 @@ namespace {
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
+using ::testing::Pair;
 
 using Points = std::vector<ParetoPoint>;
 
@@ -73,8 +74,7 @@ TEST(ParetoTest, DominationNamesTheBestPointThatIsSignificantlyBetter) {
   EXPECT_EQ((*standings)[3].dominated_by, 0u);
   EXPECT_FALSE((*standings)[2].dominated_by.has_value());
   // Best first, and nothing more costly.
-  EXPECT_THAT(asked, ElementsAre(std::make_pair(1u, 2u), std::make_pair(1u, 3u),
-                                 std::make_pair(0u, 3u)));
+  EXPECT_THAT(asked, ElementsAre(Pair(1, 2), Pair(1, 3), Pair(0, 3)));
 }
 
 TEST(ParetoTest, NumbersThatAreNotFiniteAreRefused) {
