@@ -201,8 +201,13 @@ TEST(SvgPlotTest, ExtremePlotsAreWellFormedToo) {
 TEST(SvgPlotTest, WhatCannotBeDrawnIsRefused) {
   EXPECT_FALSE(RenderSvg(Plot()).ok());
   const double infinity = std::numeric_limits<double>::infinity();
-  for (const PlotPoint& wrong : std::vector<PlotPoint>{
-           {std::nan(""), 1}, {1, std::nan("")}, {1, infinity}, {1, 1, -1}}) {
+  const double nan = std::nan("");
+  for (const PlotPoint& wrong :
+       std::vector<PlotPoint>{{nan, 1, 0, "p", "s"},
+                              {1, nan, 0, "p", "s"},
+                              {1, infinity, 0, "p", "s"},
+                              {1, 1, nan, "p", "s"},
+                              {1, 1, -1, "p", "s"}}) {
     Plot plot = Example();
     plot.points.push_back(wrong);
     EXPECT_TRUE(absl::IsInvalidArgument(RenderSvg(plot).status()));
