@@ -69,8 +69,10 @@ class GeneratedTextsTest : public testing::Test {
     task_.name = "texts";
     task_.kind = TaskKind::kGenerate;
     task_.generation.max_new_tokens = 12;
-    task_.metrics = {{"exact_match"}, {"bleu"},   {"chrf"},   {"chrf++"},
-                     {"rouge1"},      {"rouge2"}, {"rougeL"}, {"rougeLsum"}};
+    for (const char* name : {"exact_match", "bleu", "chrf", "chrf++", "rouge1",
+                             "rouge2", "rougeL", "rougeLsum"}) {
+      task_.metrics.emplace_back().name = name;
+    }
     for (const char* prompt : {"one two", "three", "and four"}) {
       TaskItem item;
       item.prompt = prompt;
