@@ -29,7 +29,7 @@ class Evaluate : public Command {
         ->type_name("TARGET");
     app.add_option("--text", text_,
                    "Text to score: a local file, which is uploaded, or the "
-                   "name of a dataset. Metrics need one")
+                   "name of a dataset. Metrics need one, but for efficiency")
         ->type_name("FILE|DATASET");
     app.add_option("--max-windows", max_windows_,
                    FieldHelp(spec, "max_windows"))
@@ -63,8 +63,6 @@ class Evaluate : public Command {
     if (!text_.empty()) {
       ASSIGN_OR_RETURN(*evaluate->mutable_dataset(),
                        Annotate(ResolveText(session, text_), "--text"));
-    } else if (!metrics_.empty()) {
-      return absl::InvalidArgumentError("--metric needs a --text");
     }
     RETURN_IF_ERROR(task_options_.Apply(session, evaluate));
     if (max_windows_.has_value()) evaluate->set_max_windows(*max_windows_);
