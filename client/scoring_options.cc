@@ -16,7 +16,7 @@ void ScoringOptions::Define(CLI::App& app) {
       ->allow_extra_args(false);
   app.add_option("--text", text_,
                  "Text to score: a local file, which is uploaded, or the "
-                 "name of a dataset. Metrics need one")
+                 "name of a dataset. Metrics need one, but for efficiency")
       ->type_name("FILE|DATASET");
   app.add_option("--max-windows", max_windows_, FieldHelp(spec, "max_windows"))
       ->type_name("N");
@@ -44,8 +44,6 @@ absl::Status ScoringOptions::Apply(Session& session,
   if (!text_.empty()) {
     ASSIGN_OR_RETURN(*spec->mutable_dataset(),
                      Annotate(ResolveText(session, text_), "--text"));
-  } else if (!metrics_.empty()) {
-    return absl::InvalidArgumentError("--metric needs a --text");
   }
   RETURN_IF_ERROR(task_options_.Apply(session, spec));
   if (max_windows_.has_value()) spec->set_max_windows(*max_windows_);

@@ -15,6 +15,7 @@
 #include "evaluators/evaluator.h"
 #include "evaluators/scoring_forecast.h"
 #include "evaluators/tasks/task_definition.h"
+#include "jobs/measurement_run.h"
 #include "jobs/task_run.h"
 #include "models/run_forecast.h"
 #include "quantizers/recipe_forecast.h"
@@ -214,6 +215,7 @@ absl::StatusOr<JobPlan> PlanEvaluateJob(const ModelFootprint& footprint,
   ScoringShape largest;
   RunWork work;
   std::vector<ScoringShape> shapes;
+  bool pairs = false;
   for (const std::string& metric : MetricsToRun(evaluate.metrics())) {
     EvaluatorOptions options;
     options.max_windows = evaluate.max_windows();
@@ -230,7 +232,10 @@ absl::StatusOr<JobPlan> PlanEvaluateJob(const ModelFootprint& footprint,
       shape.windows = window.max_windows;
     }
     shape.batch_windows = evaluate.batch_windows();
-    if (evaluator->compares()) shape.baseline = baseline;
+    if (evaluator->compares()) {
+      shape.baseline = baseline;
+      pairs = true;
+    }
     shapes.push_back(shape);
     if (shape.windows * shape.window_tokens >=
         largest.windows * largest.window_tokens) {
@@ -267,14 +272,35 @@ absl::StatusOr<JobPlan> PlanEvaluateJob(const ModelFootprint& footprint,
       largest = shape;
     }
   }
+  // What holds whole models while no other block is in memory, one run after
+  // the other: the largest decides.
+  std::vector<RunForecast> whole;
+  if (writing.prompts > 0) {
+    whole.push_back(ForecastGeneration(footprint, writing));
+  }
+  for (const std::string& metric :
+       MetricsToRun(evaluate.metrics(), MetricKind::kEfficiency)) {
+    ASSIGN_OR_RETURN(const EfficiencyOptions options,
+                     EfficiencyOptionsOf(metric));
+    whole.push_back(ForecastEfficiency(footprint, baseline, options));
+  }
+  std::vector<MemoryPart> whole_parts;
+  for (RunForecast& run : whole) {
+    work.product_flops += run.work.product_flops;
+    work.moved_bytes += run.work.moved_bytes;
+    if (SumOf(run.parts) > SumOf(whole_parts)) whole_parts = run.parts;
+  }
   if (shapes.empty()) {
-    JobPlan plan = Finish(ForecastGeneration(footprint, writing), footprint,
-                          spec, text, memory_limit_bytes);
+    RunForecast run;
+    run.parts = std::move(whole_parts);
+    run.work = work;
+    JobPlan plan =
+        Finish(std::move(run), footprint, spec, text, memory_limit_bytes);
     plan.forecast.set_scoring_order(v1::BATCH_MAJOR);
     return plan;
   }
   // What compares has both models loaded from the first metric to the last.
-  largest.baseline = baseline;
+  largest.baseline = pairs ? baseline : nullptr;
   // Both orders do the same products.
   const uint64_t process = ProcessBytes(
       ForecastScoring(footprint, largest, ScoringOrder::kLayerMajor).work,
@@ -290,14 +316,8 @@ absl::StatusOr<JobPlan> PlanEvaluateJob(const ModelFootprint& footprint,
     work.product_flops += own.product_flops;
     work.moved_bytes += own.moved_bytes;
   }
-  // Texts are written when nothing is left to score, and memory is free again.
-  if (writing.prompts > 0) {
-    const RunForecast own = ForecastGeneration(footprint, writing);
-    work.product_flops += own.work.product_flops;
-    work.moved_bytes += own.work.moved_bytes;
-    if (SumOf(own.parts) > SumOf(scoring.forecast.parts)) {
-      scoring.forecast.parts = own.parts;
-    }
+  if (SumOf(whole_parts) > SumOf(scoring.forecast.parts)) {
+    scoring.forecast.parts = std::move(whole_parts);
   }
   scoring.forecast.work = work;
   JobPlan plan = Finish(std::move(scoring.forecast), footprint, spec, text,

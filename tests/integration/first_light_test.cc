@@ -268,6 +268,47 @@ subsets: [kind]
   EXPECT_THAT(nowhere.err, HasSubstr("piqa/piqa.jsonl"));
 }
 
+TEST_F(FirstLightTest, ContaminationAndTheLawOfDegradationAreReports) {
+  const auto itself = nlohmann::json::parse(
+      Ok({"contamination", "--calibration", DemoModel() + "/eval.txt", "--text",
+          DemoModel() + "/eval.txt", "--json"}),
+      nullptr, false);
+  ASSERT_TRUE(itself.is_object());
+  EXPECT_EQ(itself["shared_share"], 1);
+  EXPECT_GT(itself["contaminated_windows"], 10);
+  const auto apart = nlohmann::json::parse(
+      Ok({"contamination", "--calibration", DemoModel() + "/calibration.txt",
+          "--text", DemoModel() + "/eval.txt", "--json"}),
+      nullptr, false);
+  ASSERT_TRUE(apart.is_object());
+  EXPECT_LT(apart["shared_share"], 0.05);
+
+  // Points that follow a law give it back.
+  std::string csv = "parameters,training_tokens,bits,loss,degradation\n";
+  for (const double n : {1e8, 1e9, 1e10}) {
+    for (const double d : {1e10, 1e11, 1e12}) {
+      for (const double bits : {2.0, 3.0, 4.0}) {
+        const double law = 0.017 * std::pow(d, 0.5251) /
+                           (std::pow(n, 0.2261) * std::pow(bits, 5.4967));
+        absl::StrAppend(&csv, n, ",", d, ",", bits, ",3,", law, "\n");
+      }
+    }
+  }
+  const std::string points = data_.File("points.csv");
+  ASSERT_TRUE(WriteFileDurably(points, csv).ok());
+  const auto fit = nlohmann::json::parse(Ok({"degradation", points, "--json"}),
+                                         nullptr, false);
+  ASSERT_TRUE(fit.is_object());
+  EXPECT_NEAR(fit["beta"], 0.5251, 1e-3);
+  EXPECT_NEAR(fit["alpha"], 0.2261, 1e-3);
+  EXPECT_NEAR(fit["gamma"], 5.4967, 1e-2);
+  EXPECT_THAT(Ok({"degradation", points}), HasSubstr("beta"));
+  ASSERT_TRUE(WriteFileDurably(points, "bits,wrong\n2,3\n").ok());
+  const CommandResult refused = Ctl({"degradation", points});
+  EXPECT_EQ(refused.exit_code, 2);
+  EXPECT_THAT(refused.err, HasSubstr("no column \"wrong\""));
+}
+
 TEST_F(FirstLightTest, MemoryIsForecastReportedAndEnforced) {
   Ok({"models", "add", "demo", DemoModel()});
   const std::vector<std::string> gptq = {

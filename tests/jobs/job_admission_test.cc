@@ -288,6 +288,35 @@ TEST_F(JobAdmissionTest, ABaselineOfAnotherVocabularyIsRefusedByName) {
                              HasSubstr("models/real one of 256"))));
 }
 
+// Speeds of models of different vocabularies may be compared, and need no text.
+TEST_F(JobAdmissionTest, AnEfficiencyHoldsBothModelsAndNeedsNoText) {
+  TempDir padded;
+  TinyModelOptions options;
+  options.vocabulary = 300;
+  WriteTinyModel(padded.path(), options);
+  v1::Model model;
+  model.set_name("models/padded");
+  model.set_path(padded.path());
+  MetadataBatch batch;
+  batch.Put(Table::kModels, "padded", model);
+  ASSERT_THAT(server_.store->Commit(batch), IsOk());
+  v1::CreateJobRequest request = Evaluate("real");
+  v1::EvaluateSpec& spec = *request.mutable_spec()->mutable_evaluate();
+  spec.set_metrics(0, "efficiency/pp16-tg4");
+  spec.clear_dataset();
+  ASSERT_OK_AND_ASSIGN(const v1::Job alone, DryRun(request));
+  // None is looked for: a model has a speed by itself.
+  EXPECT_EQ(alone.spec().evaluate().baseline(), "");
+  spec.set_baseline("padded");
+  ASSERT_OK_AND_ASSIGN(const v1::Job pair, DryRun(request));
+  EXPECT_GT(pair.forecast().peak_memory_bytes(),
+            alone.forecast().peak_memory_bytes());
+  spec.add_metrics("ppl/gptq-64");
+  EXPECT_THAT(
+      DryRun(request).status(),
+      StatusIs(Code::kInvalidArgument, HasSubstr("spec.evaluate.dataset")));
+}
+
 TEST_F(JobAdmissionTest, AGenerationHoldsTheWholeModel) {
   v1::CreateJobRequest request = Evaluate("real");
   v1::EvaluateSpec& spec = *request.mutable_spec()->mutable_evaluate();
