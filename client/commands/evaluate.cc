@@ -45,6 +45,14 @@ class Evaluate : public Command {
                 {"batch-major", v1::BATCH_MAJOR},
                 {"layer-major", v1::LAYER_MAJOR}},
             CLI::ignore_case));
+    app.add_option("--attribute", granularity_,
+                   FieldHelp(spec, "attribution_granularity"))
+        ->type_name("blocks|layers")
+        ->transform(CLI::CheckedTransformer(
+            std::map<std::string, v1::AttributionGranularity>{
+                {"blocks", v1::ATTRIBUTE_BLOCKS},
+                {"layers", v1::ATTRIBUTE_LAYERS}},
+            CLI::ignore_case));
     task_options_.Define(app);
     job_options_.Define(app);
   }
@@ -70,6 +78,7 @@ class Evaluate : public Command {
       evaluate->set_batch_windows(*batch_windows_);
     }
     evaluate->set_scoring_order(order_);
+    evaluate->set_attribution_granularity(granularity_);
     ExitCode code = ExitCode::kOk;
     ASSIGN_OR_RETURN(const std::optional<v1::Job> job,
                      job_options_.Submit(session, spec, &code));
@@ -86,6 +95,7 @@ class Evaluate : public Command {
   std::vector<std::string> metrics_;
   std::optional<uint32_t> max_windows_, batch_windows_;
   v1::ScoringOrder order_ = v1::SCORING_ORDER_AUTO;
+  v1::AttributionGranularity granularity_ = v1::ATTRIBUTE_BLOCKS;
   TaskOptions task_options_;
   JobOptions job_options_;
 };
