@@ -68,6 +68,7 @@ CommandGroup MetricCommands();
 CommandGroup ModelCommands();
 CommandGroup QuantizeCommands();
 CommandGroup ReportCommands();
+CommandGroup SweepCommands();
 CommandGroup TaskCommands();
 CommandGroup VersionCommands();
 

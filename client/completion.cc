@@ -22,6 +22,7 @@ constexpr Source kSources[] = {
     {"TARGET", "targets", nullptr},
     {"DATASET", "datasets", nullptr},
     {"METHOD", "methods", nullptr},
+    {"POINT", "methods", nullptr},
     {"METRIC", "metrics", nullptr},
     {"TASK", "tasks", "files"},
     {"DIR|FILE|DATASET", "datasets", "files"},

@@ -3,7 +3,8 @@
 //
 // An argument's type name says what completes it: MODEL, ARTIFACT, TARGET,
 // DATASET, METHOD, METRIC, JOB, EVALUATION by name; FILE, DIR, FILE|DATASET,
-// STATE, SHELL as they say; anything else by nothing.
+// STATE, SHELL as they say; a POINT begins with a method; anything else by
+// nothing.
 #ifndef QUANTD_CLIENT_COMPLETION_H_
 #define QUANTD_CLIENT_COMPLETION_H_
 

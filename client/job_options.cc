@@ -32,13 +32,21 @@ std::string FieldHelp(const google::protobuf::Descriptor& type,
 }
 
 void JobOptions::Define(CLI::App& app) {
-  const auto& spec = *v1::JobSpec::descriptor();
   app.add_flag("--wait", wait_,
                "Wait until the job has ended; Ctrl-C stops the waiting, not "
                "the job");
   app.add_flag("--dry-run", dry_run_,
                "Check everything and forecast memory, disk and time; submit "
                "nothing (texts are still uploaded)");
+  DefineSpec(app);
+  app.add_option("--request-id", request_id_,
+                 "Makes a repeated submission return the first job; without "
+                 "it every call submits a new one")
+      ->type_name("ID");
+}
+
+void JobOptions::DefineSpec(CLI::App& app) {
+  const auto& spec = *v1::JobSpec::descriptor();
   app.add_option("--priority", priority_, FieldHelp(spec, "priority"))
       ->type_name("N");
   app.add_option("--owner", owner_, FieldHelp(spec, "owner"))
@@ -62,10 +70,6 @@ void JobOptions::Define(CLI::App& app) {
   app.add_option("--compute-type", compute_type_,
                  FieldHelp(spec, "compute_type"))
       ->type_name("F32|F32_STRICT|BF16");
-  app.add_option("--request-id", request_id_,
-                 "Makes a repeated submission return the first job; without "
-                 "it every call submits a new one")
-      ->type_name("ID");
 }
 
 void JobOptions::Apply(v1::JobSpec* spec) const {

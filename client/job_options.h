@@ -22,6 +22,9 @@ namespace quantd {
 class JobOptions {
  public:
   void Define(CLI::App& app);
+  // Only the options that Apply() writes, for a command that submits many jobs
+  // in its own way.
+  void DefineSpec(CLI::App& app);
 
   // Writes the options that were given into `spec`.
   void Apply(v1::JobSpec* spec) const;

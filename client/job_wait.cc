@@ -5,13 +5,9 @@
 
 namespace quantd {
 
-absl::StatusOr<std::optional<v1::Job>> WaitForJob(Session& session,
-                                                  const std::string& name,
-                                                  uint64_t after_sequence,
-                                                  JobProgress& progress) {
-  Client& client = session.client();
-  Interrupts::Handler on_interrupt(*session.environment().interrupts,
-                                   [&client] { client.Cancel(); });
+absl::StatusOr<v1::Job> FollowJob(Session& session, const std::string& name,
+                                  uint64_t after_sequence,
+                                  JobProgress& progress) {
   bool interruption_shown = false;
   WatchJobOptions options;
   options.after_sequence = after_sequence;
@@ -25,18 +21,27 @@ absl::StatusOr<std::optional<v1::Job>> WaitForJob(Session& session,
     progress.Remark(absl::StrCat("connection lost, trying again: ",
                                  std::string(status.message())));
   };
-  absl::StatusOr<v1::Job> job = client.WatchJob(name, options);
+  absl::StatusOr<v1::Job> job = session.client().WatchJob(name, options);
   progress.Finish();
+  return Annotate(std::move(job), "waiting for ", name);
+}
+
+absl::StatusOr<std::optional<v1::Job>> WaitForJob(Session& session,
+                                                  const std::string& name,
+                                                  uint64_t after_sequence,
+                                                  JobProgress& progress) {
+  Client& client = session.client();
+  Interrupts::Handler on_interrupt(*session.environment().interrupts,
+                                   [&client] { client.Cancel(); });
+  absl::StatusOr<v1::Job> job =
+      FollowJob(session, name, after_sequence, progress);
   if (job.ok()) return std::optional<v1::Job>(*std::move(job));
+  if (!on_interrupt.interrupted()) return job.status();
   const std::string id = BareId(name);
-  if (on_interrupt.interrupted()) {
-    session.Note(absl::StrCat("quantctl: no longer waiting; ", name,
-                              " goes on\n",
-                              "  watch it:   quantctl jobs watch ", id, "\n",
-                              "  cancel it:  quantctl jobs cancel ", id));
-    return std::optional<v1::Job>();
-  }
-  return Annotate(job.status(), "waiting for ", name);
+  session.Note(absl::StrCat("quantctl: no longer waiting; ", name, " goes on\n",
+                            "  watch it:   quantctl jobs watch ", id, "\n",
+                            "  cancel it:  quantctl jobs cancel ", id));
+  return std::optional<v1::Job>();
 }
 
 Json OutcomeToJson(const v1::Job& job) {

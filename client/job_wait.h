@@ -23,6 +23,12 @@ absl::StatusOr<std::optional<v1::Job>> WaitForJob(Session& session,
                                                   uint64_t after_sequence,
                                                   JobProgress& progress);
 
+// The same for a caller with a handler of interrupts of its own: an interrupt
+// that cancels the client ends it with Cancelled.
+absl::StatusOr<v1::Job> FollowJob(Session& session, const std::string& name,
+                                  uint64_t after_sequence,
+                                  JobProgress& progress);
+
 // For a job that ended without success: says why and where its log is, on
 // standard error; with --json prints the job's outcome on standard output.
 void ReportUnsuccessful(Session& session, const v1::Job& job);

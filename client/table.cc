@@ -4,6 +4,7 @@
 #include <cassert>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_replace.h"
 #include "absl/strings/str_split.h"
 
 namespace quantd {
@@ -46,6 +47,26 @@ std::string Table::ToString() const {
     absl::StrAppend(&text, line, "\n");
   };
   append(header_);
+  for (const auto& row : rows_) append(row);
+  return text;
+}
+
+std::string Table::ToMarkdown() const {
+  std::string text;
+  const auto append = [&](const std::vector<std::string>& cells) {
+    for (const std::string& cell : cells) {
+      // What would end the cell or the row.
+      absl::StrAppend(&text, "| ",
+                      absl::StrReplaceAll(cell, {{"|", "\\|"}, {"\n", " "}}),
+                      " ");
+    }
+    absl::StrAppend(&text, "|\n");
+  };
+  append(header_);
+  for (const Align align : alignment_) {
+    absl::StrAppend(&text, align == Align::kRight ? "| ---: " : "| --- ");
+  }
+  absl::StrAppend(&text, "|\n");
   for (const auto& row : rows_) append(row);
   return text;
 }

@@ -32,6 +32,9 @@ class Table {
   // Header and rows, two blanks between columns, no blanks at line ends.
   std::string ToString() const;
 
+  // The same as a table of Markdown (the pipes of GitHub's dialect).
+  std::string ToMarkdown() const;
+
  private:
   const std::vector<std::string> header_;
   std::vector<Align> alignment_;

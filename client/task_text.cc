@@ -19,15 +19,6 @@ std::string Number(double value) { return absl::StrFormat("%.4f", value); }
 
 std::string Small(double value) { return absl::StrFormat("%.3g", value); }
 
-// "equivalent", "undecided, 1234 more".
-std::string VerdictText(const v1::MetricComparison& row) {
-  std::string text = absl::AsciiStrToLower(v1::Verdict_Name(row.verdict()));
-  if (row.items_needed() > 0) {
-    absl::StrAppend(&text, ", ", row.items_needed(), " more needed");
-  }
-  return text;
-}
-
 void PrintSubsets(Session& session, const v1::TaskReport& report) {
   std::map<std::string, std::vector<const v1::TaskSubset*>> by_key;
   for (const v1::TaskSubset& subset : report.subsets()) {
@@ -153,6 +144,14 @@ Json TaskToJson(const v1::TaskReport& report) {
     }
   }
   return json;
+}
+
+std::string VerdictText(const v1::MetricComparison& row) {
+  std::string text = absl::AsciiStrToLower(v1::Verdict_Name(row.verdict()));
+  if (row.items_needed() > 0) {
+    absl::StrAppend(&text, ", ", row.items_needed(), " more needed");
+  }
+  return text;
 }
 
 void PrintVerdicts(Session& session, const v1::Comparison& comparison) {

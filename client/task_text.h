@@ -18,6 +18,9 @@ void PrintTask(Session& session, const v1::TaskReport& report);
 // by name.
 Json TaskToJson(const v1::TaskReport& report);
 
+// "equivalent", "undecided, 1234 more needed".
+std::string VerdictText(const v1::MetricComparison& row);
+
 // A row a metric, the family first.
 void PrintVerdicts(Session& session, const v1::Comparison& comparison);
 

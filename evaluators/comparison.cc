@@ -153,7 +153,9 @@ std::string DifferenceOf(const v1::Evaluation& baseline,
       consider(DifferencesOf(b.tag(), c.tag()));
     }
   }
-  if (!found) return "one of them has no number of the kind the other has";
+  if (!found) {
+    return "one of them has no perplexity, and they have no task in common";
+  }
   return absl::StrJoin(fewest, ", ");
 }
 

@@ -164,7 +164,18 @@ absl::StatusOr<LikelihoodTask> LikelihoodTask::Create(
     }
     if (encoder.TakeCut()) ++run.cut_items_;
   }
-  if (run.task_.kind == TaskKind::kMultipleChoice) {
+  // Where choices have no context of their own (minimal pairs) there is nothing
+  // to compare with.
+  run.compares_contexts_ =
+      run.task_.kind == TaskKind::kMultipleChoice &&
+      std::any_of(items.begin(), items.end(), [](const TaskItem& item) {
+        return std::any_of(item.choices.begin(), item.choices.end(),
+                           [&](const TaskChoice& choice) {
+                             return choice.context !=
+                                    item.unconditional_context;
+                           });
+      });
+  if (run.compares_contexts_) {
     for (size_t i = 0; i < items.size(); ++i) {
       for (size_t c = 0; c < items[i].choices.size(); ++c) {
         RETURN_IF_ERROR(add(i, c, true, items[i].unconditional_context,
@@ -211,6 +222,7 @@ absl::Status LikelihoodTask::ReportChoices(v1::TaskReport* report) const {
   struct Rule {
     const char* name;
     double (*compared)(const Choice& choice, const TaskChoice& text);
+    bool unconditional = false;
   };
   static constexpr Rule kRules[] = {
       {"acc",
@@ -230,12 +242,14 @@ absl::Status LikelihoodTask::ReportChoices(v1::TaskReport* report) const {
       {"acc_pmi",
        [](const Choice& c, const TaskChoice&) {
          return c.log_likelihood - c.unconditional;
-       }},
+       },
+       true},
   };
   std::vector<ItemScores> scores;
   bool one_right = true;
   size_t most_choices = 0;
   for (const Rule& rule : kRules) {
+    if (rule.unconditional && !compares_contexts_) continue;
     ItemScores each;
     each.name = rule.name;
     each.is_share = true;

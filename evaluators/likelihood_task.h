@@ -8,7 +8,8 @@
 //   acc_norm   LL_c / characters of the choice, without its delimiter
 //   acc_bytes  LL_c / bytes of it in UTF-8
 //   acc_token  LL_c / tokens of the continuation
-//   acc_pmi    LL_c - LL(choice | unconditional context)
+//   acc_pmi    LL_c - LL(choice | unconditional context), where choices have
+//              another context than that
 // and brier_score, sum_c (softmax(LL)_c - [c is right])^2, where one is right.
 // Choices whose compared numbers are equal share the answer: an item is worth
 // the share of right ones among the best, where other harnesses take the first
@@ -89,6 +90,7 @@ class LikelihoodTask {
   std::vector<Use> uses_;
   std::vector<std::vector<Choice>> choices_;  // by item
   uint64_t cut_items_ = 0;
+  bool compares_contexts_ = false;  // acc_pmi
 };
 
 }  // namespace quantd

@@ -143,6 +143,8 @@ ScoreStore::~ScoreStore() {
   (void)Flush();
   if (fd_ < 0) return;
   close(fd_);
+  // The kernel's clock for files may lag behind the one that marked the others.
+  TouchFile(path_);
   DropOldestFiles(directory_, kSuffix, max_bytes_);
 }
 

@@ -7,6 +7,7 @@
 #include "absl/strings/str_cat.h"
 #include "base/file.h"
 #include "base/status_macros.h"
+#include "client/calibration_options.h"
 #include "client/command.h"
 #include "client/human_text.h"
 #include "client/job_options.h"
@@ -52,7 +53,6 @@ class Quantize : public Command {
  public:
   void Define(CLI::App& app) override {
     const auto& spec = *v1::QuantizeSpec::descriptor();
-    const auto& calibration = *v1::Calibration::descriptor();
     app.add_option("model", model_, FieldHelp(spec, "model"))
         ->required()
         ->type_name("MODEL");
@@ -71,17 +71,7 @@ class Quantize : public Command {
         ->allow_extra_args(false);
     app.add_option("--name", output_, FieldHelp(spec, "output_id"))
         ->type_name("NAME");
-    app.add_option("--calibration", calibration_,
-                   "Text that calibrated methods learn from: a local file, "
-                   "which is uploaded, or the name of a dataset")
-        ->type_name("FILE|DATASET");
-    app.add_option("--windows", windows_, FieldHelp(calibration, "windows"))
-        ->type_name("N");
-    app.add_option("--window-tokens", window_tokens_,
-                   FieldHelp(calibration, "window_tokens"))
-        ->type_name("N");
-    app.add_option("--seed", seed_, FieldHelp(calibration, "seed"))
-        ->type_name("N");
+    calibration_options_.Define(app);
     job_options_.Define(app);
   }
 
@@ -100,7 +90,7 @@ class Quantize : public Command {
     if (!recipe_file_.empty()) {
       ASSIGN_OR_RETURN(*quantize->mutable_recipe(), ReadRecipe(recipe_file_));
     }
-    RETURN_IF_ERROR(ApplyCalibration(session, quantize));
+    RETURN_IF_ERROR(calibration_options_.Apply(session, quantize));
     ExitCode code = ExitCode::kOk;
     ASSIGN_OR_RETURN(const std::optional<v1::Job> job,
                      job_options_.Submit(session, spec, &code));
@@ -109,25 +99,6 @@ class Quantize : public Command {
   }
 
  private:
-  absl::Status ApplyCalibration(Session& session,
-                                v1::QuantizeSpec* quantize) const {
-    if (!calibration_.empty()) {
-      ASSIGN_OR_RETURN(
-          *quantize->mutable_calibration()->mutable_dataset(),
-          Annotate(ResolveText(session, calibration_), "--calibration"));
-    }
-    if (windows_.has_value()) {
-      quantize->mutable_calibration()->set_windows(*windows_);
-    }
-    if (window_tokens_.has_value()) {
-      quantize->mutable_calibration()->set_window_tokens(*window_tokens_);
-    }
-    if (seed_.has_value()) {
-      quantize->mutable_calibration()->set_seed(*seed_);
-    }
-    return absl::OkStatus();
-  }
-
   static absl::Status Print(Session& session, const v1::Job& job) {
     ASSIGN_OR_RETURN(const v1::Artifact artifact,
                      session.client().GetArtifact(job.result().artifact()));
@@ -157,10 +128,9 @@ class Quantize : public Command {
     return absl::OkStatus();
   }
 
-  std::string model_, method_, recipe_file_, output_, calibration_;
+  std::string model_, method_, recipe_file_, output_;
   std::vector<std::string> set_;
-  std::optional<uint32_t> windows_, window_tokens_;
-  std::optional<uint64_t> seed_;
+  CalibrationOptions calibration_options_;
   JobOptions job_options_;
 };
 

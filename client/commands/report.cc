@@ -142,8 +142,10 @@ class Report : public Command {
     FindReport(evaluations, tag, &row);
     FindDivergence(evaluations, tag, artifact.source(), &row);
     if (row.report.has_value()) {
-      ASSIGN_OR_RETURN(row.comparison,
-                       client.CompareEvaluations(baseline, row.evaluation));
+      v1::CompareEvaluationsRequest request;
+      request.set_baseline(baseline);
+      request.set_candidate(row.evaluation);
+      ASSIGN_OR_RETURN(row.comparison, client.CompareEvaluations(request));
     }
     return row;
   }

@@ -23,8 +23,10 @@ using Kind = TemplateNode::Kind;
 
 // Steps of one evaluation; a step is a node, or 64 bytes of a value that it
 // makes. A prompt of the usual benchmarks takes a few hundred.
-constexpr int64_t kBudget = 2'000'000;
+constexpr int64_t kBudget = 1'000'000;
 constexpr int64_t kBytesPerStep = 64;
+// What the variables of one round of a loop cost.
+constexpr int64_t kStepsPerRound = 16;
 // Of lists in lists, which bounds every walk over a value.
 constexpr int kMaxValueDepth = 64;
 constexpr int64_t kMaxRange = 10'000;
@@ -195,6 +197,7 @@ class Evaluation {
     const size_t size = list.get().size();
     const size_t outer = variables_.size();
     for (size_t i = 0; i < size; ++i) {
+      RETURN_IF_ERROR(Spend(kStepsPerRound));
       variables_.push_back({node.text, list.get()[i]});
       variables_.push_back({"loop",
                             {{"index", i + 1},

@@ -82,6 +82,16 @@ TEST_F(CompletionTest, AsksForNamesOfTheKindThatFits) {
   EXPECT_THAT(Asked(), HasSubstr("__complete targets\n"));
 }
 
+TEST_F(CompletionTest, CompletesASweep) {
+  EXPECT_THAT(Complete("quantctl sweep m --"),
+              IsSupersetOf({"--bits", "--point", "--output", "--no-wait",
+                            "--retry-failed", "--cancel", "--calibration",
+                            "--metric", "--suite", "--threads"}));
+  EXPECT_THAT(Complete("quantctl sweep m --point g", "gptq rtn"),
+              ElementsAre("gptq"));
+  EXPECT_THAT(Asked(), HasSubstr("__complete methods\n"));
+}
+
 TEST_F(CompletionTest, AsksTheServerOfTheCommandLine) {
   Complete("quantctl --server host:1 models show ", "m");
   EXPECT_EQ(Asked(), "__complete models --server host:1\n");

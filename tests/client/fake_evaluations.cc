@@ -56,6 +56,23 @@ class FakeQuantd::Evaluations : public v1::EvaluationService::Service {
     }
     comparison->set_baseline(a.name());
     comparison->set_candidate(b.name());
+    for (const v1::TaskReport& x : a.tasks()) {
+      for (const v1::TaskReport& y : b.tasks()) {
+        if (x.tag().task() != y.tag().task()) continue;
+        AddMetric(x.tag().task(), "acc", x.metrics(0).value(),
+                  y.metrics(0).value(),
+                  x.metrics(0).value() - y.metrics(0).value(), comparison);
+      }
+    }
+    for (const v1::PerplexityReport& x : a.perplexities()) {
+      for (const v1::PerplexityReport& y : b.perplexities()) {
+        if (x.tag().convention() != y.tag().convention()) continue;
+        AddMetric(x.tag().convention(), "ln_perplexity",
+                  std::log(x.perplexity()), std::log(y.perplexity()),
+                  std::log(y.perplexity() / x.perplexity()), comparison);
+      }
+    }
+    if (a.perplexities().empty() || b.perplexities().empty()) return Status::OK;
     *comparison->mutable_tag() = a.perplexities(0).tag();
     const double x = a.perplexities(0).perplexity();
     const double y = b.perplexities(0).perplexity();
@@ -77,7 +94,39 @@ class FakeQuantd::Evaluations : public v1::EvaluationService::Service {
     return Status::OK;
   }
 
+  Status ListTasks(ServerContext*, const v1::ListTasksRequest*,
+                   v1::ListTasksResponse* response) override {
+    if (Status s = fake_.Enter("ListTasks"); !s.ok()) return s;
+    for (const char* name : {"arc_easy", "piqa"}) {
+      v1::TaskInfo* task = response->add_tasks();
+      task->set_name(name);
+      task->set_kind("multiple_choice");
+      task->set_data_file(std::string(name) + ".jsonl");
+    }
+    return Status::OK;
+  }
+
  private:
+  // With an error of 0.0125 and an interval of 0.02 to each side.
+  static void AddMetric(const std::string& task, const std::string& metric,
+                        double baseline, double candidate, double loss,
+                        v1::Comparison* comparison) {
+    v1::MetricComparison* row = comparison->add_metrics();
+    row->set_task(task);
+    row->set_metric(metric);
+    row->set_baseline(baseline);
+    row->set_candidate(candidate);
+    row->set_loss(loss);
+    row->set_loss_error(0.0125);
+    row->set_low(loss - 0.02);
+    row->set_high(loss + 0.02);
+    row->set_p_value(loss > 0.05 ? 0.001 : 0.04);
+    row->set_adjusted_p_value(1);
+    row->set_in_family(true);
+    row->set_verdict(loss > 0.05 ? v1::WORSE : v1::UNDECIDED);
+    row->set_items_needed(loss > 0.05 ? 0 : 1234);
+  }
+
   FakeQuantd& fake_;
 };
 

@@ -1,7 +1,10 @@
 #include <algorithm>
+#include <cmath>
 
 #include "absl/strings/match.h"
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/strip.h"
 #include "absl/time/clock.h"
 #include "client/client.h"
 #include "proto/field_rules.h"
@@ -198,12 +201,48 @@ class FakeQuantd::Jobs : public v1::JobService::Service {
       stored->responses.push_back(response);
     }
     if (stored->script.endless) return;
-    if (stored->script.end == v1::SUCCEEDED) Produce(&job);
-    if (!stored->script.error.empty()) {
-      job.mutable_error()->set_code(3);
-      job.mutable_error()->set_message(stored->script.error);
+    v1::JobState end = stored->script.end;
+    std::string error = stored->script.error;
+    const auto& settings = job.spec().quantize().set();
+    if (!stored->script.only_set.empty() &&
+        std::find(settings.begin(), settings.end(), stored->script.only_set) ==
+            settings.end()) {
+      end = v1::SUCCEEDED;
+      error.clear();
     }
-    respond(v1::RUNNING, stored->script.end);
+    const auto producer = fake_.jobs_.find(job.spec().evaluate().target());
+    if (producer != fake_.jobs_.end() &&
+        producer->second.job.state() != v1::SUCCEEDED) {
+      end = v1::FAILED;
+      job.set_state_reason("DEPENDENCY_FAILED");
+    }
+    if (end == v1::SUCCEEDED) Produce(&job);
+    if (!error.empty()) {
+      job.mutable_error()->set_code(3);
+      job.mutable_error()->set_message(error);
+    }
+    respond(v1::RUNNING, end);
+  }
+
+  // Of "bits=3" among the settings; 3 without.
+  static int BitsOf(const v1::QuantizeSpec& spec) {
+    int bits = 3;
+    for (absl::string_view assignment : spec.set()) {
+      if (absl::ConsumePrefix(&assignment, "bits=")) {
+        (void)absl::SimpleAtoi(assignment, &bits);
+      }
+    }
+    return bits;
+  }
+
+  // How far the compression that is evaluated is from the original: 1 for gptq
+  // at 3 bits, 4 times as much a bit less, twice as much for other methods.
+  double LossOf(const std::string& artifact)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(fake_.mutex_) {
+    const auto job = fake_.jobs_.find(fake_.artifacts_[artifact].job());
+    if (job == fake_.jobs_.end()) return 1;
+    const v1::QuantizeSpec& spec = job->second.job.spec().quantize();
+    return std::pow(4.0, 3 - BitsOf(spec)) * (spec.method() == "gptq" ? 1 : 2);
   }
 
   void Produce(v1::Job* job) ABSL_EXCLUSIVE_LOCKS_REQUIRED(fake_.mutex_) {
@@ -216,8 +255,9 @@ class FakeQuantd::Jobs : public v1::JobService::Service {
       artifact.set_source(
           ResourceName("models", job->spec().quantize().model()));
       artifact.set_recipe(job->spec().quantize().method());
-      artifact.set_bits_per_weight(3.5);
-      artifact.set_size_bytes(700000);
+      const double bits = BitsOf(job->spec().quantize()) + 0.5;
+      artifact.set_bits_per_weight(bits);
+      artifact.set_size_bytes(static_cast<uint64_t>(bits * 200000));
       artifact.set_job(job->name());
       fake_.artifacts_[artifact.name()] = artifact;
       result->set_artifact(artifact.name());
@@ -227,10 +267,15 @@ class FakeQuantd::Jobs : public v1::JobService::Service {
     v1::Evaluation evaluation;
     evaluation.set_name("evaluations/" + BareId(job->name()));
     evaluation.set_job(job->name());
-    const std::string& target = job->spec().evaluate().target();
+    std::string target = job->spec().evaluate().target();
+    if (const auto producer = fake_.jobs_.find(target);
+        producer != fake_.jobs_.end()) {
+      target = BareId(producer->second.job.result().artifact());
+    }
     const bool artifact = fake_.artifacts_.count("artifacts/" + target) > 0;
     evaluation.set_target((artifact ? "artifacts/" : "models/") +
                           BareId(target));
+    const double loss = artifact ? LossOf(evaluation.target()) : 0;
     evaluation.mutable_create_time()->set_seconds(
         1700000000 + static_cast<int64_t>(fake_.jobs_.size()));
     evaluation.set_wall_seconds(2.5);
@@ -287,7 +332,7 @@ class FakeQuantd::Jobs : public v1::JobService::Service {
         metric.replace(0, kDivergence.size(), "ppl/");
         *divergence->mutable_tag() = Tag(metric);
         divergence->set_baseline("models/m");
-        divergence->mutable_kl()->mutable_mean()->set_mean(0.03125);
+        divergence->mutable_kl()->mutable_mean()->set_mean(0.03125 * loss);
         divergence->mutable_kl()->mutable_mean()->set_error_clustered(0.0005);
         divergence->mutable_kl()->set_maximum(7.5);
         v1::Percentile* percentile =
@@ -305,11 +350,20 @@ class FakeQuantd::Jobs : public v1::JobService::Service {
       }
       v1::PerplexityReport* report = evaluation.add_perplexities();
       *report->mutable_tag() = Tag(metric);
-      report->set_perplexity(artifact ? 125.5 : 120.3396);
+      report->set_perplexity(artifact ? 125.5 + 5.1604 * (loss - 1) : 120.3396);
       report->set_error_iid(1.25);
       report->set_error_clustered(2.5);
       report->set_window_count(776);
       report->set_scored_tokens(396536);
+    }
+    for (const v1::TaskRun& run : job->spec().evaluate().tasks()) {
+      v1::TaskReport* report = evaluation.add_tasks();
+      report->mutable_tag()->set_task(run.name());
+      report->set_item_count(500);
+      v1::TaskMetric* metric = report->add_metrics();
+      metric->set_name("acc");
+      metric->set_value(0.75 - 0.03125 * loss);
+      metric->set_error_clustered(0.02);
     }
     fake_.evaluations_[evaluation.name()] = evaluation;
     result->set_evaluation(evaluation.name());

@@ -27,6 +27,8 @@ namespace quantd::test {
 struct JobScript {
   v1::JobState end = v1::SUCCEEDED;
   std::string error;
+  // Only quantize jobs with this setting ("bits=2") end so; others succeed.
+  std::string only_set;
   int progress_updates = 10;
   // The watch stream is broken with UNAVAILABLE after so many responses, on
   // every connection; 0: never.

@@ -51,9 +51,9 @@ class ReferencePerplexityTest : public testing::Test {
     ExecutionContext context(device.get());
     ASSIGN_OR_RETURN(Scorer scorer, Scorer::Load(*model, {}, context));
     RETURN_IF_ERROR(scorer.Score(
-        requests,
-        [&](size_t index, absl::Span<const double> nll) {
-          return evaluator->Fold(index, nll);
+        requests, {},
+        [&](size_t index, absl::Span<const TokenScore> scores) {
+          return evaluator->Fold(index, scores);
         },
         [](double) {}, context));
     v1::Evaluation evaluation;

@@ -195,11 +195,11 @@ TEST_F(JobAdmissionTest, TokensAreCountedByWhatTheTokenizerHolds) {
   spec.mutable_evaluate()->set_scoring_order(v1::LAYER_MAJOR);
   const auto activations = [&](uint64_t tokenizer_bytes) {
     footprint.tokenizer_bytes = tokenizer_bytes;
-    return PartOf(
-        PlanEvaluateJob(footprint, /*baseline=*/nullptr, spec, {64 * 512}, 0)
-            .value()
-            .forecast,
-        "activations of all windows");
+    return PartOf(PlanEvaluateJob(footprint, /*baseline=*/nullptr, spec,
+                                  {64 * 512, {}}, 0)
+                      .value()
+                      .forecast,
+                  "activations of all windows");
   };
   const uint64_t window = 512 * 256 * sizeof(float);
   EXPECT_EQ(activations(2000), 64 * window);

@@ -3,10 +3,16 @@
 #include <string>
 #include <vector>
 
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
+#include "absl/strings/string_view.h"
+#include "base/file.h"
 #include "evaluators/tasks/task_definition.h"
 #include "evaluators/tasks/task_item.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "tests/testing/project_paths.h"
 #include "tests/testing/status_matchers.h"
 
 namespace quantd::test {
@@ -131,6 +137,39 @@ doc_to_choice: "{{mc1_targets.choices}}"
           ""));
   EXPECT_EQ(items[0].choices[0].context,
             "Q: What is two and two?\nA: Four.\n\nQ: Why?\nA:");
+}
+
+// The text of the first block of indented lines behind `heading`, and of the
+// one behind that.
+std::vector<std::string> IndentedBlocks(const std::string& page,
+                                        const std::string& heading) {
+  std::vector<std::string> blocks;
+  bool inside = false;
+  for (const absl::string_view line :
+       absl::StrSplit(page.substr(page.find(heading)), '\n')) {
+    const bool indented = absl::StartsWith(line, "    ");
+    if (indented && !inside) blocks.emplace_back();
+    if (indented) absl::StrAppend(&blocks.back(), line.substr(4), "\n");
+    inside = indented;
+  }
+  return blocks;
+}
+
+TEST(OutsideTasksTest, ExamplesOfTheManualAreTrue) {
+  ASSERT_OK_AND_ASSIGN(const std::string page,
+                       ReadFile(ProjectPath("docs/tasks.md")));
+  const std::vector<std::string> blocks = IndentedBlocks(page, "## An example");
+  ASSERT_THAT(blocks, SizeIs(3));
+  ASSERT_OK_AND_ASSIGN(const TaskDefinition task, ParseTaskFile(blocks[0]));
+  ASSERT_OK_AND_ASSIGN(const auto items, BuildTaskItems(task, blocks[1], ""));
+  EXPECT_EQ(items[0].choices[0].context, "Question: What is ice?\nAnswer:");
+  EXPECT_EQ(items[0].choices[0].continuation, " gas");
+  EXPECT_EQ(items[0].choices[1].continuation, " solid water");
+  EXPECT_THAT(items[0].gold, ElementsAre(1));
+  EXPECT_THAT(ParseTaskFile("task: g\noutput_type: generate_until\n"
+                            "doc_to_text: q\ndoc_to_target: a\n" +
+                            blocks[2]),
+              IsOk());
 }
 
 }  // namespace

@@ -1,0 +1,296 @@
+#include "client/sweep_report.h"
+
+#include <algorithm>
+#include <filesystem>
+#include <utility>
+
+#include "absl/strings/ascii.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "base/file.h"
+#include "base/status_macros.h"
+#include "client/client.h"
+#include "client/human_text.h"
+#include "client/svg_plot.h"
+#include "client/sweep_json.h"
+#include "client/sweep_plots.h"
+#include "client/task_text.h"
+
+namespace quantd {
+namespace {
+
+// Losses of good points are small: digits that count, not decimals.
+std::string WithError(double value, double error) {
+  return absl::StrFormat("%.4g +/- %.2g", value, error);
+}
+
+const SweepFront* FindFront(const SweepResult& result, SweepCost cost,
+                            const SweepLoss& loss) {
+  for (const SweepFront& front : result.fronts) {
+    if (front.cost == cost && front.loss.task == loss.task &&
+        front.loss.metric == loss.metric) {
+      return &front;
+    }
+  }
+  return nullptr;
+}
+
+// How the row stands on a front; "" where it is not ranked.
+std::string StandingText(const SweepResult& result, SweepCost cost,
+                         const SweepLoss& loss, size_t row) {
+  const SweepFront* front = FindFront(result, cost, loss);
+  if (front == nullptr || !front->standings[row].has_value()) return "";
+  return StandingName(front->standings[row]->standing);
+}
+
+// The losses of the fronts, each once, in order.
+std::vector<SweepLoss> RankedLosses(const SweepResult& result) {
+  std::vector<SweepLoss> losses;
+  for (const SweepFront& front : result.fronts) {
+    if (front.cost == SweepCost::kBitsPerWeight) losses.push_back(front.loss);
+  }
+  return losses;
+}
+
+TitledTable CostTable(const SweepResult& result) {
+  Table table({"POINT", "BITS/WEIGHT", "SIZE", "QUANTIZE TIME",
+               "QUANTIZE MEMORY", "EVALUATE MEMORY", "TOKENS/S"},
+              {Align::kLeft, Align::kRight, Align::kRight, Align::kRight,
+               Align::kRight, Align::kRight, Align::kRight});
+  for (const SweepRow& row : result.rows) {
+    table.AddRow(
+        {row.label, HumanBits(row.bits_per_weight),
+         row.size_bytes > 0 ? HumanBytes(row.size_bytes) : "-",
+         row.quantize_seconds.has_value() ? HumanSeconds(*row.quantize_seconds)
+                                          : "-",
+         row.quantize_peak_memory_bytes.has_value()
+             ? HumanBytes(*row.quantize_peak_memory_bytes)
+             : "-",
+         row.scores.has_value() ? HumanBytes(row.scores->peak_memory_bytes())
+                                : "-",
+         row.scores.has_value()
+             ? absl::StrFormat("%.1f", row.scores->tokens_per_second())
+             : "-"});
+  }
+  return {"Costs", std::move(table)};
+}
+
+TitledTable DivergenceTable(const SweepResult& result, const SweepLoss& loss) {
+  Table table({"POINT", "BITS/WEIGHT", "MEAN KL, NATS", "SAME TOP", "BY BITS",
+               "BY SIZE"},
+              {Align::kLeft, Align::kRight, Align::kRight, Align::kRight});
+  for (size_t i = 0; i < result.rows.size(); ++i) {
+    const SweepRow& row = result.rows[i];
+    if (!LossOf(row, loss).has_value()) continue;
+    for (const v1::DivergenceReport& report : row.scores->divergences()) {
+      if (report.metric() != loss.task) continue;
+      const v1::Estimate& kl = report.kl().mean();
+      table.AddRow(
+          {row.label, HumanBits(row.bits_per_weight),
+           WithError(kl.mean(), kl.error_clustered()),
+           absl::StrFormat("%.2f %%", 100 * report.top1_agreement().mean()),
+           StandingText(result, SweepCost::kBitsPerWeight, loss, i),
+           StandingText(result, SweepCost::kSizeBytes, loss, i)});
+      break;
+    }
+  }
+  return {loss.task, std::move(table)};
+}
+
+TitledTable PerplexityTable(const SweepResult& result, const SweepLoss& loss) {
+  Table table(
+      {"POINT", "BITS/WEIGHT", "PERPLEXITY", "LN RATIO", "INTERVAL", "BY BITS"},
+      {Align::kLeft, Align::kRight, Align::kRight, Align::kRight,
+       Align::kRight});
+  for (size_t i = 0; i < result.rows.size(); ++i) {
+    const SweepRow& row = result.rows[i];
+    if (!row.scores.has_value()) continue;
+    const v1::MetricComparison* ratio =
+        row.comparison.has_value()
+            ? FindComparison(*row.comparison, loss.task, loss.metric)
+            : nullptr;
+    for (const v1::PerplexityReport& report : row.scores->perplexities()) {
+      if (report.tag().convention() != loss.task) continue;
+      table.AddRow(
+          {row.label, HumanBits(row.bits_per_weight),
+           HumanNumber(report.perplexity(), report.error_clustered()),
+           ratio != nullptr ? WithError(ratio->loss(), ratio->loss_error())
+                            : "",
+           ratio != nullptr
+               ? absl::StrFormat("%.4g .. %.4g", ratio->low(), ratio->high())
+               : "",
+           StandingText(result, SweepCost::kBitsPerWeight, loss, i)});
+      break;
+    }
+  }
+  return {loss.task, std::move(table)};
+}
+
+TitledTable TaskTable(const SweepResult& result, const SweepLoss& loss) {
+  Table table({"POINT", "BITS/WEIGHT", absl::AsciiStrToUpper(loss.metric),
+               "LOSS", "INTERVAL", "P", "ADJUSTED P", "VERDICT", "BY BITS"},
+              {Align::kLeft, Align::kRight, Align::kRight, Align::kRight,
+               Align::kRight, Align::kRight, Align::kRight});
+  for (size_t i = 0; i < result.rows.size(); ++i) {
+    const SweepRow& row = result.rows[i];
+    if (!row.scores.has_value()) continue;
+    const v1::MetricComparison* loss_row =
+        row.comparison.has_value()
+            ? FindComparison(*row.comparison, loss.task, loss.metric)
+            : nullptr;
+    for (const v1::TaskReport& report : row.scores->tasks()) {
+      if (report.tag().task() != loss.task || report.metrics().empty()) {
+        continue;
+      }
+      std::vector<std::string> cells = {
+          row.label, HumanBits(row.bits_per_weight),
+          HumanNumber(report.metrics(0).value(),
+                      report.metrics(0).error_clustered())};
+      if (loss_row == nullptr) {
+        cells.insert(cells.end(), 6, "");
+      } else {
+        cells.insert(
+            cells.end(),
+            {absl::StrFormat("%.4f", loss_row->loss()),
+             absl::StrFormat("%.4f .. %.4f", loss_row->low(), loss_row->high()),
+             absl::StrFormat("%.3g", loss_row->p_value()),
+             absl::StrFormat("%.3g", loss_row->adjusted_p_value()),
+             VerdictText(*loss_row),
+             StandingText(result, SweepCost::kBitsPerWeight, loss, i)});
+      }
+      table.AddRow(std::move(cells));
+      break;
+    }
+  }
+  return {absl::StrCat(loss.task, ", ", loss.metric), std::move(table)};
+}
+
+TitledTable FailureTable(const SweepResult& result) {
+  Table table({"FAILED POINT", "REASON"});
+  for (const SweepRow& row : result.rows) {
+    if (!row.failure.empty()) table.AddRow({row.label, row.failure});
+  }
+  return {"Failures", std::move(table)};
+}
+
+// How one point is made again by itself.
+std::string PointCommand(const SweepResult& result, const SweepRow& row) {
+  std::string command =
+      absl::StrCat("quantctl quantize ", ShellQuoted(BareId(result.model)),
+                   " --method ", ShellQuoted(row.point->method));
+  for (const std::string& assignment : row.point->set) {
+    absl::StrAppend(&command, " --set ", ShellQuoted(assignment));
+  }
+  if (!row.calibration.empty()) {
+    absl::StrAppend(&command, " --calibration ",
+                    ShellQuoted(BareId(row.calibration)));
+  }
+  return absl::StrCat(command, " --name ",
+                      ShellQuoted(PointArtifactId(result.name, *row.point)));
+}
+
+}  // namespace
+
+std::vector<TitledTable> SweepTables(const SweepResult& result) {
+  std::vector<TitledTable> tables = {CostTable(result)};
+  for (const SweepLoss& loss : RankedLosses(result)) {
+    tables.push_back(loss.is_divergence()   ? DivergenceTable(result, loss)
+                     : loss.is_perplexity() ? PerplexityTable(result, loss)
+                                            : TaskTable(result, loss));
+  }
+  tables.push_back(FailureTable(result));
+  std::vector<TitledTable> shown;
+  for (TitledTable& table : tables) {
+    if (!table.table.empty()) shown.push_back(std::move(table));
+  }
+  return shown;
+}
+
+std::string SweepToMarkdown(const SweepResult& result) {
+  std::string text =
+      absl::StrCat("# Sweep ", result.name, " of ", BareId(result.model),
+                   "\n\n    ", result.command, "\n");
+  for (const TitledTable& table : SweepTables(result)) {
+    absl::StrAppend(&text, "\n## ", table.title, "\n\n",
+                    table.table.ToMarkdown());
+  }
+  const std::vector<NamedPlot> plots = SweepPlots(result);
+  if (!plots.empty()) absl::StrAppend(&text, "\n## Fronts\n");
+  for (const NamedPlot& plot : plots) {
+    absl::StrAppend(&text, "\n![", plot.plot.title, "](", plot.file, ")\n");
+  }
+  absl::StrAppend(&text, "\n## Points one by one\n\n");
+  for (const SweepRow& row : result.rows) {
+    if (!row.point.has_value()) continue;
+    absl::StrAppend(&text, "    ", PointCommand(result, row), "\n");
+  }
+  absl::StrAppend(
+      &text,
+      absl::StrFormat(
+          "\n## How to read it\n\n"
+          "Errors are standard errors clustered by window, document or group "
+          "of items.\n"
+          "Losses and ln ratios are paired with the original window by window "
+          "and item by\n"
+          "item; intervals have level %g. Verdicts hold losses against a "
+          "margin of %g.\n"
+          "Adjusted p values are Holm's over the %d tests of all points and "
+          "tasks.\n\n"
+          "A point is on the front (`front`) when no other has at most its "
+          "cost and its\n"
+          "loss and less of one; `dominated` when one of at most its cost is "
+          "better by a\n"
+          "significant difference (one-sided, %g, not adjusted for the number "
+          "of pairs);\n"
+          "`tied` otherwise. Perplexities and tasks of two points are compared "
+          "in pairs. Two\n"
+          "KLs are compared as if their errors were independent; they are of "
+          "the same\n"
+          "windows, so a difference is found too rarely, never too often.\n",
+          1 - 2 * result.terms.alpha(), result.terms.margin(),
+          result.family_size, result.terms.alpha()));
+  return text;
+}
+
+absl::StatusOr<std::vector<std::string>> WriteSweep(
+    const SweepResult& result, const std::string& directory) {
+  RETURN_IF_ERROR(CreateDirectories(directory));
+  std::vector<std::string> paths;
+  const auto write = [&](const std::string& file, const std::string& content) {
+    paths.push_back((std::filesystem::path(directory) / file).string());
+    return WriteFileDurably(paths.back(), content);
+  };
+  RETURN_IF_ERROR(
+      write("sweep.json",
+            absl::StrCat(SweepToJson(result).dump(
+                             2, ' ', false, Json::error_handler_t::replace),
+                         "\n")));
+  RETURN_IF_ERROR(write("sweep.md", SweepToMarkdown(result)));
+  for (const NamedPlot& plot : SweepPlots(result)) {
+    ASSIGN_OR_RETURN(const std::string svg, RenderSvg(plot.plot));
+    RETURN_IF_ERROR(write(plot.file, svg));
+  }
+  return paths;
+}
+
+std::string ShellQuoted(const std::string& word) {
+  const bool is_plain =
+      !word.empty() && std::all_of(word.begin(), word.end(), [](char c) {
+        return absl::ascii_isalnum(c) ||
+               absl::string_view("-_./=,:@%+").find(c) !=
+                   absl::string_view::npos;
+      });
+  if (is_plain) return word;
+  std::string quoted = "'";
+  for (const char c : word) {
+    // A quote cannot be in quotes: end them, escape it, begin them again.
+    if (c == '\'') {
+      absl::StrAppend(&quoted, "'\\''");
+    } else {
+      quoted += c;
+    }
+  }
+  return absl::StrCat(quoted, "'");
+}
+
+}  // namespace quantd
