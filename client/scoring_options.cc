@@ -31,6 +31,14 @@ void ScoringOptions::Define(CLI::App& app) {
               {"batch-major", v1::BATCH_MAJOR},
               {"layer-major", v1::LAYER_MAJOR}},
           CLI::ignore_case));
+  app.add_option("--attribute", granularity_,
+                 FieldHelp(spec, "attribution_granularity"))
+      ->type_name("blocks|layers")
+      ->transform(CLI::CheckedTransformer(
+          std::map<std::string, v1::AttributionGranularity>{
+              {"blocks", v1::ATTRIBUTE_BLOCKS},
+              {"layers", v1::ATTRIBUTE_LAYERS}},
+          CLI::ignore_case));
   task_options_.Define(app);
 }
 
@@ -49,6 +57,7 @@ absl::Status ScoringOptions::Apply(Session& session,
   if (max_windows_.has_value()) spec->set_max_windows(*max_windows_);
   if (batch_windows_.has_value()) spec->set_batch_windows(*batch_windows_);
   spec->set_scoring_order(order_);
+  spec->set_attribution_granularity(granularity_);
   return absl::OkStatus();
 }
 

@@ -4,6 +4,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "base/status_macros.h"
+#include "evaluators/attribution.h"
 #include "evaluators/divergence.h"
 #include "evaluators/efficiency.h"
 #include "evaluators/evaluator.h"
@@ -41,6 +42,11 @@ constexpr MeasurementRow kMeasurements[] = {
        return ParseEfficiency(parameters).status();
      },
      EfficiencyMetrics},
+    {"attribution", MetricKind::kAttribution,
+     [](absl::string_view parameters) {
+       return ParseAttribution(parameters, {}).status();
+     },
+     AttributionMetrics},
 };
 
 // The row of a metric in a table, or null; and what stands behind the slash.
@@ -137,7 +143,8 @@ std::vector<std::string> MetricsToRun(const MetricNames& metrics,
 bool AnyNeedsText(const MetricNames& metrics) {
   return std::any_of(metrics.begin(), metrics.end(),
                      [](const std::string& metric) {
-                       return IsOfKind(metric, MetricKind::kScored);
+                       return IsOfKind(metric, MetricKind::kScored) ||
+                              IsOfKind(metric, MetricKind::kAttribution);
                      });
 }
 
@@ -145,7 +152,8 @@ bool AnyCompares(const MetricNames& metrics) {
   return std::any_of(metrics.begin(), metrics.end(),
                      [](const std::string& metric) {
                        const auto evaluator = NewEvaluator(metric);
-                       return evaluator.ok() && (*evaluator)->compares();
+                       return (evaluator.ok() && (*evaluator)->compares()) ||
+                              IsOfKind(metric, MetricKind::kAttribution);
                      });
 }
 

@@ -88,8 +88,9 @@ struct EvaluatorOptions {
 
 // What computes a metric.
 enum class MetricKind {
-  kScored,      // an Evaluator
-  kEfficiency,  // efficiency.h: needs no text
+  kScored,       // an Evaluator
+  kEfficiency,   // efficiency.h: needs no text
+  kAttribution,  // attribution.h: compares over the windows of a text
 };
 
 // The kind of a metric. InvalidArgument: unknown metric (with the known

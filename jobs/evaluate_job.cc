@@ -189,6 +189,7 @@ class EvaluateRun {
   // Tokenizes; what is to be scored or continued is known after it.
   absl::Status Prepare();
   absl::Status RunEfficiencies();
+  absl::Status RunAttributions();
   absl::Status LoadScorer();
   absl::Status RunMetric(MetricRun& run);
   absl::Status RunLikelihoodTasks();
@@ -196,6 +197,12 @@ class EvaluateRun {
   absl::Status RunContinuations();
   absl::Status NameBaseline();
   void Describe();
+
+  // Requests of as much work as an attribution: about a pass a block.
+  uint64_t AttributionRequests(const PreparedAttribution& attribution) const {
+    return attribution.requests.size() *
+           static_cast<uint64_t>(1 + model_->block_count());
+  }
 
   void Begin(const std::string& phase, const std::string& name);
   // `part` of the step that began is done.
@@ -236,6 +243,7 @@ class EvaluateRun {
   std::unique_ptr<Tokenizer> tokenizer_;
   std::string text_;
   std::vector<std::string> efficiencies_;
+  std::vector<PreparedAttribution> attributions_;
   std::vector<MetricRun> metrics_;
   std::vector<PreparedTask> tasks_;
   std::optional<Scorer> scorer_;
@@ -296,6 +304,14 @@ absl::Status EvaluateRun::Prepare() {
     ASSIGN_OR_RETURN(text_, ReadAssignedText(assignment_));
     ASSIGN_OR_RETURN(metrics_, PrepareMetrics(spec_, text_, *tokenizer_,
                                               model_->description(), context_));
+    for (const std::string& metric :
+         MetricsToRun(spec_.metrics(), MetricKind::kAttribution)) {
+      ASSIGN_OR_RETURN(
+          PreparedAttribution attribution,
+          PrepareAttribution(metric, spec_, text_, *tokenizer_, *model_));
+      total_requests_ += AttributionRequests(attribution);
+      attributions_.push_back(std::move(attribution));
+    }
   }
   ASSIGN_OR_RETURN(tasks_,
                    PrepareTasks(spec_, assignment_, *model_, *tokenizer_));
@@ -325,6 +341,18 @@ absl::Status EvaluateRun::RunEfficiencies() {
         [&](double part) { Report(part, kMeasurementRequests); }, context_,
         &evaluation_));
     done_requests_ += kMeasurementRequests;
+  }
+  return absl::OkStatus();
+}
+
+absl::Status EvaluateRun::RunAttributions() {
+  for (const PreparedAttribution& attribution : attributions_) {
+    const uint64_t requests = AttributionRequests(attribution);
+    Begin("evaluate", absl::StrCat("attribution/", attribution.windows.name()));
+    RETURN_IF_ERROR(RunAttribution(
+        attribution, assignment_, *model_, *baseline_,
+        [&](double part) { Report(part, requests); }, context_, &evaluation_));
+    done_requests_ += requests;
   }
   return absl::OkStatus();
 }
@@ -505,6 +533,7 @@ absl::StatusOr<v1::AttemptSuccess> EvaluateRun::Run() {
       });
   // While no other block is in memory.
   RETURN_IF_ERROR(RunEfficiencies());
+  RETURN_IF_ERROR(RunAttributions());
   if (scores) RETURN_IF_ERROR(LoadScorer());
   const absl::Time scoring_start = absl::Now();
   for (MetricRun& run : metrics_) RETURN_IF_ERROR(RunMetric(run));

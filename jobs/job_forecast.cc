@@ -12,6 +12,7 @@
 #include "absl/strings/str_join.h"
 #include "base/byte_size.h"
 #include "base/status_macros.h"
+#include "evaluators/attribution.h"
 #include "evaluators/evaluator.h"
 #include "evaluators/scoring_forecast.h"
 #include "evaluators/tasks/task_definition.h"
@@ -216,13 +217,7 @@ absl::StatusOr<JobPlan> PlanEvaluateJob(const ModelFootprint& footprint,
   RunWork work;
   std::vector<ScoringShape> shapes;
   bool pairs = false;
-  for (const std::string& metric : MetricsToRun(evaluate.metrics())) {
-    EvaluatorOptions options;
-    options.max_windows = evaluate.max_windows();
-    ASSIGN_OR_RETURN(const std::unique_ptr<Evaluator> evaluator,
-                     NewEvaluator(metric, options));
-    ASSIGN_OR_RETURN(const WindowShape window,
-                     evaluator->Shape(footprint.description.context_tokens));
+  const auto shape_of = [&](const WindowShape& window) {
     ScoringShape shape;
     shape.window_tokens = window.tokens;
     shape.windows =
@@ -232,6 +227,16 @@ absl::StatusOr<JobPlan> PlanEvaluateJob(const ModelFootprint& footprint,
       shape.windows = window.max_windows;
     }
     shape.batch_windows = evaluate.batch_windows();
+    return shape;
+  };
+  for (const std::string& metric : MetricsToRun(evaluate.metrics())) {
+    EvaluatorOptions options;
+    options.max_windows = evaluate.max_windows();
+    ASSIGN_OR_RETURN(const std::unique_ptr<Evaluator> evaluator,
+                     NewEvaluator(metric, options));
+    ASSIGN_OR_RETURN(const WindowShape window,
+                     evaluator->Shape(footprint.description.context_tokens));
+    ScoringShape shape = shape_of(window);
     if (evaluator->compares()) {
       shape.baseline = baseline;
       pairs = true;
@@ -283,6 +288,17 @@ absl::StatusOr<JobPlan> PlanEvaluateJob(const ModelFootprint& footprint,
     ASSIGN_OR_RETURN(const EfficiencyOptions options,
                      EfficiencyOptionsOf(metric));
     whole.push_back(ForecastEfficiency(footprint, baseline, options));
+  }
+  for (const std::string& metric :
+       MetricsToRun(evaluate.metrics(), MetricKind::kAttribution)) {
+    ASSIGN_OR_RETURN(const ConventionWindows windows,
+                     AttributionWindowsOf(metric, evaluate));
+    ASSIGN_OR_RETURN(const WindowShape window,
+                     windows.Shape(footprint.description.context_tokens));
+    ScoringShape shape = shape_of(window);
+    shape.baseline = baseline;
+    whole.push_back(ForecastAttribution(footprint, shape,
+                                        evaluate.attribution_granularity()));
   }
   std::vector<MemoryPart> whole_parts;
   for (RunForecast& run : whole) {

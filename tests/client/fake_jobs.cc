@@ -307,6 +307,24 @@ class FakeQuantd::Jobs : public v1::JobService::Service {
         }
         continue;
       }
+      if (absl::StartsWith(metric, "attribution/")) {
+        v1::AttributionReport* attribution = evaluation.add_attributions();
+        attribution->set_metric(metric);
+        attribution->set_granularity(
+            job->spec().evaluate().attribution_granularity());
+        attribution->set_baseline("models/m");
+        attribution->mutable_kl()->set_mean(0.5);
+        v1::UnitAttribution* unit = attribution->add_units();
+        unit->set_name("model.layers.0");
+        unit->set_bits_per_weight(3.25);
+        unit->mutable_alone_kl()->set_mean(0.375);
+        unit->mutable_alone_kl()->set_error_clustered(0.125);
+        unit->set_alone_kl_share(0.75);
+        v1::UnitBits* bits = attribution->mutable_suggestion()->add_units();
+        bits->set_name("model.layers.0");
+        bits->set_change(2);
+        continue;
+      }
       constexpr absl::string_view kDivergence = "divergence/";
       if (absl::StartsWith(metric, kDivergence)) {
         v1::DivergenceReport* divergence = evaluation.add_divergences();

@@ -139,6 +139,26 @@ TEST_F(QuantctlEvaluationTest, PeopleSeeSpeedsBesideTheBaselines) {
             std::string::npos);
 }
 
+TEST_F(QuantctlEvaluationTest, AnAttributionShowsItsUnitsAndTheSuggestion) {
+  const std::string command =
+      "evaluate out --metric attribution/gptq-512 --attribute layers --text " +
+      text_ + " --wait";
+  const Output output = Run(command);
+  ASSERT_EQ(output.code, 0) << output.err;
+  EXPECT_EQ(
+      fake_.created_jobs().back().spec().evaluate().attribution_granularity(),
+      v1::ATTRIBUTE_LAYERS);
+  EXPECT_THAT(output.out, HasSubstr("ATTRIBUTION/GPTQ-512"));
+  EXPECT_THAT(output.out, HasSubstr("0.375 +/- 0.12"));
+  EXPECT_THAT(output.out, HasSubstr("75.0 +/- 0.0 %"));
+  EXPECT_THAT(output.out, HasSubstr("+2 bits"));
+  const auto report = Run(command + " --json").Json()["attributions"][0];
+  EXPECT_EQ(report["granularity"], "ATTRIBUTE_LAYERS");
+  EXPECT_EQ(report["units"][0]["alone_kl"]["mean"], 0.375);
+  EXPECT_FALSE(report["units"][0].contains("alone_nll_share"));
+  EXPECT_EQ(report["suggestion"]["units"][0]["change"], 2);
+}
+
 TEST_F(QuantctlEvaluationTest, ReportShowsDivergencesFromTheModel) {
   Evaluate("m");
   Evaluate("out", "divergence/gptq-512");

@@ -187,6 +187,9 @@ TEST(EvaluatorTableTest, MeasurementsAreOfTheirKindAndNeedNoText) {
   ASSERT_OK_AND_ASSIGN(const MetricKind efficiency,
                        KindOfMetric("efficiency/pp512-tg128"));
   EXPECT_EQ(efficiency, MetricKind::kEfficiency);
+  ASSERT_OK_AND_ASSIGN(const MetricKind attribution,
+                       KindOfMetric("attribution/gptq-512"));
+  EXPECT_EQ(attribution, MetricKind::kAttribution);
   ASSERT_OK_AND_ASSIGN(const MetricKind scored, KindOfMetric("ppl/gptq-512"));
   EXPECT_EQ(scored, MetricKind::kScored);
   EXPECT_FALSE(KindOfMetric("efficiency/pp512").ok());
@@ -199,6 +202,10 @@ TEST(EvaluatorTableTest, MeasurementsAreOfTheirKindAndNeedNoText) {
   EXPECT_FALSE(AnyCompares(alone));
   EXPECT_TRUE(AnyTakesBaseline(alone));
   EXPECT_FALSE(AnyTakesBaseline(names({"ppl/gptq-8"})));
+  const MetricNames exchange = names({"attribution/gptq-8"});
+  EXPECT_TRUE(AnyNeedsText(exchange));
+  EXPECT_TRUE(AnyCompares(exchange));
+  EXPECT_THAT(MetricsToRun(exchange), testing::IsEmpty());
   const MetricNames both = names(
       {"efficiency/pp8-tg4", "ppl/gptq-8", "efficiency/pp8-tg4", "nothing"});
   EXPECT_TRUE(AnyNeedsText(both));

@@ -317,6 +317,29 @@ TEST_F(JobAdmissionTest, AnEfficiencyHoldsBothModelsAndNeedsNoText) {
       StatusIs(Code::kInvalidArgument, HasSubstr("spec.evaluate.dataset")));
 }
 
+TEST_F(JobAdmissionTest, AnAttributionComparesAndTakesLongerByLayers) {
+  v1::CreateJobRequest request = Evaluate("real");
+  v1::EvaluateSpec& spec = *request.mutable_spec()->mutable_evaluate();
+  spec.set_metrics(0, "divergence/gptq-64");
+  spec.set_baseline("real");
+  ASSERT_OK_AND_ASSIGN(const v1::Job pair, DryRun(request));
+  spec.set_metrics(0, "attribution/gptq-64");
+  ASSERT_OK_AND_ASSIGN(const v1::Job blocks, DryRun(request));
+  EXPECT_GT(blocks.forecast().seconds(), pair.forecast().seconds());
+  spec.set_attribution_granularity(v1::ATTRIBUTE_LAYERS);
+  ASSERT_OK_AND_ASSIGN(const v1::Job layers, DryRun(request));
+  EXPECT_GT(layers.forecast().seconds(), blocks.forecast().seconds());
+  spec.set_metrics(0, "divergence/gptq-64");
+  EXPECT_THAT(
+      DryRun(request).status(),
+      StatusIs(Code::kInvalidArgument, HasSubstr("attribution_granularity")));
+  spec.set_metrics(0, "attribution/gptq-64");
+  spec.clear_baseline();
+  EXPECT_THAT(DryRun(request).status(),
+              StatusIs(Code::kInvalidArgument,
+                       HasSubstr("spec.evaluate.baseline: name the original")));
+}
+
 TEST_F(JobAdmissionTest, AGenerationHoldsTheWholeModel) {
   v1::CreateJobRequest request = Evaluate("real");
   v1::EvaluateSpec& spec = *request.mutable_spec()->mutable_evaluate();
