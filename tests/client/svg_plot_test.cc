@@ -201,8 +201,13 @@ TEST(SvgPlotTest, ExtremePlotsAreWellFormedToo) {
 TEST(SvgPlotTest, WhatCannotBeDrawnIsRefused) {
   EXPECT_FALSE(RenderSvg(Plot()).ok());
   const double infinity = std::numeric_limits<double>::infinity();
-  for (const PlotPoint& wrong : std::vector<PlotPoint>{
-           {std::nan(""), 1}, {1, std::nan("")}, {1, infinity}, {1, 1, -1}}) {
+  const double wrong_places[][3] = {
+      {std::nan(""), 1, 0}, {1, std::nan(""), 0}, {1, infinity, 0}, {1, 1, -1}};
+  for (const auto& place : wrong_places) {
+    PlotPoint wrong;
+    wrong.x = place[0];
+    wrong.y = place[1];
+    wrong.y_error = place[2];
     Plot plot = Example();
     plot.points.push_back(wrong);
     EXPECT_TRUE(absl::IsInvalidArgument(RenderSvg(plot).status()));

@@ -115,7 +115,7 @@ TEST(SweepPlanTest, ArtifactIdsAreValidReadableAndDistinct) {
   for (const char* value : {"a/b", "a|b", "a:b", "a_b"}) {
     ids.insert(PointArtifactId("s", {"rtn", {std::string("k=") + value}}));
   }
-  for (const std::string& tail : {"x", "y"}) {
+  for (const std::string tail : {"x", "y"}) {
     ids.insert(PointArtifactId("s", {"rtn", {std::string(200, 'k') + tail}}));
   }
   EXPECT_EQ(ids.size(), 6u);
