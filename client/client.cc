@@ -269,6 +269,18 @@ absl::StatusOr<std::vector<v1::MetricInfo>> Client::ListMetrics() {
                                      response.metrics().end());
 }
 
+absl::StatusOr<v1::ContaminationReport> Client::CheckContamination(
+    const v1::CheckContaminationRequest& request) {
+  return Call(*connection_, options_.timeout, *connection_->evaluations,
+              &v1::EvaluationService::Stub::CheckContamination, request);
+}
+
+absl::StatusOr<v1::DegradationReport> Client::FitDegradation(
+    const v1::FitDegradationRequest& request) {
+  return Call(*connection_, options_.timeout, *connection_->evaluations,
+              &v1::EvaluationService::Stub::FitDegradation, request);
+}
+
 absl::StatusOr<std::vector<v1::TaskInfo>> Client::ListTasks(
     const std::vector<std::string>& definitions) {
   v1::ListTasksRequest request;

@@ -145,6 +145,10 @@ class Client {
   absl::StatusOr<v1::Comparison> CompareEvaluations(
       v1::CompareEvaluationsRequest request);
   absl::StatusOr<std::vector<v1::MetricInfo>> ListMetrics();
+  absl::StatusOr<v1::ContaminationReport> CheckContamination(
+      const v1::CheckContaminationRequest& request);
+  absl::StatusOr<v1::DegradationReport> FitDegradation(
+      const v1::FitDegradationRequest& request);
   // The built-in tasks, or what the texts of task files say.
   absl::StatusOr<std::vector<v1::TaskInfo>> ListTasks(
       const std::vector<std::string>& definitions);

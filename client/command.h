@@ -58,6 +58,7 @@ std::vector<CommandGroup> CommandTable();
 CommandGroup ArtifactCommands();
 CommandGroup CompareCommands();
 CommandGroup CompletionCommands();
+CommandGroup ContaminationCommands();
 CommandGroup DatasetCommands();
 CommandGroup EvaluateCommands();
 CommandGroup EvaluationCommands();

@@ -169,6 +169,12 @@ Json EvaluationToJson(const v1::Evaluation& evaluation) {
       json["divergences"].push_back(DivergenceToJson(report));
     }
   }
+  for (const v1::AttributionReport& report : evaluation.attributions()) {
+    json["attributions"].push_back(MessageToJson(report));
+  }
+  for (const v1::EfficiencyReport& report : evaluation.efficiencies()) {
+    json["efficiencies"].push_back(MessageToJson(report));
+  }
   for (const v1::TaskReport& report : evaluation.tasks()) {
     json["tasks"][report.tag().task()] = TaskToJson(report);
   }

@@ -6,7 +6,9 @@
 // baseline is in "divergence", and all of several in "divergences": every field
 // of v1::DivergenceReport under its name there; a mean with its errors is
 // {"mean": ..., "error_iid": ..., "error_clustered": ...}, a distribution has
-// "percentiles": {"99.9": ...} beside them.
+// "percentiles": {"99.9": ...} beside them. Speeds are in "efficiencies" and
+// attributions in "attributions", arrays of v1::EfficiencyReport and
+// v1::AttributionReport (message_json.h).
 #ifndef QUANTD_CLIENT_EVALUATION_JSON_H_
 #define QUANTD_CLIENT_EVALUATION_JSON_H_
 

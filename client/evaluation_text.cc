@@ -9,6 +9,8 @@
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_replace.h"
 #include "base/status_macros.h"
+#include "client/attribution_text.h"
+#include "client/efficiency_text.h"
 #include "client/evaluation_json.h"
 #include "client/human_text.h"
 #include "client/table.h"
@@ -166,6 +168,12 @@ void PrintEvaluation(Session& session, const v1::Evaluation& evaluation) {
   PrintWordsAndBytes(session, evaluation);
   for (const v1::DivergenceReport& report : evaluation.divergences()) {
     PrintDivergence(session, report);
+  }
+  for (const v1::AttributionReport& report : evaluation.attributions()) {
+    PrintAttribution(session, report);
+  }
+  for (const v1::EfficiencyReport& report : evaluation.efficiencies()) {
+    PrintEfficiency(session, report);
   }
   for (const v1::TaskReport& report : evaluation.tasks()) {
     PrintTask(session, report);

@@ -16,7 +16,7 @@ void ScoringOptions::Define(CLI::App& app) {
       ->allow_extra_args(false);
   app.add_option("--text", text_,
                  "Text to score: a local file, which is uploaded, or the "
-                 "name of a dataset. Metrics need one")
+                 "name of a dataset. Metrics need one, but for efficiency")
       ->type_name("FILE|DATASET");
   app.add_option("--max-windows", max_windows_, FieldHelp(spec, "max_windows"))
       ->type_name("N");
@@ -31,6 +31,14 @@ void ScoringOptions::Define(CLI::App& app) {
               {"batch-major", v1::BATCH_MAJOR},
               {"layer-major", v1::LAYER_MAJOR}},
           CLI::ignore_case));
+  app.add_option("--attribute", granularity_,
+                 FieldHelp(spec, "attribution_granularity"))
+      ->type_name("blocks|layers")
+      ->transform(CLI::CheckedTransformer(
+          std::map<std::string, v1::AttributionGranularity>{
+              {"blocks", v1::ATTRIBUTE_BLOCKS},
+              {"layers", v1::ATTRIBUTE_LAYERS}},
+          CLI::ignore_case));
   task_options_.Define(app);
 }
 
@@ -44,13 +52,12 @@ absl::Status ScoringOptions::Apply(Session& session,
   if (!text_.empty()) {
     ASSIGN_OR_RETURN(*spec->mutable_dataset(),
                      Annotate(ResolveText(session, text_), "--text"));
-  } else if (!metrics_.empty()) {
-    return absl::InvalidArgumentError("--metric needs a --text");
   }
   RETURN_IF_ERROR(task_options_.Apply(session, spec));
   if (max_windows_.has_value()) spec->set_max_windows(*max_windows_);
   if (batch_windows_.has_value()) spec->set_batch_windows(*batch_windows_);
   spec->set_scoring_order(order_);
+  spec->set_attribution_granularity(granularity_);
   return absl::OkStatus();
 }
 

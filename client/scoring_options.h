@@ -22,7 +22,8 @@ class ScoringOptions {
   void Define(CLI::App& app);
 
   // Uploads texts and data and writes what was given into `spec`.
-  // InvalidArgument when there is nothing to score by, or no text to score.
+  // InvalidArgument when there is nothing to score by. Whether the metrics need
+  // a text, the server knows.
   absl::Status Apply(Session& session, v1::EvaluateSpec* spec) const;
 
  private:
@@ -30,6 +31,7 @@ class ScoringOptions {
   std::vector<std::string> metrics_;
   std::optional<uint32_t> max_windows_, batch_windows_;
   v1::ScoringOrder order_ = v1::SCORING_ORDER_AUTO;
+  v1::AttributionGranularity granularity_ = v1::ATTRIBUTE_BLOCKS;
   TaskOptions task_options_;
 };
 

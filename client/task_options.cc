@@ -26,20 +26,35 @@ bool IsTaskFile(const std::string& name) {
   return absl::EndsWith(name, ".yaml") || absl::EndsWith(name, ".yml");
 }
 
-// A suite is every built-in task of some kinds.
+// A suite is a choice of the built-in tasks, and perhaps a metric.
 struct Suite {
   const char* name;
   bool (*has)(const v1::TaskInfo& task);
+  const char* metric;  // null: none
 };
 
 bool IsWritten(const v1::TaskInfo& task) {
   return task.kind() == "generate_until";
 }
 
+// The dimensions of "A Comprehensive Evaluation of Quantization Strategies for
+// Large Language Models" (2024): knowledge and capacity, alignment, and
+// efficiency in the same record.
+bool IsOfThreeDimensions(const v1::TaskInfo& task) {
+  static constexpr const char* kNames[] = {
+      "mmlu",      "mmlu_prompts",   "arc_easy",       "arc_challenge",
+      "hellaswag", "winogrande",     "piqa",           "openbookqa",
+      "boolq",     "lambada_openai", "truthfulqa_mc1", "truthfulqa_mc2"};
+  return std::any_of(std::begin(kNames), std::end(kNames),
+                     [&](const char* name) { return task.name() == name; });
+}
+
 constexpr Suite kSuites[] = {
-    {"likelihood", [](const v1::TaskInfo& task) { return !IsWritten(task); }},
-    {"generation", IsWritten},
-    {"all", [](const v1::TaskInfo&) { return true; }},
+    {"likelihood", [](const v1::TaskInfo& task) { return !IsWritten(task); },
+     nullptr},
+    {"generation", IsWritten, nullptr},
+    {"three-dimensions", IsOfThreeDimensions, "efficiency/pp512-tg128"},
+    {"all", [](const v1::TaskInfo&) { return true; }, nullptr},
 };
 
 // The files that `pattern` names, whose last part may have *, sorted.
@@ -131,9 +146,11 @@ void TaskOptions::Define(CLI::App& app) {
       ->type_name("TASK")
       ->allow_extra_args(false);
   app.add_option("--suite", suite_,
-                 "All built-in tasks of a kind whose data is there")
-      ->type_name("likelihood|generation|all")
-      ->check(CLI::IsMember({"likelihood", "generation", "all"}));
+                 "Built-in tasks whose data is there: those of a kind, or "
+                 "knowledge, alignment and efficiency (three-dimensions)")
+      ->type_name("likelihood|generation|three-dimensions|all")
+      ->check(CLI::IsMember(
+          {"likelihood", "generation", "three-dimensions", "all"}));
   app.add_option("--data", data_,
                  "Folder with the data of the tasks (quantctl tasks show says "
                  "where below it), or the data file or dataset of one task")
@@ -178,6 +195,7 @@ absl::Status TaskOptions::Apply(Session& session,
     const Suite& suite =
         *std::find_if(std::begin(kSuites), std::end(kSuites),
                       [&](const Suite& s) { return s.name == suite_; });
+    if (suite.metric != nullptr) spec->add_metrics(suite.metric);
     for (v1::TaskInfo task : known) {
       const bool again = std::any_of(
           tasks.begin(), tasks.end(),

@@ -194,7 +194,7 @@ absl::StatusOr<v1::Comparison> CompareEvaluations(
                      " share no metric under the same tag: ",
                      DifferenceOf(baseline, candidate)));
   }
-  RETURN_IF_ERROR(AdjustFamily(comparison.mutable_metrics()));
+  RETURN_IF_ERROR(AdjustFamily(options, comparison.mutable_metrics()));
   comparison.set_baseline(baseline.name());
   comparison.set_candidate(candidate.name());
   comparison.set_margin(options.margin);

@@ -6,7 +6,8 @@
 // token (FoldPair).
 //
 // Metrics are named by users as text, "ppl/gptq-512"; builtin_evaluators.cc
-// is the table of families.
+// is the table of families. Some families are no folds over scored requests
+// but measurements of their own (MetricKind).
 //
 // One instance serves one run; confined to the thread that runs it.
 #ifndef QUANTD_EVALUATORS_EVALUATOR_H_
@@ -85,23 +86,39 @@ struct EvaluatorOptions {
   uint64_t max_windows = 0;
 };
 
-// The evaluator of a metric. InvalidArgument: unknown metric (with the known
-// patterns) or a window out of range.
+// What computes a metric.
+enum class MetricKind {
+  kScored,       // an Evaluator
+  kEfficiency,   // efficiency.h: needs no text
+  kAttribution,  // attribution.h: compares over the windows of a text
+};
+
+// The kind of a metric. InvalidArgument: unknown metric (with the known
+// patterns) or parameters out of range.
+absl::StatusOr<MetricKind> KindOfMetric(absl::string_view metric);
+
+// The evaluator of a metric of kind kScored. InvalidArgument as KindOfMetric(),
+// and for another kind.
 absl::StatusOr<std::unique_ptr<Evaluator>> NewEvaluator(
     absl::string_view metric, const EvaluatorOptions& options = {});
 
 // EvaluateSpec.metrics.
 using MetricNames = google::protobuf::RepeatedPtrField<std::string>;
 
-// `metrics` without repeats and without those that another of them reports as
-// well: ppl/X beside divergence/X.
-std::vector<std::string> MetricsToRun(const MetricNames& metrics);
+// Those of `metrics` that are of one kind, without repeats and without those
+// that another of them reports as well: ppl/X beside divergence/X.
+std::vector<std::string> MetricsToRun(const MetricNames& metrics,
+                                      MetricKind kind = MetricKind::kScored);
 
-// Whether one of `metrics` compares(). Unknown ones do not.
+// Whether one of `metrics` cannot do without a text, without a baseline, or has
+// a use for a baseline. Unknown ones do not.
+bool AnyNeedsText(const MetricNames& metrics);
 bool AnyCompares(const MetricNames& metrics);
+bool AnyTakesBaseline(const MetricNames& metrics);
 
-// All metric families, for listings.
+// All metric families, for listings; those of kind kScored.
 std::vector<v1::MetricInfo> KnownMetrics();
+std::vector<v1::MetricInfo> ScoredMetrics();
 
 }  // namespace quantd
 

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <string>
 #include <utility>
 
@@ -164,6 +165,15 @@ absl::StatusOr<v1::MetricComparison> CompareItems(
   return row;
 }
 
+// Further items until an adjusted p value that must fall to `factor` of itself
+// does, should the loss stay what it is: ln p falls about in proportion to the
+// items.
+uint64_t ItemsUntil(double factor, uint64_t items) {
+  const double more = -std::log(factor);
+  return std::max<uint64_t>(
+      1, static_cast<uint64_t>(std::ceil(static_cast<double>(items) * more)));
+}
+
 }  // namespace
 
 absl::StatusOr<v1::MetricComparison> ComparePerplexity(
@@ -281,6 +291,7 @@ absl::StatusOr<std::vector<v1::MetricComparison>> CompareTask(
 }
 
 absl::Status AdjustFamily(
+    const ComparisonOptions& options,
     google::protobuf::RepeatedPtrField<v1::MetricComparison>* rows) {
   std::vector<double> family;
   for (const v1::MetricComparison& row : *rows) {
@@ -289,7 +300,15 @@ absl::Status AdjustFamily(
   ASSIGN_OR_RETURN(const std::vector<double> adjusted, HolmAdjusted(family));
   size_t next = 0;
   for (v1::MetricComparison& row : *rows) {
-    if (row.in_family()) row.set_adjusted_p_value(adjusted[next++]);
+    if (!row.in_family()) continue;
+    row.set_adjusted_p_value(adjusted[next++]);
+    // The p values have two sides, the verdict's test one.
+    if (row.verdict() == v1::WORSE &&
+        row.adjusted_p_value() > 2 * options.alpha) {
+      row.set_verdict(v1::UNDECIDED);
+      row.set_items_needed(ItemsUntil(
+          2 * options.alpha / row.adjusted_p_value(), row.item_count()));
+    }
   }
   return absl::OkStatus();
 }

@@ -41,8 +41,11 @@ absl::StatusOr<std::vector<v1::MetricComparison>> CompareTask(
     const v1::TaskReport& baseline, const v1::TaskReport& candidate,
     const ComparisonOptions& options);
 
-// Writes the adjusted p values of the rows in the family.
+// Writes the adjusted p values of the rows in the family. A loss that is
+// significant alone but not among as many tests is UNDECIDED: of twenty tasks
+// one would be WORSE by chance.
 absl::Status AdjustFamily(
+    const ComparisonOptions& options,
     google::protobuf::RepeatedPtrField<v1::MetricComparison>* rows);
 
 }  // namespace quantd

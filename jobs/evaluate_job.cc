@@ -24,6 +24,7 @@
 #include "jobs/allocator.h"
 #include "jobs/continuation_run.h"
 #include "jobs/job_forecast.h"
+#include "jobs/measurement_run.h"
 #include "jobs/run_context.h"
 #include "jobs/task_run.h"
 #include "models/checkpoint.h"
@@ -170,6 +171,9 @@ void AddMetrics(const v1::Evaluation& evaluation, v1::JobResult* result) {
   metrics["tokens_per_second"] = evaluation.tokens_per_second();
 }
 
+// What a metric that is measured counts beside scored requests.
+constexpr uint64_t kMeasurementRequests = 10;
+
 // One attempt of an evaluation, in the order of its steps.
 class EvaluateRun {
  public:
@@ -184,6 +188,8 @@ class EvaluateRun {
   absl::Status Open();
   // Tokenizes; what is to be scored or continued is known after it.
   absl::Status Prepare();
+  absl::Status RunEfficiencies();
+  absl::Status RunAttributions();
   absl::Status LoadScorer();
   absl::Status RunMetric(MetricRun& run);
   absl::Status RunLikelihoodTasks();
@@ -191,6 +197,12 @@ class EvaluateRun {
   absl::Status RunContinuations();
   absl::Status NameBaseline();
   void Describe();
+
+  // Requests of as much work as an attribution: about a pass a block.
+  uint64_t AttributionRequests(const PreparedAttribution& attribution) const {
+    return attribution.requests.size() *
+           static_cast<uint64_t>(1 + model_->block_count());
+  }
 
   void Begin(const std::string& phase, const std::string& name);
   // `part` of the step that began is done.
@@ -230,6 +242,8 @@ class EvaluateRun {
   std::unique_ptr<Model> baseline_;
   std::unique_ptr<Tokenizer> tokenizer_;
   std::string text_;
+  std::vector<std::string> efficiencies_;
+  std::vector<PreparedAttribution> attributions_;
   std::vector<MetricRun> metrics_;
   std::vector<PreparedTask> tasks_;
   std::optional<Scorer> scorer_;
@@ -276,14 +290,28 @@ absl::Status EvaluateRun::Open() {
 }
 
 absl::Status EvaluateRun::Prepare() {
+  efficiencies_ = MetricsToRun(spec_.metrics(), MetricKind::kEfficiency);
+  total_requests_ = kMeasurementRequests * efficiencies_.size();
+  if (!spec_.has_generation() && spec_.tasks().empty() &&
+      !AnyNeedsText(spec_.metrics())) {
+    return absl::OkStatus();
+  }
   ASSIGN_OR_RETURN(tokenizer_, LoadTokenizer(assignment_.input_directory()));
-  if (baseline_ != nullptr) {
+  if (AnyCompares(spec_.metrics())) {
     RETURN_IF_ERROR(CheckSameTokenizer(assignment_, *tokenizer_));
   }
   if (!assignment_.dataset_path().empty()) {
     ASSIGN_OR_RETURN(text_, ReadAssignedText(assignment_));
     ASSIGN_OR_RETURN(metrics_, PrepareMetrics(spec_, text_, *tokenizer_,
                                               model_->description(), context_));
+    for (const std::string& metric :
+         MetricsToRun(spec_.metrics(), MetricKind::kAttribution)) {
+      ASSIGN_OR_RETURN(
+          PreparedAttribution attribution,
+          PrepareAttribution(metric, spec_, text_, *tokenizer_, *model_));
+      total_requests_ += AttributionRequests(attribution);
+      attributions_.push_back(std::move(attribution));
+    }
   }
   ASSIGN_OR_RETURN(tasks_,
                    PrepareTasks(spec_, assignment_, *model_, *tokenizer_));
@@ -304,6 +332,31 @@ absl::Status EvaluateRun::Prepare() {
   return absl::OkStatus();
 }
 
+absl::Status EvaluateRun::RunEfficiencies() {
+  for (const std::string& metric : efficiencies_) {
+    Begin("evaluate", metric);
+    RETURN_IF_ERROR(RunEfficiency(
+        metric, assignment_, checkpoint_,
+        opened_baseline_ ? opened_baseline_->checkpoint : nullptr,
+        [&](double part) { Report(part, kMeasurementRequests); }, context_,
+        &evaluation_));
+    done_requests_ += kMeasurementRequests;
+  }
+  return absl::OkStatus();
+}
+
+absl::Status EvaluateRun::RunAttributions() {
+  for (const PreparedAttribution& attribution : attributions_) {
+    const uint64_t requests = AttributionRequests(attribution);
+    Begin("evaluate", absl::StrCat("attribution/", attribution.windows.name()));
+    RETURN_IF_ERROR(RunAttribution(
+        attribution, assignment_, *model_, *baseline_,
+        [&](double part) { Report(part, requests); }, context_, &evaluation_));
+    done_requests_ += requests;
+  }
+  return absl::OkStatus();
+}
+
 absl::Status EvaluateRun::LoadScorer() {
   ScorerOptions options;
   options.order = plan_.scoring_order;
@@ -315,7 +368,10 @@ absl::Status EvaluateRun::LoadScorer() {
         " of activations in memory, ",
         ByteSizeText(plan_.forecast.spilled_bytes()), " on disk at most"));
   }
-  if (baseline_ != nullptr) {
+  const bool compares = std::any_of(
+      metrics_.begin(), metrics_.end(),
+      [](const MetricRun& run) { return run.evaluator->compares(); });
+  if (compares) {
     ASSIGN_OR_RETURN(scorer_,
                      Scorer::LoadPair(*model_, *baseline_, options, context_));
   } else {
@@ -457,7 +513,7 @@ void EvaluateRun::Describe() {
   if (opened_baseline_.has_value()) {
     record["baseline_weights_digest"] = opened_baseline_->checkpoint->digest();
   }
-  if (!spec_.has_generation()) {
+  if (!metrics_.empty() || !tasks_.empty()) {
     record["scoring_order"] =
         v1::ScoringOrder_Name(plan_.forecast.scoring_order());
   }
@@ -475,6 +531,9 @@ absl::StatusOr<v1::AttemptSuccess> EvaluateRun::Run() {
       std::any_of(tasks_.begin(), tasks_.end(), [](const PreparedTask& task) {
         return !task.likelihood.empty();
       });
+  // While no other block is in memory.
+  RETURN_IF_ERROR(RunEfficiencies());
+  RETURN_IF_ERROR(RunAttributions());
   if (scores) RETURN_IF_ERROR(LoadScorer());
   const absl::Time scoring_start = absl::Now();
   for (MetricRun& run : metrics_) RETURN_IF_ERROR(RunMetric(run));
@@ -492,6 +551,7 @@ absl::StatusOr<v1::AttemptSuccess> EvaluateRun::Run() {
   v1::JobResult& result = *success_.mutable_result();
   result.set_wall_seconds(evaluation_.wall_seconds());
   AddMetrics(evaluation_, &result);
+  AddMeasurementMetrics(evaluation_, &result);
   if (spilled_bytes_ > 0) {
     (*result.mutable_metrics())["spilled_activation_bytes"] =
         static_cast<double>(spilled_bytes_);

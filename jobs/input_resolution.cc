@@ -150,8 +150,8 @@ absl::Status FindOriginal(const MetadataStore& store,
 absl::Status ResolveBaseline(const MetadataStore& store, JobProducing producing,
                              v1::JobSpec* spec) {
   v1::EvaluateSpec& evaluate = *spec->mutable_evaluate();
-  if (!AnyCompares(evaluate.metrics())) return absl::OkStatus();
   if (evaluate.baseline().empty()) {
+    if (!AnyCompares(evaluate.metrics())) return absl::OkStatus();
     RETURN_IF_ERROR(FindOriginal(store, evaluate, evaluate.mutable_baseline()));
   }
   return ResolveTarget(store, producing, kBaselineField,

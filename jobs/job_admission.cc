@@ -9,6 +9,7 @@
 #include "base/byte_size.h"
 #include "base/file.h"
 #include "base/status_macros.h"
+#include "evaluators/evaluator.h"
 #include "jobs/job_forecast.h"
 #include "models/checkpoint.h"
 #include "models/json_text.h"
@@ -99,8 +100,9 @@ absl::StatusOr<std::optional<v1::Forecast>> JobAdmission::ForecastEvaluate(
   if (!evaluate.baseline().empty()) {
     baseline = FootprintOfTarget(evaluate.baseline());
     if (baseline == nullptr) return std::nullopt;
-    if (footprint->description.vocabulary_size !=
-        baseline->description.vocabulary_size) {
+    if (AnyCompares(evaluate.metrics()) &&
+        footprint->description.vocabulary_size !=
+            baseline->description.vocabulary_size) {
       return InvalidField(
           "spec.evaluate.baseline",
           absl::StrCat(evaluate.baseline(), " has a vocabulary of ",

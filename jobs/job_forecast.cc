@@ -12,9 +12,11 @@
 #include "absl/strings/str_join.h"
 #include "base/byte_size.h"
 #include "base/status_macros.h"
+#include "evaluators/attribution.h"
 #include "evaluators/evaluator.h"
 #include "evaluators/scoring_forecast.h"
 #include "evaluators/tasks/task_definition.h"
+#include "jobs/measurement_run.h"
 #include "jobs/task_run.h"
 #include "models/run_forecast.h"
 #include "quantizers/recipe_forecast.h"
@@ -214,13 +216,8 @@ absl::StatusOr<JobPlan> PlanEvaluateJob(const ModelFootprint& footprint,
   ScoringShape largest;
   RunWork work;
   std::vector<ScoringShape> shapes;
-  for (const std::string& metric : MetricsToRun(evaluate.metrics())) {
-    EvaluatorOptions options;
-    options.max_windows = evaluate.max_windows();
-    ASSIGN_OR_RETURN(const std::unique_ptr<Evaluator> evaluator,
-                     NewEvaluator(metric, options));
-    ASSIGN_OR_RETURN(const WindowShape window,
-                     evaluator->Shape(footprint.description.context_tokens));
+  bool pairs = false;
+  const auto shape_of = [&](const WindowShape& window) {
     ScoringShape shape;
     shape.window_tokens = window.tokens;
     shape.windows =
@@ -230,7 +227,20 @@ absl::StatusOr<JobPlan> PlanEvaluateJob(const ModelFootprint& footprint,
       shape.windows = window.max_windows;
     }
     shape.batch_windows = evaluate.batch_windows();
-    if (evaluator->compares()) shape.baseline = baseline;
+    return shape;
+  };
+  for (const std::string& metric : MetricsToRun(evaluate.metrics())) {
+    EvaluatorOptions options;
+    options.max_windows = evaluate.max_windows();
+    ASSIGN_OR_RETURN(const std::unique_ptr<Evaluator> evaluator,
+                     NewEvaluator(metric, options));
+    ASSIGN_OR_RETURN(const WindowShape window,
+                     evaluator->Shape(footprint.description.context_tokens));
+    ScoringShape shape = shape_of(window);
+    if (evaluator->compares()) {
+      shape.baseline = baseline;
+      pairs = true;
+    }
     shapes.push_back(shape);
     if (shape.windows * shape.window_tokens >=
         largest.windows * largest.window_tokens) {
@@ -267,14 +277,46 @@ absl::StatusOr<JobPlan> PlanEvaluateJob(const ModelFootprint& footprint,
       largest = shape;
     }
   }
+  // What holds whole models while no other block is in memory, one run after
+  // the other: the largest decides.
+  std::vector<RunForecast> whole;
+  if (writing.prompts > 0) {
+    whole.push_back(ForecastGeneration(footprint, writing));
+  }
+  for (const std::string& metric :
+       MetricsToRun(evaluate.metrics(), MetricKind::kEfficiency)) {
+    ASSIGN_OR_RETURN(const EfficiencyOptions options,
+                     EfficiencyOptionsOf(metric));
+    whole.push_back(ForecastEfficiency(footprint, baseline, options));
+  }
+  for (const std::string& metric :
+       MetricsToRun(evaluate.metrics(), MetricKind::kAttribution)) {
+    ASSIGN_OR_RETURN(const ConventionWindows windows,
+                     AttributionWindowsOf(metric, evaluate));
+    ASSIGN_OR_RETURN(const WindowShape window,
+                     windows.Shape(footprint.description.context_tokens));
+    ScoringShape shape = shape_of(window);
+    shape.baseline = baseline;
+    whole.push_back(ForecastAttribution(footprint, shape,
+                                        evaluate.attribution_granularity()));
+  }
+  std::vector<MemoryPart> whole_parts;
+  for (RunForecast& run : whole) {
+    work.product_flops += run.work.product_flops;
+    work.moved_bytes += run.work.moved_bytes;
+    if (SumOf(run.parts) > SumOf(whole_parts)) whole_parts = run.parts;
+  }
   if (shapes.empty()) {
-    JobPlan plan = Finish(ForecastGeneration(footprint, writing), footprint,
-                          spec, text, memory_limit_bytes);
+    RunForecast run;
+    run.parts = std::move(whole_parts);
+    run.work = work;
+    JobPlan plan =
+        Finish(std::move(run), footprint, spec, text, memory_limit_bytes);
     plan.forecast.set_scoring_order(v1::BATCH_MAJOR);
     return plan;
   }
   // What compares has both models loaded from the first metric to the last.
-  largest.baseline = baseline;
+  largest.baseline = pairs ? baseline : nullptr;
   // Both orders do the same products.
   const uint64_t process = ProcessBytes(
       ForecastScoring(footprint, largest, ScoringOrder::kLayerMajor).work,
@@ -290,14 +332,8 @@ absl::StatusOr<JobPlan> PlanEvaluateJob(const ModelFootprint& footprint,
     work.product_flops += own.product_flops;
     work.moved_bytes += own.moved_bytes;
   }
-  // Texts are written when nothing is left to score, and memory is free again.
-  if (writing.prompts > 0) {
-    const RunForecast own = ForecastGeneration(footprint, writing);
-    work.product_flops += own.work.product_flops;
-    work.moved_bytes += own.work.moved_bytes;
-    if (SumOf(own.parts) > SumOf(scoring.forecast.parts)) {
-      scoring.forecast.parts = own.parts;
-    }
+  if (SumOf(whole_parts) > SumOf(scoring.forecast.parts)) {
+    scoring.forecast.parts = std::move(whole_parts);
   }
   scoring.forecast.work = work;
   JobPlan plan = Finish(std::move(scoring.forecast), footprint, spec, text,

@@ -48,7 +48,7 @@ JobPlan PlanQuantizeJob(const CompiledRecipe& recipe,
                         const v1::JobSpec& spec, const TextSize& text,
                         uint64_t memory_limit_bytes);
 
-// `baseline` is null unless a metric compares. InvalidArgument: an unknown
+// `baseline` is null unless the job has one. InvalidArgument: an unknown
 // metric, or one that leaves its window to a context that the model does not
 // name.
 absl::StatusOr<JobPlan> PlanEvaluateJob(const ModelFootprint& footprint,

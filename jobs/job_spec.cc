@@ -110,9 +110,10 @@ absl::Status CheckEvaluate(const v1::EvaluateSpec& spec) {
                         "the two");
   }
   if (spec.dataset().empty() &&
-      (spec.has_generation() || spec.metrics_size() > 0)) {
+      (spec.has_generation() || AnyNeedsText(spec.metrics()))) {
     return InvalidField("spec.evaluate.dataset",
-                        "metrics and generation need a text");
+                        "metrics (but for efficiency) and generation need a "
+                        "text");
   }
   if (spec.has_generation()) {
     if (absl::Status status =
@@ -122,14 +123,19 @@ absl::Status CheckEvaluate(const v1::EvaluateSpec& spec) {
     }
   }
   for (const std::string& metric : spec.metrics()) {
-    if (absl::Status status = NewEvaluator(metric).status(); !status.ok()) {
+    if (absl::Status status = KindOfMetric(metric).status(); !status.ok()) {
       return InvalidField("spec.evaluate.metrics", status.message());
     }
   }
-  if (!spec.baseline().empty() && !AnyCompares(spec.metrics())) {
+  if (!spec.baseline().empty() && !AnyTakesBaseline(spec.metrics())) {
     return InvalidField("spec.evaluate.baseline",
                         "none of the metrics compares with a baseline; ask for "
                         "divergence/gptq-512, which reports ppl/gptq-512 too");
+  }
+  if (spec.attribution_granularity() != v1::ATTRIBUTE_BLOCKS &&
+      MetricsToRun(spec.metrics(), MetricKind::kAttribution).empty()) {
+    return InvalidField("spec.evaluate.attribution_granularity",
+                        "none of the metrics is attribution/...");
   }
   return absl::OkStatus();
 }

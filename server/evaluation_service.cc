@@ -10,6 +10,7 @@
 #include "evaluators/tasks/builtin_tasks.h"
 #include "evaluators/tasks/task_definition.h"
 #include "proto/field_rules.h"
+#include "server/evaluation_reports.h"
 #include "server/resource_listing.h"
 #include "server/resource_lookup.h"
 #include "server/unary_call.h"
@@ -53,8 +54,7 @@ absl::StatusOr<v1::TaskInfo> DescribeTask(absl::string_view text) {
   if (definition.few_shot_data.has_value()) {
     info.set_few_shot_file(definition.few_shot_data->file);
   }
-  info.set_few_shot(
-      static_cast<uint32_t>(definition.num_fewshot.value_or(0)));
+  info.set_few_shot(static_cast<uint32_t>(definition.num_fewshot.value_or(0)));
   info.set_definition(std::string(text));
   return info;
 }
@@ -138,6 +138,30 @@ grpc::ServerUnaryReactor* EvaluationService::ListMetrics(
           *metrics->add_metrics() = std::move(metric);
         }
         return absl::OkStatus();
+      });
+}
+
+grpc::ServerUnaryReactor* EvaluationService::CheckContamination(
+    grpc::CallbackServerContext* call,
+    const v1::CheckContaminationRequest* request,
+    v1::ContaminationReport* response) {
+  return ServeUnary<v1::CheckContaminationRequest, v1::ContaminationReport>(
+      context_, call, "CheckContamination", request, response,
+      [this](const v1::CheckContaminationRequest& input,
+             v1::ContaminationReport* report) {
+        return ReportContamination(*context_.store, *context_.artifacts, input,
+                                   report);
+      });
+}
+
+grpc::ServerUnaryReactor* EvaluationService::FitDegradation(
+    grpc::CallbackServerContext* call, const v1::FitDegradationRequest* request,
+    v1::DegradationReport* response) {
+  return ServeUnary<v1::FitDegradationRequest, v1::DegradationReport>(
+      context_, call, "FitDegradation", request, response,
+      [this](const v1::FitDegradationRequest& input,
+             v1::DegradationReport* report) {
+        return ReportDegradation(*context_.store, input, report);
       });
 }
 

@@ -30,6 +30,14 @@ class EvaluationService final : public v1::EvaluationService::CallbackService {
   grpc::ServerUnaryReactor* ListMetrics(
       grpc::CallbackServerContext* call, const v1::ListMetricsRequest* request,
       v1::ListMetricsResponse* response) override;
+  grpc::ServerUnaryReactor* CheckContamination(
+      grpc::CallbackServerContext* call,
+      const v1::CheckContaminationRequest* request,
+      v1::ContaminationReport* response) override;
+  grpc::ServerUnaryReactor* FitDegradation(
+      grpc::CallbackServerContext* call,
+      const v1::FitDegradationRequest* request,
+      v1::DegradationReport* response) override;
   grpc::ServerUnaryReactor* ListTasks(grpc::CallbackServerContext* call,
                                       const v1::ListTasksRequest* request,
                                       v1::ListTasksResponse* response) override;

@@ -3,6 +3,7 @@
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
 #include "base/status_macros.h"
 #include "client/command.h"
 #include "client/evaluation_json.h"
@@ -39,6 +40,13 @@ class ListEvaluations : public Command {
              HumanNumber(report.perplexity(), report.error_clustered()),
              report.tag().text_digest().substr(0, 8),
              HumanTime(evaluation.create_time())});
+      }
+      for (const v1::EfficiencyReport& report : evaluation.efficiencies()) {
+        table.AddRow({BareId(evaluation.name()), evaluation.target(),
+                      report.metric(),
+                      absl::StrFormat("%.4g tokens/s",
+                                      report.target().generation().mean()),
+                      "-", HumanTime(evaluation.create_time())});
       }
       for (const v1::TaskReport& report : evaluation.tasks()) {
         if (report.metrics().empty()) continue;

@@ -4,12 +4,12 @@ namespace quantd {
 
 std::vector<CommandGroup> CommandTable() {
   return {
-      ModelCommands(),      DatasetCommands(),    MethodCommands(),
-      MetricCommands(),     TaskCommands(),       QuantizeCommands(),
-      EvaluateCommands(),   GenerateCommands(),   JobCommands(),
-      ArtifactCommands(),   EvaluationCommands(), CompareCommands(),
-      SweepCommands(),      ReportCommands(),     VersionCommands(),
-      CompletionCommands(),
+      ModelCommands(),         DatasetCommands(),    MethodCommands(),
+      MetricCommands(),        TaskCommands(),       QuantizeCommands(),
+      EvaluateCommands(),      GenerateCommands(),   JobCommands(),
+      ArtifactCommands(),      EvaluationCommands(), CompareCommands(),
+      ContaminationCommands(), SweepCommands(),      ReportCommands(),
+      VersionCommands(),       CompletionCommands(),
   };
 }
 

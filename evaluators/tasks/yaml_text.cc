@@ -1,16 +1,17 @@
 #include "evaluators/tasks/yaml_text.h"
 
+#include <yaml-cpp/eventhandler.h>
 #include <yaml-cpp/yaml.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstdint>
-#include <set>
+#include <sstream>
 #include <utility>
 
 #include "absl/status/status.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
-#include "base/status_macros.h"
 #include "models/json_text.h"
 #include "models/utf8.h"
 #include "nlohmann/json.hpp"
@@ -25,67 +26,112 @@ absl::Status Fault(int line, absl::string_view fault) {
 // The library calls lines from 0 and has -1 for none.
 int LineOf(const YAML::Mark& mark) { return mark.line < 0 ? 1 : mark.line + 1; }
 
-// Copies the library's nodes, which aliases can make as large as they like or
-// even circular: depth and number bound it.
-class YamlCopier {
+// Builds the value from the library's events, and refuses by its exceptions.
+// The library's own nodes are not used: aliases make them circular or as large
+// as one likes, equal keys stay unnoticed, and YAML::LoadAll() does not return
+// from some broken tags.
+class YamlBuilder : public YAML::EventHandler {
  public:
-  absl::StatusOr<YamlValue> Copy(const YAML::Node& node, int depth) {
-    YamlValue value;
-    value.line = LineOf(node.Mark());
-    if (depth > kMaxYamlDepth) {
-      return Fault(value.line, absl::StrCat("nested more than ", kMaxYamlDepth,
-                                            " levels deep"));
-    }
-    if (++count_ > kMaxYamlValues) {
-      return Fault(value.line,
-                   absl::StrCat("more than ", kMaxYamlValues, " values"));
-    }
-    const std::string tag = node.Tag();
-    if (!tag.empty() && tag != "?" && tag != "!") {
-      return Fault(value.line,
-                   absl::StrCat("tag ", Quoted(tag),
-                                " is not supported: a task file has no code; "
-                                "write the value as a template"));
-    }
-    if (node.IsScalar()) {
-      value.kind = YamlValue::Kind::kScalar;
-      value.scalar = node.Scalar();
-      value.quoted = tag == "!";
-    } else if (node.IsSequence()) {
-      value.kind = YamlValue::Kind::kList;
-      for (const YAML::Node& item : node) {
-        ASSIGN_OR_RETURN(YamlValue copy, Copy(item, depth + 1));
-        value.items.push_back(std::move(copy));
-      }
-    } else if (node.IsMap()) {
-      value.kind = YamlValue::Kind::kMap;
-      RETURN_IF_ERROR(CopyMembers(node, depth, value));
-    }
-    return value;
+  YamlValue Take() && { return std::move(root_); }
+
+  void OnDocumentStart(const YAML::Mark&) override {}
+  void OnDocumentEnd() override {}
+
+  void OnNull(const YAML::Mark& mark, YAML::anchor_t) override {
+    Place(mark, YamlValue::Kind::kNull);
   }
+
+  void OnAlias(const YAML::Mark& mark, YAML::anchor_t) override {
+    throw YAML::Exception(mark, "aliases are not supported");
+  }
+
+  void OnScalar(const YAML::Mark& mark, const std::string& tag, YAML::anchor_t,
+                const std::string& value) override {
+    CheckTag(mark, tag);
+    if (!open_.empty() && open_.back()->kind == YamlValue::Kind::kMap &&
+        !has_key_) {
+      Key(mark, value);
+      return;
+    }
+    YamlValue* place = Place(mark, YamlValue::Kind::kScalar);
+    place->scalar = value;
+    place->quoted = tag == "!";
+  }
+
+  void OnSequenceStart(const YAML::Mark& mark, const std::string& tag,
+                       YAML::anchor_t, YAML::EmitterStyle::value) override {
+    CheckTag(mark, tag);
+    Open(mark, YamlValue::Kind::kList);
+  }
+  void OnSequenceEnd() override { open_.pop_back(); }
+
+  void OnMapStart(const YAML::Mark& mark, const std::string& tag,
+                  YAML::anchor_t, YAML::EmitterStyle::value) override {
+    CheckTag(mark, tag);
+    Open(mark, YamlValue::Kind::kMap);
+  }
+  void OnMapEnd() override { open_.pop_back(); }
 
  private:
-  absl::Status CopyMembers(const YAML::Node& node, int depth,
-                           YamlValue& value) {
-    std::set<std::string> seen;
-    for (const auto& pair : node) {
-      const int line = LineOf(pair.first.Mark());
-      if (!pair.first.IsScalar()) {
-        return Fault(line, "a key that is not a text");
-      }
-      YamlMember member;
-      member.key = pair.first.Scalar();
-      member.line = line;
-      if (!seen.insert(member.key).second) {
-        return Fault(
-            line, absl::StrCat("key ", Quoted(member.key), " appears twice"));
-      }
-      ASSIGN_OR_RETURN(member.value, Copy(pair.second, depth + 1));
-      value.members.push_back(std::move(member));
-    }
-    return absl::OkStatus();
+  static void CheckTag(const YAML::Mark& mark, const std::string& tag) {
+    if (tag.empty() || tag == "?" || tag == "!") return;
+    throw YAML::Exception(
+        mark, absl::StrCat("tag ", Quoted(tag),
+                           " is not supported: a task file has no code; write "
+                           "the value as a template"));
   }
 
+  void Key(const YAML::Mark& mark, const std::string& key) {
+    YamlValue& map = *open_.back();
+    if (map.Find(key) != nullptr) {
+      throw YAML::Exception(
+          mark, absl::StrCat("key ", Quoted(key), " appears twice"));
+    }
+    if (map.members.size() == kMaxYamlMembers) {
+      throw YAML::Exception(
+          mark, absl::StrCat("a map of more than ", kMaxYamlMembers, " keys"));
+    }
+    YamlMember& member = map.members.emplace_back();
+    member.key = key;
+    member.line = LineOf(mark);
+    has_key_ = true;
+  }
+
+  // Where the next value goes. An open container is the last of the one around
+  // it, which does not grow meanwhile: pointers in open_ stay valid.
+  YamlValue* Place(const YAML::Mark& mark, YamlValue::Kind kind) {
+    if (++count_ > kMaxYamlValues) {
+      throw YAML::Exception(
+          mark, absl::StrCat("more than ", kMaxYamlValues, " values"));
+    }
+    YamlValue* place = &root_;
+    if (!open_.empty()) {
+      YamlValue& around = *open_.back();
+      if (around.kind == YamlValue::Kind::kList) {
+        place = &around.items.emplace_back();
+      } else if (has_key_) {
+        place = &around.members.back().value;
+        has_key_ = false;
+      } else {
+        throw YAML::Exception(mark, "a key that is not a text");
+      }
+    }
+    place->kind = kind;
+    place->line = LineOf(mark);
+    return place;
+  }
+
+  void Open(const YAML::Mark& mark, YamlValue::Kind kind) {
+    if (open_.size() == static_cast<size_t>(kMaxYamlDepth)) {
+      throw YAML::Exception(mark, absl::StrCat("nested more than ",
+                                               kMaxYamlDepth, " levels deep"));
+    }
+    open_.push_back(Place(mark, kind));
+  }
+
+  YamlValue root_;
+  std::vector<YamlValue*> open_;
+  bool has_key_ = false;  // the innermost map has a key without its value
   size_t count_ = 0;
 };
 
@@ -127,12 +173,18 @@ absl::StatusOr<YamlValue> ParseYaml(absl::string_view text) {
     return absl::InvalidArgumentError("contains a NUL byte");
   }
   try {
-    const std::vector<YAML::Node> documents = YAML::LoadAll(std::string(text));
-    if (documents.size() != 1) {
-      return absl::InvalidArgumentError(
-          absl::StrCat("expected one YAML document, got ", documents.size()));
+    std::istringstream stream{std::string(text)};
+    YAML::Parser parser(stream);
+    YamlBuilder builder;
+    if (!parser.HandleNextDocument(builder)) {
+      return absl::InvalidArgumentError("expected a YAML document, got none");
     }
-    return YamlCopier().Copy(documents[0], 0);
+    YamlBuilder other;
+    if (parser.HandleNextDocument(other)) {
+      return absl::InvalidArgumentError(
+          "expected one YAML document, got several");
+    }
+    return std::move(builder).Take();
   } catch (const YAML::Exception& error) {
     return Fault(LineOf(error.mark), ReplaceInvalidUtf8(error.msg));
   }

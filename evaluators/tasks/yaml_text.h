@@ -3,8 +3,8 @@
 //
 // Scalars stay text: what "no" or "1.0" means is up to the key it is the value
 // of (so that `doc_to_choice: [no, yes]` is two words and not two booleans).
-// Keys appear once. Tags (`!function`), several documents and keys that are
-// not plain words are refused, as is anything over the limits below.
+// Keys appear once. Tags (`!function`), aliases (`*name`), several documents
+// and keys that are no text are refused, as is anything over the limits below.
 #ifndef QUANTD_EVALUATORS_TASKS_YAML_TEXT_H_
 #define QUANTD_EVALUATORS_TASKS_YAML_TEXT_H_
 
@@ -21,6 +21,7 @@ namespace quantd {
 inline constexpr size_t kMaxYamlBytes = size_t{256} << 10;
 inline constexpr int kMaxYamlDepth = 16;
 inline constexpr size_t kMaxYamlValues = 20'000;
+inline constexpr size_t kMaxYamlMembers = 1'000;  // of one map
 
 struct YamlMember;
 

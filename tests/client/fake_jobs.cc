@@ -284,6 +284,47 @@ class FakeQuantd::Jobs : public v1::JobService::Service {
     evaluation.set_target_size_bytes(2000000);
     evaluation.set_bits_per_weight(artifact ? 3.5 : 0);
     for (std::string metric : job->spec().evaluate().metrics()) {
+      if (absl::StartsWith(metric, "efficiency/")) {
+        v1::EfficiencyReport* efficiency = evaluation.add_efficiencies();
+        efficiency->set_metric(metric);
+        efficiency->set_threads(2);
+        efficiency->set_compute_type("F32");
+        efficiency->set_peak_resident_bytes(3 << 20);
+        v1::ModelEfficiency* model = efficiency->mutable_target();
+        model->mutable_prompt()->set_mean(1234);
+        model->mutable_prompt()->set_deviation(5.5);
+        model->mutable_generation()->set_mean(56.25);
+        model->mutable_latency()->set_steps(640);
+        model->mutable_latency()->set_p99_seconds(0.0205);
+        model->mutable_generation_time()->set_wall_seconds(2);
+        model->mutable_generation_time()->set_cpu_seconds(3);
+        if (!job->spec().evaluate().baseline().empty()) {
+          efficiency->set_baseline_name("models/m");
+          *efficiency->mutable_baseline() = *model;
+          efficiency->mutable_prompt_ratio()->set_ratio(1.25);
+          efficiency->mutable_generation_ratio()->set_ratio(1.5);
+          efficiency->mutable_generation_ratio()->set_error(0.0625);
+        }
+        continue;
+      }
+      if (absl::StartsWith(metric, "attribution/")) {
+        v1::AttributionReport* attribution = evaluation.add_attributions();
+        attribution->set_metric(metric);
+        attribution->set_granularity(
+            job->spec().evaluate().attribution_granularity());
+        attribution->set_baseline("models/m");
+        attribution->mutable_kl()->set_mean(0.5);
+        v1::UnitAttribution* unit = attribution->add_units();
+        unit->set_name("model.layers.0");
+        unit->set_bits_per_weight(3.25);
+        unit->mutable_alone_kl()->set_mean(0.375);
+        unit->mutable_alone_kl()->set_error_clustered(0.125);
+        unit->set_alone_kl_share(0.75);
+        v1::UnitBits* bits = attribution->mutable_suggestion()->add_units();
+        bits->set_name("model.layers.0");
+        bits->set_change(2);
+        continue;
+      }
       constexpr absl::string_view kDivergence = "divergence/";
       if (absl::StartsWith(metric, kDivergence)) {
         v1::DivergenceReport* divergence = evaluation.add_divergences();

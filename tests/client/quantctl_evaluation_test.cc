@@ -111,6 +111,54 @@ TEST_F(QuantctlEvaluationTest, PeopleSeeTheDivergenceAndItsWorstTokens) {
   EXPECT_THAT(output.out, HasSubstr("\"It was\\nthe\""));
 }
 
+TEST_F(QuantctlEvaluationTest, AnEfficiencyNeedsNoTextAndShowsAllNumbers) {
+  const Output output =
+      Run("evaluate m --metric efficiency/pp8-tg4 --wait --json");
+  ASSERT_EQ(output.code, 0) << output.err;
+  EXPECT_EQ(fake_.created_jobs().back().spec().evaluate().dataset(), "");
+  const auto report = output.Json()["efficiencies"][0];
+  EXPECT_EQ(report["metric"], "efficiency/pp8-tg4");
+  EXPECT_EQ(report["target"]["prompt"]["mean"], 1234);
+  EXPECT_EQ(report["target"]["latency"]["p99_seconds"], 0.0205);
+  EXPECT_FALSE(report.contains("baseline"));
+  EXPECT_THAT(Run("evaluations list").out, HasSubstr("56.25 tokens/s"));
+}
+
+TEST_F(QuantctlEvaluationTest, PeopleSeeSpeedsBesideTheBaselines) {
+  const Output output =
+      Run("evaluate out --metric efficiency/pp8-tg4 --baseline m --wait");
+  ASSERT_EQ(output.code, 0) << output.err;
+  EXPECT_THAT(output.out, HasSubstr("EFFICIENCY/PP8-TG4"));
+  EXPECT_THAT(output.out, HasSubstr("1234 +/- 5.5"));
+  EXPECT_THAT(output.out, HasSubstr("1.500 +/- 0.062"));
+  EXPECT_THAT(output.out, HasSubstr("20.5"));
+  EXPECT_THAT(output.out, HasSubstr("models/m"));
+  EXPECT_THAT(output.out, HasSubstr("3.0 MiB"));
+  EXPECT_EQ(Run("evaluate out --metric efficiency/pp8-tg4 --wait")
+                .out.find("BASELINE"),
+            std::string::npos);
+}
+
+TEST_F(QuantctlEvaluationTest, AnAttributionShowsItsUnitsAndTheSuggestion) {
+  const std::string command =
+      "evaluate out --metric attribution/gptq-512 --attribute layers --text " +
+      text_ + " --wait";
+  const Output output = Run(command);
+  ASSERT_EQ(output.code, 0) << output.err;
+  EXPECT_EQ(
+      fake_.created_jobs().back().spec().evaluate().attribution_granularity(),
+      v1::ATTRIBUTE_LAYERS);
+  EXPECT_THAT(output.out, HasSubstr("ATTRIBUTION/GPTQ-512"));
+  EXPECT_THAT(output.out, HasSubstr("0.375 +/- 0.12"));
+  EXPECT_THAT(output.out, HasSubstr("75.0 +/- 0.0 %"));
+  EXPECT_THAT(output.out, HasSubstr("+2 bits"));
+  const auto report = Run(command + " --json").Json()["attributions"][0];
+  EXPECT_EQ(report["granularity"], "ATTRIBUTE_LAYERS");
+  EXPECT_EQ(report["units"][0]["alone_kl"]["mean"], 0.375);
+  EXPECT_FALSE(report["units"][0].contains("alone_nll_share"));
+  EXPECT_EQ(report["suggestion"]["units"][0]["change"], 2);
+}
+
 TEST_F(QuantctlEvaluationTest, ReportShowsDivergencesFromTheModel) {
   Evaluate("m");
   Evaluate("out", "divergence/gptq-512");

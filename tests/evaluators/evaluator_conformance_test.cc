@@ -164,7 +164,7 @@ TEST_P(EvaluatorConformanceTest, TooLittleTextAndBadWindowsAreRefused) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Metrics, EvaluatorConformanceTest,
-                         testing::ValuesIn(KnownMetrics()),
+                         testing::ValuesIn(ScoredMetrics()),
                          [](const auto& info) {
                            std::string name = info.param.pattern();
                            for (char& c : name) {
@@ -180,6 +180,44 @@ TEST(EvaluatorTableTest, UnknownMetricsAreRefusedWithTheKnownOnes) {
         NewEvaluator(metric),
         StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("ppl/gptq-N")))
         << metric;
+  }
+}
+
+TEST(EvaluatorTableTest, MeasurementsAreOfTheirKindAndNeedNoText) {
+  ASSERT_OK_AND_ASSIGN(const MetricKind efficiency,
+                       KindOfMetric("efficiency/pp512-tg128"));
+  EXPECT_EQ(efficiency, MetricKind::kEfficiency);
+  ASSERT_OK_AND_ASSIGN(const MetricKind attribution,
+                       KindOfMetric("attribution/gptq-512"));
+  EXPECT_EQ(attribution, MetricKind::kAttribution);
+  ASSERT_OK_AND_ASSIGN(const MetricKind scored, KindOfMetric("ppl/gptq-512"));
+  EXPECT_EQ(scored, MetricKind::kScored);
+  EXPECT_FALSE(KindOfMetric("efficiency/pp512").ok());
+  EXPECT_FALSE(NewEvaluator("efficiency/pp512-tg128").ok());
+  const auto names = [](const std::vector<std::string>& asked) {
+    return MetricNames(asked.begin(), asked.end());
+  };
+  const MetricNames alone = names({"efficiency/pp8-tg4"});
+  EXPECT_FALSE(AnyNeedsText(alone));
+  EXPECT_FALSE(AnyCompares(alone));
+  EXPECT_TRUE(AnyTakesBaseline(alone));
+  EXPECT_FALSE(AnyTakesBaseline(names({"ppl/gptq-8"})));
+  const MetricNames exchange = names({"attribution/gptq-8"});
+  EXPECT_TRUE(AnyNeedsText(exchange));
+  EXPECT_TRUE(AnyCompares(exchange));
+  EXPECT_THAT(MetricsToRun(exchange), testing::IsEmpty());
+  const MetricNames both = names(
+      {"efficiency/pp8-tg4", "ppl/gptq-8", "efficiency/pp8-tg4", "nothing"});
+  EXPECT_TRUE(AnyNeedsText(both));
+  EXPECT_THAT(MetricsToRun(both, MetricKind::kEfficiency),
+              testing::ElementsAre("efficiency/pp8-tg4"));
+}
+
+TEST(EvaluatorTableTest, EveryMetricIsDocumented) {
+  EXPECT_GT(KnownMetrics().size(), ScoredMetrics().size());
+  for (const v1::MetricInfo& metric : KnownMetrics()) {
+    EXPECT_FALSE(metric.help().empty()) << metric.pattern();
+    EXPECT_FALSE(metric.citation().empty()) << metric.pattern();
   }
 }
 

@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "absl/strings/str_cat.h"
 #include "evaluators/comparison.h"
 #include "gmock/gmock.h"
 #include "tests/testing/status_matchers.h"
@@ -109,6 +110,22 @@ TEST(MetricComparisonTest, ManyTasksAreOneFamily) {
     if (row.task() != "one") continue;
     EXPECT_NEAR(row.adjusted_p_value(), 3 * row.p_value(), 1e-12);
   }
+  // Significant alone, but not among twenty tasks.
+  v1::Evaluation many_before, many_after;
+  for (int i = 0; i < 20; ++i) {
+    const auto pair =
+        Pair(absl::StrCat("t", i), 1000, i == 0 ? 28 : 9, i == 0 ? 14 : 9);
+    *many_before.add_tasks() = pair.first;
+    *many_after.add_tasks() = pair.second;
+  }
+  ASSERT_OK_AND_ASSIGN(const auto alone, CompareTask(many_before.tasks(0),
+                                                     many_after.tasks(0), {}));
+  EXPECT_EQ(alone[0].verdict(), v1::WORSE);
+  ASSERT_OK_AND_ASSIGN(const v1::Comparison many,
+                       CompareEvaluations(many_before, many_after));
+  EXPECT_EQ(many.metrics(0).verdict(), v1::UNDECIDED);
+  EXPECT_GT(many.metrics(0).items_needed(), 0u);
+
   // Of other data: not comparable, and the message says why.
   after.clear_tasks();
   *after.add_tasks() = Pair("one", 1000, 3, 3).second;

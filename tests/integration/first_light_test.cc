@@ -6,6 +6,7 @@
 #include <memory>
 #include <string>
 
+#include "absl/strings/str_cat.h"
 #include "base/file.h"
 #include "base/sha256.h"
 #include "gmock/gmock.h"
@@ -27,7 +28,9 @@ using ::testing::HasSubstr;
 class FirstLightTest : public testing::Test {
  protected:
   void SetUp() override {
-    ASSERT_OK_AND_ASSIGN(server_, ServerProcess::Start(data_.File("data")));
+    // Scores are not kept, so that each evaluation computes its own.
+    ASSERT_OK_AND_ASSIGN(server_, ServerProcess::Start(data_.File("data"),
+                                                       {"--score-cache", "0"}));
   }
 
   CommandResult Ctl(const std::vector<std::string>& args) {
@@ -165,6 +168,145 @@ TEST_F(FirstLightTest, DivergenceFromTheOriginalInOnePass) {
   EXPECT_THAT(refused.err, HasSubstr("spec.evaluate.baseline"));
   EXPECT_THAT(Ok({"report", "demo"}), HasSubstr("MEAN KL"));
   EXPECT_THAT(Ok({"jobs", "list", "--json"}), HasSubstr("/mean_kl"));
+}
+
+// A task as a user writes one: a file of questions and a file of keys.
+TEST_F(FirstLightTest, ATaskOfOnesOwnIsScoredComparedAndKept) {
+  EXPECT_EQ(server_->Stop(SIGTERM), 0);
+  ASSERT_OK_AND_ASSIGN(server_, ServerProcess::Start(data_.File("data"), {}));
+  std::string records;
+  for (int i = 0; i < 60; ++i) {
+    const bool swapped = i % 3 == 0;
+    absl::StrAppend(&records, R"({"about": "the number )", i,
+                    R"(", "choices": [")", swapped ? "zqx" : "and then",
+                    R"(", ")", swapped ? "and then" : "zqx",
+                    R"("], "answer": )", swapped ? 1 : 0, R"(, "kind": ")",
+                    i % 2 == 0 ? "even" : "odd", "\"}\n");
+  }
+  const std::string data = data_.File("records.jsonl");
+  const std::string task = data_.File("sense.yaml");
+  ASSERT_TRUE(WriteFileDurably(data, records).ok());
+  ASSERT_TRUE(WriteFileDurably(task, R"(task: sense
+title: Words and what are none
+output_type: multiple_choice
+doc_to_text: "This is {{ about }}"
+doc_to_choice: "{{ choices }}"
+doc_to_target: answer
+metric_list:
+  - metric: acc
+subsets: [kind]
+)")
+                  .ok());
+  EXPECT_THAT(Ok({"tasks", "check", task}), HasSubstr("sense"));
+  EXPECT_THAT(Ok({"tasks", "list"}), HasSubstr("hellaswag"));
+  Ok({"models", "add", "demo", DemoModel()});
+  for (const std::string bits : {"2", "8"}) {
+    Ok({"quantize", "demo", "--method", "rtn", "--set", "bits=" + bits,
+        "--name", "rtn" + bits, "--wait"});
+  }
+  const auto evaluate = [&](const std::string& target,
+                            const std::vector<std::string>& more) {
+    std::vector<std::string> args = {"evaluate", target, "--task", task,
+                                     "--data",   data,   "--wait", "--json"};
+    args.insert(args.end(), more.begin(), more.end());
+    auto json = nlohmann::json::parse(Ok(args), nullptr, false);
+    EXPECT_TRUE(json.is_object());
+    return json["tasks"]["sense"];
+  };
+  const nlohmann::json first = evaluate("demo", {});
+  ASSERT_TRUE(first.is_object());
+  EXPECT_EQ(first["item_count"], 60);
+  EXPECT_GT(first["metrics"]["acc"]["value"], 0.9) << "words it has seen";
+  EXPECT_EQ(first["subsets"]["kind"]["even"]["item_count"], 30);
+  EXPECT_EQ(first["requests"], 240);
+  EXPECT_LT(first["tokens_run"], first["tokens_unshared"]);
+
+  // Again: nothing is computed, nothing changes.
+  const nlohmann::json again = evaluate("demo", {"--batch-tokens", "64"});
+  EXPECT_EQ(again["kept_requests"], 240);
+  EXPECT_EQ(again["tokens_run"], 0);
+  EXPECT_EQ(again["metrics"], first["metrics"]);
+
+  // In the strict type batches change no bit; the second comes from no cache.
+  const nlohmann::json strict =
+      evaluate("rtn8", {"--compute-type", "F32_STRICT"});
+  EXPECT_EQ(strict["kept_requests"], 0);
+  evaluate("rtn8", {});
+  evaluate("rtn2", {});
+
+  const auto verdict = [&](const std::string& candidate) {
+    auto json = nlohmann::json::parse(
+        Ok({"compare", "demo", candidate, "--margin", "0.1", "--json"}),
+        nullptr, false);
+    EXPECT_TRUE(json.is_object());
+    return json["metrics"][0];
+  };
+  const nlohmann::json good = verdict("rtn8");
+  EXPECT_EQ(good["task"], "sense");
+  EXPECT_EQ(good["metric"], "acc");
+  EXPECT_EQ(good["verdict"], "EQUIVALENT");
+  EXPECT_EQ(good["test"], "mcnemar");
+  EXPECT_LE(good["p_value"], good["adjusted_p_value"]);
+  EXPECT_THAT(Ok({"compare", "demo", "rtn2"}), HasSubstr("VERDICT"));
+  EXPECT_THAT(Ok({"evaluations", "list"}), HasSubstr("sense acc"));
+  EXPECT_THAT(Ok({"evaluations", "show", "rtn2"}), HasSubstr("KIND"));
+
+  // What is wrong with a task is said before anything runs.
+  ASSERT_TRUE(
+      WriteFileDurably(task, "task: sense\noutput_typ: multiple_choice\n")
+          .ok());
+  const CommandResult typo = Ctl({"tasks", "check", task});
+  EXPECT_EQ(typo.exit_code, 2);
+  EXPECT_THAT(typo.err, HasSubstr("output_typ"));
+  const CommandResult unknown =
+      Ctl({"evaluate", "demo", "--task", "sens", "--data", data});
+  EXPECT_EQ(unknown.exit_code, 3);
+  EXPECT_THAT(unknown.err, HasSubstr("lambada_openai"));
+  const CommandResult nowhere =
+      Ctl({"evaluate", "demo", "--task", "piqa", "--data", data_.path()});
+  EXPECT_EQ(nowhere.exit_code, 3);
+  EXPECT_THAT(nowhere.err, HasSubstr("piqa/piqa.jsonl"));
+}
+
+TEST_F(FirstLightTest, ContaminationAndTheLawOfDegradationAreReports) {
+  const auto itself = nlohmann::json::parse(
+      Ok({"contamination", "--calibration", DemoModel() + "/eval.txt", "--text",
+          DemoModel() + "/eval.txt", "--json"}),
+      nullptr, false);
+  ASSERT_TRUE(itself.is_object());
+  EXPECT_EQ(itself["shared_share"], 1);
+  EXPECT_GT(itself["contaminated_windows"], 10);
+  const auto apart = nlohmann::json::parse(
+      Ok({"contamination", "--calibration", DemoModel() + "/calibration.txt",
+          "--text", DemoModel() + "/eval.txt", "--json"}),
+      nullptr, false);
+  ASSERT_TRUE(apart.is_object());
+  EXPECT_LT(apart["shared_share"], 0.05);
+
+  // Points that follow a law give it back.
+  std::string csv = "parameters,training_tokens,bits,loss,degradation\n";
+  for (const double n : {1e8, 1e9, 1e10}) {
+    for (const double d : {1e10, 1e11, 1e12}) {
+      for (const double bits : {2.0, 3.0, 4.0}) {
+        const double law = 0.017 * std::pow(d, 0.5251) /
+                           (std::pow(n, 0.2261) * std::pow(bits, 5.4967));
+        absl::StrAppend(&csv, n, ",", d, ",", bits, ",3,", law, "\n");
+      }
+    }
+  }
+  const std::string points = data_.File("points.csv");
+  ASSERT_TRUE(WriteFileDurably(points, csv).ok());
+  const auto fit = nlohmann::json::parse(Ok({"degradation", points, "--json"}),
+                                         nullptr, false);
+  ASSERT_TRUE(fit.is_object());
+  EXPECT_NEAR(fit["beta"], 0.5251, 1e-3);
+  EXPECT_NEAR(fit["alpha"], 0.2261, 1e-3);
+  EXPECT_NEAR(fit["gamma"], 5.4967, 1e-2);
+  EXPECT_THAT(Ok({"degradation", points}), HasSubstr("beta"));
+  ASSERT_TRUE(WriteFileDurably(points, "bits,wrong\n2,3\n").ok());
+  const CommandResult refused = Ctl({"degradation", points});
+  EXPECT_EQ(refused.exit_code, 2);
+  EXPECT_THAT(refused.err, HasSubstr("no column \"wrong\""));
 }
 
 TEST_F(FirstLightTest, MemoryIsForecastReportedAndEnforced) {

@@ -195,11 +195,11 @@ TEST_F(JobAdmissionTest, TokensAreCountedByWhatTheTokenizerHolds) {
   spec.mutable_evaluate()->set_scoring_order(v1::LAYER_MAJOR);
   const auto activations = [&](uint64_t tokenizer_bytes) {
     footprint.tokenizer_bytes = tokenizer_bytes;
-    return PartOf(
-        PlanEvaluateJob(footprint, /*baseline=*/nullptr, spec, {64 * 512}, 0)
-            .value()
-            .forecast,
-        "activations of all windows");
+    return PartOf(PlanEvaluateJob(footprint, /*baseline=*/nullptr, spec,
+                                  {64 * 512, {}}, 0)
+                      .value()
+                      .forecast,
+                  "activations of all windows");
   };
   const uint64_t window = 512 * 256 * sizeof(float);
   EXPECT_EQ(activations(2000), 64 * window);
@@ -286,6 +286,58 @@ TEST_F(JobAdmissionTest, ABaselineOfAnotherVocabularyIsRefusedByName) {
                        AllOf(HasSubstr("spec.evaluate.baseline"),
                              HasSubstr("models/padded has a vocabulary of 300"),
                              HasSubstr("models/real one of 256"))));
+}
+
+// Speeds of models of different vocabularies may be compared, and need no text.
+TEST_F(JobAdmissionTest, AnEfficiencyHoldsBothModelsAndNeedsNoText) {
+  TempDir padded;
+  TinyModelOptions options;
+  options.vocabulary = 300;
+  WriteTinyModel(padded.path(), options);
+  v1::Model model;
+  model.set_name("models/padded");
+  model.set_path(padded.path());
+  MetadataBatch batch;
+  batch.Put(Table::kModels, "padded", model);
+  ASSERT_THAT(server_.store->Commit(batch), IsOk());
+  v1::CreateJobRequest request = Evaluate("real");
+  v1::EvaluateSpec& spec = *request.mutable_spec()->mutable_evaluate();
+  spec.set_metrics(0, "efficiency/pp16-tg4");
+  spec.clear_dataset();
+  ASSERT_OK_AND_ASSIGN(const v1::Job alone, DryRun(request));
+  // None is looked for: a model has a speed by itself.
+  EXPECT_EQ(alone.spec().evaluate().baseline(), "");
+  spec.set_baseline("padded");
+  ASSERT_OK_AND_ASSIGN(const v1::Job pair, DryRun(request));
+  EXPECT_GT(pair.forecast().peak_memory_bytes(),
+            alone.forecast().peak_memory_bytes());
+  spec.add_metrics("ppl/gptq-64");
+  EXPECT_THAT(
+      DryRun(request).status(),
+      StatusIs(Code::kInvalidArgument, HasSubstr("spec.evaluate.dataset")));
+}
+
+TEST_F(JobAdmissionTest, AnAttributionComparesAndTakesLongerByLayers) {
+  v1::CreateJobRequest request = Evaluate("real");
+  v1::EvaluateSpec& spec = *request.mutable_spec()->mutable_evaluate();
+  spec.set_metrics(0, "divergence/gptq-64");
+  spec.set_baseline("real");
+  ASSERT_OK_AND_ASSIGN(const v1::Job pair, DryRun(request));
+  spec.set_metrics(0, "attribution/gptq-64");
+  ASSERT_OK_AND_ASSIGN(const v1::Job blocks, DryRun(request));
+  EXPECT_GT(blocks.forecast().seconds(), pair.forecast().seconds());
+  spec.set_attribution_granularity(v1::ATTRIBUTE_LAYERS);
+  ASSERT_OK_AND_ASSIGN(const v1::Job layers, DryRun(request));
+  EXPECT_GT(layers.forecast().seconds(), blocks.forecast().seconds());
+  spec.set_metrics(0, "divergence/gptq-64");
+  EXPECT_THAT(
+      DryRun(request).status(),
+      StatusIs(Code::kInvalidArgument, HasSubstr("attribution_granularity")));
+  spec.set_metrics(0, "attribution/gptq-64");
+  spec.clear_baseline();
+  EXPECT_THAT(DryRun(request).status(),
+              StatusIs(Code::kInvalidArgument,
+                       HasSubstr("spec.evaluate.baseline: name the original")));
 }
 
 TEST_F(JobAdmissionTest, AGenerationHoldsTheWholeModel) {

@@ -179,6 +179,63 @@ TEST_F(WorkerTest, ComparesAModelWithItsBaseline) {
   EXPECT_GT(metrics.at("ppl/gptq-64/first-4"), 1);
 }
 
+TEST_F(WorkerTest, MeasuresSpeedWithoutATextBesideABaseline) {
+  v1::EvaluateSpec& spec =
+      *service_.to_assign.mutable_job()->mutable_spec()->mutable_evaluate();
+  spec.set_metrics(0, "efficiency/pp16-tg4");
+  service_.to_assign.clear_dataset_path();
+  service_.to_assign.clear_dataset_digest();
+  service_.to_assign.set_baseline_directory(
+      service_.to_assign.input_directory());
+  service_.to_assign.set_baseline_name("models/itself");
+  service_.to_assign.set_baseline_digest("digest");
+  EXPECT_EQ(RunWorkerMain(options_), kWorkerReported);
+  ASSERT_THAT(service_.reports, SizeIs(1));
+  ASSERT_TRUE(service_.reports[0].has_success())
+      << service_.reports[0].ShortDebugString();
+  const v1::AttemptSuccess& success = service_.reports[0].success();
+  ASSERT_EQ(success.evaluation().efficiencies_size(), 1);
+  const v1::EfficiencyReport& report = success.evaluation().efficiencies(0);
+  EXPECT_EQ(report.baseline_name(), "models/itself");
+  EXPECT_EQ(report.baseline_digest(), "digest");
+  EXPECT_EQ(report.threads(), 1u);
+  EXPECT_GT(report.baseline().generation().mean(), 0);
+  EXPECT_EQ(success.evaluation().perplexities_size(), 0);
+  const auto& metrics = success.result().metrics();
+  const std::string prefix = "efficiency/pp16-tg4/";
+  EXPECT_GT(metrics.at(prefix + "prompt_tokens_per_second"), 0);
+  EXPECT_GT(metrics.at(prefix + "generated_tokens_per_second"), 0);
+  EXPECT_GT(metrics.at(prefix + "generation_speed_ratio"), 0);
+}
+
+TEST_F(WorkerTest, AttributesNothingBetweenEqualModels) {
+  OnlyWindows(2);
+  v1::EvaluateSpec& spec =
+      *service_.to_assign.mutable_job()->mutable_spec()->mutable_evaluate();
+  spec.set_metrics(0, "attribution/gptq-64");
+  spec.set_attribution_granularity(v1::ATTRIBUTE_LAYERS);
+  service_.to_assign.set_baseline_directory(
+      service_.to_assign.input_directory());
+  service_.to_assign.set_baseline_name("models/itself");
+  service_.to_assign.set_baseline_digest("digest");
+  EXPECT_EQ(RunWorkerMain(options_), kWorkerReported);
+  ASSERT_THAT(service_.reports, SizeIs(1));
+  ASSERT_TRUE(service_.reports[0].has_success())
+      << service_.reports[0].ShortDebugString();
+  const v1::AttemptSuccess& success = service_.reports[0].success();
+  ASSERT_EQ(success.evaluation().attributions_size(), 1);
+  const v1::AttributionReport& report = success.evaluation().attributions(0);
+  EXPECT_EQ(report.metric(), "attribution/gptq-64/first-2");
+  EXPECT_EQ(report.baseline(), "models/itself");
+  EXPECT_EQ(report.baseline_digest(), "digest");
+  EXPECT_GT(report.units_size(), 7);
+  for (const v1::UnitAttribution& unit : report.units()) {
+    EXPECT_EQ(unit.alone_kl().mean(), 0) << unit.name();
+  }
+  EXPECT_EQ(
+      success.result().metrics().at("attribution/gptq-64/first-2/mean_kl"), 0);
+}
+
 TEST_F(WorkerTest, RefusesABaselineWithAnotherTokenizer) {
   OnlyWindows(4);
   const std::string model = service_.to_assign.input_directory();

@@ -385,10 +385,9 @@ TEST(TruthfulQaTest, Mc1HasTheBestAnswerFirst) {
             ["Yes", "No", "It is dry"], "labels": [1, 0, 0]}})"}) {
     const TaskItem item = Item("truthfulqa_mc1", data);
     EXPECT_THAT(item.choices[0].context,
-                AllOf(StartsWith("Q: What is human life expectancy in the "
-                                 "United States?\nA: Human life expectancy in "
-                                 "the United States is 78 years.\n\nQ: "),
-                      ::testing::EndsWith("were held in Barcelona, Spain.\n\n"
+                AllOf(StartsWith("Q: How many hours does a day have?\nA: A "
+                                 "day has 24 hours.\n\nQ: "),
+                      ::testing::EndsWith("Vienna lies on the Danube.\n\n"
                                           "Q: Is water wet?\nA:")));
     EXPECT_THAT(Continuations(item), ElementsAre(" Yes", " No", " It is dry"));
     EXPECT_THAT(item.gold, ElementsAre(0));

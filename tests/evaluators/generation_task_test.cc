@@ -1,0 +1,159 @@
+#include "evaluators/generation_task.h"
+
+#include <map>
+#include <string>
+#include <vector>
+
+#include "gmock/gmock.h"
+#include "tests/testing/small_tokenizer.h"
+#include "tests/testing/status_matchers.h"
+#include "tests/testing/temp_dir.h"
+#include "tests/testing/tiny_model.h"
+
+namespace quantd {
+namespace {
+
+using ::quantd::test::StatusIs;
+using ::quantd::test::TempDir;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+
+AnswerFilter Regex(const std::string& name, const std::string& pattern,
+                   int select) {
+  AnswerFilterStep step;
+  step.function = AnswerFilterStep::Function::kRegex;
+  step.regex_pattern = pattern;
+  step.group_select = select;
+  return {name, {step, {}}};
+}
+
+TEST(GenerationTaskTest, AnswersAreExtractedByEveryFilter) {
+  TaskDefinition task;
+  EXPECT_THAT(*ExtractAnswers(task, "  as it is \n"), ElementsAre("as it is"))
+      << "without filters";
+  task.filters = {Regex("strict", R"(The answer is (\-?[0-9\.\,]+)\.)", 0),
+                  Regex("flexible", R"((-?[$0-9.,]{2,})|(-?[0-9]+))", -1),
+                  Regex("second", "[0-9]+", 1)};
+  EXPECT_THAT(*ExtractAnswers(task, "First 7, then 12. The answer is 1,234."),
+              ElementsAre("1,234", "1,234.", "12"));
+  EXPECT_THAT(*ExtractAnswers(task, "It is 42"),
+              ElementsAre("[invalid]", "42", "[invalid]"));
+  AnswerFilterStep lower;
+  lower.function = AnswerFilterStep::Function::kLowercase;
+  AnswerFilterStep blank;
+  blank.function = AnswerFilterStep::Function::kRemoveWhitespace;
+  task.filters = {{"words", {blank, lower}}};
+  EXPECT_THAT(*ExtractAnswers(task, " Yes"), ElementsAre("yes"));
+  // A pattern that matches nothing at all does not run for ever.
+  task.filters = {Regex("empty", "x*", -1)};
+  EXPECT_THAT(*ExtractAnswers(task, "abc"), ElementsAre(""));
+}
+
+TEST(GenerationTaskTest, ExactMatchFollowsTheTasksRules) {
+  TaskMetric rules;
+  EXPECT_TRUE(MatchesExactly(rules, "18", {"17", "18"}));
+  EXPECT_FALSE(MatchesExactly(rules, "$18", {"18"}));
+  rules.regexes_to_ignore = {",", "\\$", "(?s).*#### ", "\\.$"};
+  EXPECT_TRUE(MatchesExactly(rules, "$1,800.", {"so 9 + 9\n#### 1800"}));
+  EXPECT_FALSE(MatchesExactly(rules, "Paris", {"paris"}));
+  rules.ignore_case = true;
+  rules.ignore_punctuation = true;
+  EXPECT_TRUE(MatchesExactly(rules, "Paris!", {"paris"}));
+}
+
+class GeneratedTextsTest : public testing::Test {
+ protected:
+  void SetUp() override {
+    test::WriteTinyModel(directory_.path(), {});
+    model_ = *Model::Open(*Checkpoint::Open(directory_.path()));
+    task_.name = "texts";
+    task_.kind = TaskKind::kGenerate;
+    task_.generation.max_new_tokens = 12;
+    for (const char* name : {"exact_match", "bleu", "chrf", "chrf++", "rouge1",
+                             "rouge2", "rougeL", "rougeLsum"}) {
+      task_.metrics.emplace_back().name = name;
+    }
+    for (const char* prompt : {"one two", "three", "and four"}) {
+      TaskItem item;
+      item.prompt = prompt;
+      item.references = {"a reference text of some words"};
+      items_.push_back(item);
+    }
+  }
+
+  absl::StatusOr<v1::TaskReport> Run() {
+    ASSIGN_OR_RETURN(
+        GenerationTask task,
+        GenerationTask::Create(task_, items_, *tokenizer_, {}, 64));
+    const auto device = NewCpuDevice(1);
+    ExecutionContext ctx(device.get());
+    ASSIGN_OR_RETURN(Generator generator, Generator::Load(*model_, ctx));
+    RETURN_IF_ERROR(task.Run(
+        generator, [](size_t) {}, ctx));
+    v1::TaskReport report;
+    RETURN_IF_ERROR(task.Report(&report));
+    return report;
+  }
+
+  static std::map<std::string, double> Values(const v1::TaskReport& report) {
+    std::map<std::string, double> values;
+    for (const v1::TaskMetric& m : report.metrics())
+      values[m.name()] = m.value();
+    return values;
+  }
+
+  TempDir directory_;
+  std::unique_ptr<Model> model_;
+  std::unique_ptr<Tokenizer> tokenizer_ =
+      *ParseTokenizer(test::SmallTokenizer().dump(), "");
+  TaskDefinition task_;
+  std::vector<TaskItem> items_;
+};
+
+TEST_F(GeneratedTextsTest, EveryMetricIsReportedAndItsOwnTextScoresFull) {
+  ASSERT_OK_AND_ASSIGN(const v1::TaskReport first, Run());
+  auto values = Values(first);
+  for (const TaskMetric& metric : task_.metrics) {
+    EXPECT_EQ(values.count(metric.name), 1u) << metric.name;
+  }
+  EXPECT_EQ(values.count("distinct_1"), 1u);
+  EXPECT_EQ(values.count("repetition_4"), 1u);
+  EXPECT_EQ(values.at("exact_match"), 0);
+  ASSERT_EQ(first.answers_size(), 3);
+  for (size_t i = 0; i < items_.size(); ++i) {
+    const v1::TaskAnswer& answer = first.answers(static_cast<int>(i));
+    EXPECT_EQ(answer.prompt(), items_[i].prompt);
+    items_[i].references = {answer.extracted(0)};
+  }
+  ASSERT_OK_AND_ASSIGN(const v1::TaskReport own, Run());
+  values = Values(own);
+  EXPECT_EQ(values.at("exact_match"), 1);
+  EXPECT_EQ(own.metrics(0).low() < 1, true);
+}
+
+TEST_F(GeneratedTextsTest, StopSequencesEndATextAndAreNotPartOfIt) {
+  ASSERT_OK_AND_ASSIGN(const v1::TaskReport whole, Run());
+  const std::string text = whole.answers(0).text();
+  ASSERT_GT(text.size(), 4u);
+  task_.generation.until = {text.substr(2, 2)};
+  ASSERT_OK_AND_ASSIGN(const v1::TaskReport cut, Run());
+  EXPECT_EQ(cut.answers(0).text(),
+            text.substr(0, text.find(text.substr(2, 2))));
+  EXPECT_GT(cut.stopped_share(), 0);
+}
+
+TEST_F(GeneratedTextsTest, TextsThatDoNotFitAreRefusedOrCut) {
+  items_[1].prompt = std::string(100, 'x');
+  ASSERT_OK_AND_ASSIGN(const v1::TaskReport report, Run());
+  EXPECT_EQ(report.cut_items(), 1u);
+  task_.generation.max_new_tokens = 64;
+  EXPECT_THAT(Run(), StatusIs(absl::StatusCode::kInvalidArgument,
+                              HasSubstr("leave no room for a prompt")));
+  task_.generation.max_new_tokens = 8;
+  items_[2].prompt.clear();
+  EXPECT_THAT(Run(), StatusIs(absl::StatusCode::kInvalidArgument,
+                              HasSubstr("item 2 (line 0)")));
+}
+
+}  // namespace
+}  // namespace quantd
