@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
 #include "base/status_macros.h"
@@ -12,14 +13,18 @@ namespace quantd {
 namespace {
 
 constexpr absl::string_view kDivergence = "divergence/";
-constexpr absl::string_view kPerplexity = "ppl/";
+// What compares a model with the one that it was made from.
+constexpr absl::string_view kComparing[] = {kDivergence, "attribution/"};
 
-// The perplexity over the windows of a divergence; other metrics as they are.
+// The perplexity over the windows of such a metric; others as they are.
 std::string PerplexityOf(const std::string& metric) {
-  absl::string_view convention = metric;
-  return absl::ConsumePrefix(&convention, kDivergence)
-             ? absl::StrCat(kPerplexity, convention)
-             : metric;
+  for (const absl::string_view prefix : kComparing) {
+    absl::string_view convention = metric;
+    if (absl::ConsumePrefix(&convention, prefix)) {
+      return absl::StrCat("ppl/", convention);
+    }
+  }
+  return metric;
 }
 
 void SetMetrics(const std::vector<std::string>& metrics,
@@ -175,7 +180,8 @@ v1::EvaluateSpec ScoringOfPoints(const SweepDefinition& definition) {
   for (const std::string& metric : asked) {
     const bool comes_along =
         std::any_of(asked.begin(), asked.end(), [&](const std::string& other) {
-          return other != metric && PerplexityOf(other) == metric;
+          return absl::StartsWith(other, kDivergence) &&
+                 PerplexityOf(other) == metric;
         });
     if (!comes_along) metrics.push_back(metric);
   }
@@ -191,6 +197,7 @@ v1::EvaluateSpec ScoringOfOriginal(const SweepDefinition& definition) {
   }
   v1::EvaluateSpec scoring = definition.scoring;
   SetMetrics(metrics, &scoring);
+  scoring.clear_attribution_granularity();
   return scoring;
 }
 

@@ -37,8 +37,8 @@ struct SweepDefinition {
 // What the points are scored by: the definition's, less perplexities that a
 // divergence brings along.
 v1::EvaluateSpec ScoringOfPoints(const SweepDefinition& definition);
-// What the model itself is scored by: perplexities in place of divergences
-// (a model has none from itself), so that both have what is compared.
+// What the model itself is scored by: perplexities in place of what compares a
+// model with its original, so that both have what is compared.
 v1::EvaluateSpec ScoringOfOriginal(const SweepDefinition& definition);
 
 // One point, or the model itself (without `point`), on its way.

@@ -1,6 +1,7 @@
 #include "client/sweep_result.h"
 
 #include <algorithm>
+#include <cmath>
 #include <map>
 #include <utility>
 
@@ -218,7 +219,8 @@ std::optional<MeanWithError> LossOf(const SweepRow& row,
   return MeanWithError{found->loss(), found->loss_error()};
 }
 
-absl::StatusOr<size_t> AdjustOverSweep(std::vector<SweepRow>* rows) {
+absl::StatusOr<size_t> AdjustOverSweep(double alpha,
+                                       std::vector<SweepRow>* rows) {
   std::vector<v1::MetricComparison*> family;
   std::vector<double> p_values;
   for (SweepRow& row : *rows) {
@@ -235,7 +237,15 @@ absl::StatusOr<size_t> AdjustOverSweep(std::vector<SweepRow>* rows) {
   }
   ASSIGN_OR_RETURN(const std::vector<double> adjusted, HolmAdjust(p_values));
   for (size_t i = 0; i < family.size(); ++i) {
-    family[i]->set_adjusted_p_value(adjusted[i]);
+    v1::MetricComparison& row = *family[i];
+    row.set_adjusted_p_value(adjusted[i]);
+    if (row.verdict() != v1::WORSE || adjusted[i] <= 2 * alpha) continue;
+    row.set_verdict(v1::UNDECIDED);
+    // ln p falls about in proportion to the items while the loss stays.
+    const double more = std::log(adjusted[i] / (2 * alpha)) *
+                        static_cast<double>(row.item_count());
+    row.set_items_needed(
+        std::max<uint64_t>(1, static_cast<uint64_t>(std::ceil(more))));
   }
   return family.size();
 }
@@ -274,7 +284,8 @@ absl::StatusOr<SweepResult> CollectSweep(Client& client,
     RETURN_IF_ERROR(KeepFailure(comparison.status(), &row));
     if (comparison.ok()) row.comparison = *std::move(comparison);
   }
-  ASSIGN_OR_RETURN(result.family_size, AdjustOverSweep(&result.rows));
+  ASSIGN_OR_RETURN(result.family_size,
+                   AdjustOverSweep(result.terms.alpha(), &result.rows));
   RETURN_IF_ERROR(Rank(client, &result));
   return result;
 }

@@ -103,10 +103,12 @@ absl::StatusOr<SweepResult> CollectSweep(Client& client,
                                          v1::CompareEvaluationsRequest terms);
 
 // Makes one family of the first metrics of all tasks of all rows and writes
-// their p values as adjusted by Holm. Perplexities leave the family: of them a
-// sweep shows intervals, not verdicts. Returns the family's size;
-// InvalidArgument for what is no p value.
-absl::StatusOr<size_t> AdjustOverSweep(std::vector<SweepRow>* rows);
+// their p values as adjusted by Holm. As in a comparison, a loss that is WORSE
+// alone but whose adjusted p (of two sides) is above 2 alpha becomes UNDECIDED.
+// Perplexities leave the family: of them a sweep shows intervals, not verdicts.
+// Returns the family's size; InvalidArgument for what is no p value.
+absl::StatusOr<size_t> AdjustOverSweep(double alpha,
+                                       std::vector<SweepRow>* rows);
 
 }  // namespace quantd
 

@@ -91,6 +91,23 @@ TEST_F(QuantctlSweepTest, SubmitsTheModelAndTwoChainedJobsAPoint) {
   EXPECT_EQ(evaluate.tasks_size(), 2);
 }
 
+TEST_F(QuantctlSweepTest, TheModelIsNotComparedWithItself) {
+  ASSERT_EQ(Run("sweep m --method rtn --name s --metric attribution/gptq-64 "
+                "--metric divergence/gptq-64 --metric ppl/gptq-512 --attribute "
+                "layers --no-wait --text " +
+                text_)
+                .code,
+            0);
+  const auto jobs = fake_.created_jobs();
+  EXPECT_THAT(jobs[0].spec().evaluate().metrics(),
+              ElementsAre("ppl/gptq-64", "ppl/gptq-512"));
+  EXPECT_THAT(
+      jobs[2].spec().evaluate().metrics(),
+      ElementsAre("attribution/gptq-64", "divergence/gptq-64", "ppl/gptq-512"));
+  EXPECT_EQ(jobs[2].spec().evaluate().attribution_granularity(),
+            v1::ATTRIBUTE_LAYERS);
+}
+
 TEST_F(QuantctlSweepTest, RunAgainItCreatesNothingAndShowsTheSame) {
   const Output first = Run(Grid("--json --quiet"));
   const Output again = Run(Grid("--json --quiet"));

@@ -35,7 +35,7 @@ TEST(SweepResultTest, AllPointsAndTasksAreOneFamily) {
   Add(&rows[1], "piqa", "acc", 0.04);
   Add(&rows[3], "arc_easy", "acc", 0.03);
   Add(&rows[3], "piqa", "acc", 0.005);
-  const auto size = AdjustOverSweep(&rows);
+  const auto size = AdjustOverSweep(0.05, &rows);
   ASSERT_TRUE(size.ok()) << size.status();
   EXPECT_EQ(*size, 4u);
   EXPECT_NEAR(Adjusted(rows[1], "arc_easy", "acc"), 0.03, 1e-15);
@@ -50,11 +50,30 @@ TEST(SweepResultTest, AllPointsAndTasksAreOneFamily) {
           ->in_family());
 }
 
+TEST(SweepResultTest, ALossThatIsOneOfManyIsUndecided) {
+  std::vector<SweepRow> rows(1);
+  // 4 x 0.02 stays within 2 x 0.05, 3 x 0.04 does not.
+  const double p_values[] = {0.02, 0.04, 0.9, 0.9};
+  for (const double p : p_values) {
+    v1::MetricComparison* row = Add(&rows[0], "task", "acc", p);
+    row->set_verdict(v1::WORSE);
+    row->set_item_count(1000);
+  }
+  ASSERT_TRUE(AdjustOverSweep(0.05, &rows).ok());
+  const auto& metrics = rows[0].comparison->metrics();
+  EXPECT_EQ(metrics[0].verdict(), v1::WORSE);
+  EXPECT_EQ(metrics[0].items_needed(), 0u);
+  EXPECT_EQ(metrics[1].verdict(), v1::UNDECIDED);
+  // 1000 ln(0.12 / 0.1)
+  EXPECT_EQ(metrics[1].items_needed(), 183u);
+  EXPECT_EQ(metrics[2].verdict(), v1::UNDECIDED);
+}
+
 TEST(SweepResultTest, AFamilyWithoutTestsIsEmptyAndNanIsRefused) {
   std::vector<SweepRow> rows(2);
-  EXPECT_EQ(*AdjustOverSweep(&rows), 0u);
+  EXPECT_EQ(*AdjustOverSweep(0.05, &rows), 0u);
   Add(&rows[1], "piqa", "acc", std::nan(""));
-  EXPECT_TRUE(absl::IsInvalidArgument(AdjustOverSweep(&rows).status()));
+  EXPECT_TRUE(absl::IsInvalidArgument(AdjustOverSweep(0.05, &rows).status()));
 }
 
 TEST(SweepResultTest, LossesAreFoundByTaskAndMetric) {

@@ -27,6 +27,13 @@ TEST(TableTest, ColoursAndUmlautsTakeTheirVisibleWidth) {
             "\xc3\xa9\xc3\xa9\xc3\xa9\xc3\xa9  2\n");
 }
 
+TEST(TableTest, MarkdownKeepsCellsApart) {
+  Table table({"A", "B"}, {Align::kLeft, Align::kRight});
+  table.AddRow({"x|y", "1\n2"});
+  EXPECT_EQ(table.ToMarkdown(),
+            "| A | B |\n| --- | ---: |\n| x\\|y | 1 2 |\n");
+}
+
 TEST(TableTest, WithoutRowsShowsItsHeader) {
   Table table({"A", "B"});
   EXPECT_TRUE(table.empty());
