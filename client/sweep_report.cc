@@ -24,6 +24,12 @@ std::string WithError(double value, double error) {
   return absl::StrFormat("%.4g +/- %.2g", value, error);
 }
 
+// What rounds to 0 has no sign.
+std::string LossText(double loss) {
+  const std::string text = absl::StrFormat("%.4f", loss);
+  return text == "-0.0000" ? "0.0000" : text;
+}
+
 const SweepFront* FindFront(const SweepResult& result, SweepCost cost,
                             const SweepLoss& loss) {
   for (const SweepFront& front : result.fronts) {
@@ -151,8 +157,9 @@ TitledTable TaskTable(const SweepResult& result, const SweepLoss& loss) {
       } else {
         cells.insert(
             cells.end(),
-            {absl::StrFormat("%.4f", loss_row->loss()),
-             absl::StrFormat("%.4f .. %.4f", loss_row->low(), loss_row->high()),
+            {LossText(loss_row->loss()),
+             absl::StrCat(LossText(loss_row->low()), " .. ",
+                          LossText(loss_row->high())),
              absl::StrFormat("%.3g", loss_row->p_value()),
              absl::StrFormat("%.3g", loss_row->adjusted_p_value()),
              VerdictText(*loss_row),
@@ -181,9 +188,19 @@ std::string PointCommand(const SweepResult& result, const SweepRow& row) {
   for (const std::string& assignment : row.point->set) {
     absl::StrAppend(&command, " --set ", ShellQuoted(assignment));
   }
-  if (!row.calibration.empty()) {
+  const v1::Calibration& calibration = row.calibration;
+  if (!calibration.dataset().empty()) {
     absl::StrAppend(&command, " --calibration ",
-                    ShellQuoted(BareId(row.calibration)));
+                    ShellQuoted(BareId(calibration.dataset())));
+  }
+  if (calibration.has_windows()) {
+    absl::StrAppend(&command, " --windows ", calibration.windows());
+  }
+  if (calibration.has_window_tokens()) {
+    absl::StrAppend(&command, " --window-tokens ", calibration.window_tokens());
+  }
+  if (calibration.has_seed()) {
+    absl::StrAppend(&command, " --seed ", calibration.seed());
   }
   return absl::StrCat(command, " --name ",
                       ShellQuoted(PointArtifactId(result.name, *row.point)));

@@ -129,6 +129,13 @@ std::vector<SweepLoss> LossesOf(const std::vector<SweepRow>& rows) {
   return losses;
 }
 
+// Equal scores leave differences of rounding, which must not put one point
+// before the other. Scores of a million items differ by far more.
+double WithoutRounding(double loss) {
+  constexpr double kSteps = 1e12;
+  return std::round(loss * kSteps) / kSteps;
+}
+
 absl::StatusOr<SweepFront> RankBy(const std::vector<SweepRow>& rows,
                                   SweepCost cost, const SweepLoss& loss,
                                   double alpha, PairedComparisons& paired) {
@@ -143,7 +150,7 @@ absl::StatusOr<SweepFront> RankBy(const std::vector<SweepRow>& rows,
     const auto value = LossOf(rows[i], loss);
     if (!rows[i].point.has_value() || !value.has_value()) continue;
     ranked.push_back(i);
-    points.push_back({CostOf(rows[i], cost), value->mean});
+    points.push_back({CostOf(rows[i], cost), WithoutRounding(value->mean)});
     values.push_back(*value);
   }
   ASSIGN_OR_RETURN(
@@ -263,7 +270,7 @@ absl::StatusOr<SweepResult> CollectSweep(Client& client,
     SweepRow& row = result.rows.emplace_back();
     row.label = entry.label();
     row.point = entry.point;
-    row.calibration = definition.calibration.dataset();
+    row.calibration = definition.calibration;
     if (entry.quantize.has_value()) row.quantize_job = entry.quantize->name();
     if (entry.evaluate.has_value()) row.evaluate_job = entry.evaluate->name();
     RETURN_IF_ERROR(KeepFailure(entry.point.has_value()

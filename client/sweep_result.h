@@ -29,8 +29,7 @@ struct SweepRow {
   std::string failure;
   // Resource names; empty where there is none.
   std::string quantize_job, evaluate_job, artifact, evaluation;
-  // The calibration text's dataset; may be empty.
-  std::string calibration;
+  v1::Calibration calibration;
   double bits_per_weight = 0;
   uint64_t size_bytes = 0;
   // Of the compression; absent for the model.

@@ -39,6 +39,8 @@ SweepResult Example() {
   result.rows.resize(1);
   result.rows[0].label = kOriginal;
   result.rows.push_back(Point("rtn", 2, 1));
+  result.rows[1].calibration.set_dataset("datasets/d");
+  result.rows[1].calibration.set_windows(16);
   result.rows.push_back(Point("gptq", 2, 0.5));
   SweepRow failed;
   failed.point = SweepPoint{"gptq", {"bits=9"}};
@@ -77,7 +79,8 @@ TEST(SweepReportTest, MarkdownHasCommandsTablesAndPlots) {
   EXPECT_THAT(text,
               HasSubstr("](bits_per_weight-divergence_gptq-512-mean_kl.svg)"));
   EXPECT_THAT(text, HasSubstr("    quantctl quantize m --method rtn --set "
-                              "bits=2 --name s-rtn-bits2\n"));
+                              "bits=2 --calibration d --windows 16 --name "
+                              "s-rtn-bits2\n"));
   EXPECT_THAT(text, HasSubstr("intervals have level 0.9"));
 }
 
