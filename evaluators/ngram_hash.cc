@@ -1,22 +1,17 @@
 #include "evaluators/ngram_hash.h"
 
+#include "base/bit_mixer.h"
+
 namespace quantd {
 namespace {
 
-// The finishing steps of SplitMix64 (Steele, Lea and Flood, OOPSLA 2014).
-uint64_t Mix(uint64_t x) {
-  x = (x ^ (x >> 30)) * 0xBF58476D1CE4E5B9;
-  x = (x ^ (x >> 27)) * 0x94D049BB133111EB;
-  return x ^ (x >> 31);
-}
-
 // Odd, so that a power of it never loses a bit of what it multiplies.
-constexpr uint64_t kBase = 0x9E3779B97F4A7C15;
+constexpr uint64_t kBase = kGoldenGamma;
 
 }  // namespace
 
 uint64_t HashOfToken(int32_t token) {
-  return Mix(static_cast<uint64_t>(static_cast<uint32_t>(token)) + kBase);
+  return MixBits(static_cast<uint64_t>(static_cast<uint32_t>(token)) + kBase);
 }
 
 uint64_t HashOfWord(absl::string_view word) {
@@ -25,7 +20,7 @@ uint64_t HashOfWord(absl::string_view word) {
   for (char c : word) {
     hash = (hash ^ static_cast<unsigned char>(c)) * 0x100000001B3;
   }
-  return Mix(hash);
+  return MixBits(hash);
 }
 
 void ForEachNgram(absl::Span<const uint64_t> units, size_t n,
@@ -37,7 +32,7 @@ void ForEachNgram(absl::Span<const uint64_t> units, size_t n,
   for (size_t i = 0; i < units.size(); ++i) {
     if (i >= n) rolling -= units[i - n] * first_power;
     rolling = rolling * kBase + units[i];
-    if (i + 1 >= n) use(Mix(rolling));
+    if (i + 1 >= n) use(MixBits(rolling));
   }
 }
 

@@ -9,6 +9,7 @@
 #include "absl/numeric/int128.h"
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
+#include "base/bit_mixer.h"
 #include "base/status_macros.h"
 #include "evaluators/statistics/mean.h"
 #include "evaluators/statistics/special_functions.h"
@@ -22,25 +23,18 @@ namespace {
 class IndexGenerator {
  public:
   IndexGenerator(uint64_t seed, uint64_t resample)
-      : state_(Mix(seed + kGamma) ^ Mix(Mix(resample + kGamma))) {}
+      : state_(MixBits(seed + kGoldenGamma) ^
+               MixBits(MixBits(resample + kGoldenGamma))) {}
 
   // Uniform below `bound`; the bias of taking the upper half of a product is
   // below bound / 2^64.
   uint32_t Below(uint32_t bound) {
-    state_ += kGamma;
+    state_ += kGoldenGamma;
     return static_cast<uint32_t>(
-        absl::Uint128High64(absl::uint128(Mix(state_)) * bound));
+        absl::Uint128High64(absl::uint128(MixBits(state_)) * bound));
   }
 
  private:
-  static constexpr uint64_t kGamma = 0x9E3779B97F4A7C15;
-
-  static uint64_t Mix(uint64_t x) {
-    x = (x ^ (x >> 30)) * 0xBF58476D1CE4E5B9;
-    x = (x ^ (x >> 27)) * 0x94D049BB133111EB;
-    return x ^ (x >> 31);
-  }
-
   uint64_t state_;
 };
 
