@@ -24,15 +24,19 @@ void ApplyComputeType(const v1::JobSpec& spec, ExecutionContext& context) {
   context.set_compute_type(ComputeType::kBF16);
 }
 
-absl::StatusOr<std::string> ReadAssignedText(const v1::Assignment& assignment) {
-  ASSIGN_OR_RETURN(std::string text, ReadFile(assignment.dataset_path()));
-  const std::string digest = Sha256Hex(text);
-  if (digest != assignment.dataset_digest()) {
-    return absl::DataLossError(absl::StrCat(assignment.dataset_path(),
-                                            ": digest ", digest, ", expected ",
-                                            assignment.dataset_digest()));
+absl::StatusOr<std::string> ReadVerified(const std::string& path,
+                                         const std::string& digest) {
+  ASSIGN_OR_RETURN(std::string content, ReadFile(path));
+  const std::string found = Sha256Hex(content);
+  if (found != digest) {
+    return absl::DataLossError(
+        absl::StrCat(path, ": digest ", found, ", expected ", digest));
   }
-  return text;
+  return content;
+}
+
+absl::StatusOr<std::string> ReadAssignedText(const v1::Assignment& assignment) {
+  return ReadVerified(assignment.dataset_path(), assignment.dataset_digest());
 }
 
 absl::StatusOr<TextSize> AssignedTextSize(const v1::Assignment& assignment) {

@@ -15,7 +15,12 @@ namespace quantd {
 // Sets the compute type the job asks for; a warning when the CPU cannot.
 void ApplyComputeType(const v1::JobSpec& spec, ExecutionContext& context);
 
-// The assignment's text. DataLoss when its bytes do not have the digest.
+// The bytes of a file of the assignment. DataLoss when they do not have the
+// digest.
+absl::StatusOr<std::string> ReadVerified(const std::string& path,
+                                         const std::string& digest);
+
+// The assignment's text, verified.
 absl::StatusOr<std::string> ReadAssignedText(const v1::Assignment& assignment);
 
 // Its size, without reading it; 0 when the assignment has none.

@@ -4,27 +4,15 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "base/file.h"
-#include "base/sha256.h"
 #include "base/status_macros.h"
 #include "evaluators/stored_scoring.h"
 #include "evaluators/tasks/builtin_tasks.h"
 #include "evaluators/tasks/task_item.h"
 #include "jobs/continuation_run.h"
+#include "jobs/run_context.h"
 
 namespace quantd {
 namespace {
-
-absl::StatusOr<std::string> ReadVerified(const std::string& path,
-                                         const std::string& digest) {
-  ASSIGN_OR_RETURN(std::string content, ReadFile(path));
-  const std::string found = Sha256Hex(content);
-  if (found != digest) {
-    return absl::DataLossError(
-        absl::StrCat(path, ": digest ", found, ", expected ", digest));
-  }
-  return content;
-}
 
 absl::StatusOr<PreparedTask> PrepareTask(const v1::TaskRun& run,
                                          const v1::TaskInput& input,
