@@ -25,6 +25,7 @@
 #include "jobs/continuation_run.h"
 #include "jobs/job_forecast.h"
 #include "jobs/measurement_run.h"
+#include "jobs/metric_run.h"
 #include "jobs/run_context.h"
 #include "jobs/task_run.h"
 #include "models/checkpoint.h"
@@ -35,53 +36,6 @@
 
 namespace quantd {
 namespace {
-
-// One metric of the job: its evaluator and the windows it wants.
-struct MetricRun {
-  std::string name;
-  std::unique_ptr<Evaluator> evaluator;
-  std::vector<ScoreRequest> requests;
-};
-
-absl::StatusOr<std::vector<MetricRun>> PrepareMetrics(
-    const v1::EvaluateSpec& spec, absl::string_view text,
-    const Tokenizer& tokenizer, const ModelDescription& model,
-    ExecutionContext& context) {
-  std::vector<MetricRun> runs;
-  EvaluatorOptions options;
-  options.max_windows = spec.max_windows();
-  for (const std::string& metric : MetricsToRun(spec.metrics())) {
-    MetricRun run;
-    run.name = metric;
-    ASSIGN_OR_RETURN(run.evaluator, NewEvaluator(metric, options));
-    ASSIGN_OR_RETURN(
-        run.requests,
-        run.evaluator->Requests(text, {tokenizer, model.context_tokens}));
-    // The last token of a window predicts nothing.
-    size_t longest = 0;
-    for (const ScoreRequest& request : run.requests) {
-      longest = std::max(longest, request.tokens.size() - 1);
-    }
-    if (model.context_tokens > 0 &&
-        longest > static_cast<size_t>(model.context_tokens)) {
-      context.ReportWarning(
-          absl::StrCat(metric, ": windows in which ", longest,
-                       " tokens predict exceed the model's context of ",
-                       model.context_tokens));
-    }
-    runs.push_back(std::move(run));
-  }
-  return runs;
-}
-
-// Tokens of as many of the longest windows as run together.
-int64_t BatchTokens(const v1::EvaluateSpec& spec, const MetricRun& run) {
-  size_t longest = 0;
-  for (const ScoreRequest& request : run.requests) {
-    longest = std::max(longest, request.tokens.size());
-  }
-  return int64_t{spec.batch_windows()} * static_cast<int64_t>(longest);
-}
 
 // Bits per weight that the checkpoint says of itself; 0 for an original.
 double BitsPerWeightOf(const Checkpoint& checkpoint) {
@@ -208,27 +162,36 @@ class EvaluateRun {
   // `part` of the step that began is done.
   void Report(double part, uint64_t requests);
 
-  std::string Arithmetic() const {
+  // What computes products.
+  std::string GemmName() const {
     GemmArgs probe;
     probe.m = probe.n = probe.k = 1;
     probe.compute = context_.compute_type();
-    return absl::StrCat(context_.device().name(), " ",
-                        context_.device().gemm_name(probe));
+    return context_.device().gemm_name(probe);
   }
 
-  // Where scores are kept: with the server's, or for this job alone.
-  ScoreStore NewStore(bool of_pairs) const {
+  // Where scores are kept, of the model alone or beside its baseline: with the
+  // server's, or for this job alone. Read once for all metrics and tasks.
+  ScoreStore& Store(bool of_pairs) {
+    std::unique_ptr<ScoreStore>& store = of_pairs ? pair_store_ : store_;
+    if (store == nullptr) store = NewStore(of_pairs);
+    return *store;
+  }
+
+  std::unique_ptr<ScoreStore> NewStore(bool of_pairs) const {
     ScoreContext context;
     context.weights_digest = checkpoint_->digest();
     if (of_pairs) {
       context.baseline_weights_digest = opened_baseline_->checkpoint->digest();
     }
-    context.arithmetic = Arithmetic();
+    context.arithmetic =
+        absl::StrCat(context_.device().name(), " ", GemmName());
     if (!assignment_.score_directory().empty()) {
-      return ScoreStore(assignment_.score_directory(), context,
-                        assignment_.score_bytes());
+      return std::make_unique<ScoreStore>(assignment_.score_directory(),
+                                          context, assignment_.score_bytes());
     }
-    return ScoreStore(assignment_.workspace() + "/scores", context, UINT64_MAX);
+    return std::make_unique<ScoreStore>(assignment_.workspace() + "/scores",
+                                        context, UINT64_MAX);
   }
 
   const v1::Assignment& assignment_;
@@ -247,6 +210,7 @@ class EvaluateRun {
   std::vector<MetricRun> metrics_;
   std::vector<PreparedTask> tasks_;
   std::optional<Scorer> scorer_;
+  std::unique_ptr<ScoreStore> store_, pair_store_;
 
   ProgressUpdate progress_;
   uint64_t total_requests_ = 0;
@@ -404,7 +368,7 @@ absl::Status EvaluateRun::RunMetric(MetricRun& run) {
   prefixes.batch_tokens = BatchTokens(spec_, run);
   scorer_->set_prefixes(prefixes);
   const bool compares = run.evaluator->compares();
-  ScoreStore store = NewStore(compares);
+  ScoreStore& store = Store(compares);
   size_t kept = 0;
   if (compares) {
     ASSIGN_OR_RETURN(kept, ScorePairByStore(
@@ -440,7 +404,7 @@ absl::Status EvaluateRun::RunLikelihoodTasks() {
     if (task.likelihood.empty()) continue;
     const uint64_t requests = task.likelihood[0].requests().size();
     Begin("evaluate", task.tag.task());
-    ScoreStore store = NewStore(false);
+    ScoreStore& store = Store(false);
     ASSIGN_OR_RETURN(
         const uint64_t tokens,
         RunLikelihoodTask(
@@ -505,10 +469,7 @@ void EvaluateRun::Describe() {
   record["quantd_version"] = std::string(Version());
   record["device"] = std::string(context_.device().name());
   record["threads"] = absl::StrCat(context_.device().pool().threads());
-  GemmArgs probe;
-  probe.m = probe.n = probe.k = 1;
-  probe.compute = context_.compute_type();
-  record["gemm"] = context_.device().gemm_name(probe);
+  record["gemm"] = GemmName();
   record["weights_digest"] = checkpoint_->digest();
   if (opened_baseline_.has_value()) {
     record["baseline_weights_digest"] = opened_baseline_->checkpoint->digest();
@@ -539,6 +500,8 @@ absl::StatusOr<v1::AttemptSuccess> EvaluateRun::Run() {
   for (MetricRun& run : metrics_) RETURN_IF_ERROR(RunMetric(run));
   if (scores) RETURN_IF_ERROR(RunLikelihoodTasks());
   scorer_.reset();
+  store_.reset();
+  pair_store_.reset();
   RETURN_IF_ERROR(RunGenerationTasks());
   RETURN_IF_ERROR(RunContinuations());
   const double seconds = absl::ToDoubleSeconds(absl::Now() - scoring_start);
