@@ -3,7 +3,7 @@
 // operation returns a new tensor; the context's device does the arithmetic.
 // Operations of tracked tensors are recorded (tensor/gradient_tape.h): all have
 // gradients with respect to all tensor arguments that are not said to be
-// constants.
+// constants. tensor/ops/ has one file a section.
 //
 // Shapes are written [rows, cols]; rows are the tokens of a SequenceBatch
 // (tensor/sequence_batch.h).
@@ -20,6 +20,8 @@
 
 namespace quantd::ops {
 
+// --- Arithmetic -----------------------------------------------------------
+
 // x [rows, in] times w [out, in] transposed: [rows, out]. The orientation of
 // linear layers in checkpoints.
 Tensor LinearProduct(const Tensor& x, const Tensor& w, ExecutionContext& ctx);
@@ -33,6 +35,11 @@ Tensor Add(const Tensor& a, const Tensor& b, ExecutionContext& ctx);
 // a * b by element, equal shapes.
 Tensor Multiply(const Tensor& a, const Tensor& b, ExecutionContext& ctx);
 
+// x * factor.
+Tensor Scale(const Tensor& x, float factor);
+
+// --- Norms ----------------------------------------------------------------
+
 // x / rms(x) * weight per row; weight [cols].
 Tensor RmsNorm(const Tensor& x, const Tensor& weight, float eps,
                ExecutionContext& ctx);
@@ -41,6 +48,8 @@ Tensor RmsNorm(const Tensor& x, const Tensor& weight, float eps,
 // or bias is left out.
 Tensor LayerNorm(const Tensor& x, const Tensor& weight, const Tensor& bias,
                  float eps, ExecutionContext& ctx);
+
+// --- Attention ------------------------------------------------------------
 
 // Which pairs of a head are rotated (kernels/device.h).
 struct RotaryLayout {
@@ -84,6 +93,8 @@ Tensor CachedAttention(const Tensor& q, absl::Span<const KeyValueView> cache,
                        int64_t kv_heads, const AttentionOptions& options,
                        const SequenceBatch& batch, ExecutionContext& ctx);
 
+// --- Activations ----------------------------------------------------------
+
 Tensor Activate(Activation activation, const Tensor& x, ExecutionContext& ctx);
 
 // activation(gate) * up, equal shapes.
@@ -96,8 +107,7 @@ Tensor Softcap(const Tensor& x, float cap, ExecutionContext& ctx);
 // log(1 + exp(x)).
 Tensor Softplus(const Tensor& x);
 
-// x * factor.
-Tensor Scale(const Tensor& x, float factor);
+// --- Columns and rows -----------------------------------------------------
 
 // Columns [begin, begin + count) of the matrix view.
 Tensor Columns(const Tensor& x, int64_t begin, int64_t count);
@@ -116,6 +126,8 @@ Tensor ConcatenateColumns(absl::Span<const Tensor> parts);
 // Rows of x in the order of `rows`.
 Tensor GatherRows(const Tensor& x, absl::Span<const int64_t> rows);
 
+// --- Mixtures of experts --------------------------------------------------
+
 // Softmax over the `chosen` largest scores of every row, zero elsewhere. Of
 // equal scores the first wins; the choice is a constant.
 Tensor TopSoftmax(const Tensor& scores, int chosen);
@@ -131,6 +143,8 @@ struct RowsOfColumn {
 // y[r] = sum over parts that have row r of shares[r, column] x[i].
 // REQUIRES: there is a part; a part has a row at most once.
 Tensor MixRows(const Tensor& shares, absl::Span<const RowsOfColumn> parts);
+
+// --- State spaces ---------------------------------------------------------
 
 // Depthwise causal convolution of every sequence; weight [channels, width],
 // bias [channels] or empty. `history` has one [width - 1, channels] per
