@@ -19,7 +19,7 @@
 #include "absl/status/statusor.h"
 #include "absl/types/span.h"
 #include "models/compressed_linear.h"
-#include "tensor/estimators.h"
+#include "tensor/channel_groups.h"
 #include "tensor/tensor.h"
 
 namespace quantd {

@@ -2,7 +2,8 @@
 // points, table entries, rounding variables. Rounding has no useful derivative;
 // each operation that rounds says what takes its place, an estimator. All are
 // recorded as those of tensor/ops.h are, with gradients with respect to all
-// tensor arguments that are not said to be constants.
+// tensor arguments that are not said to be constants. tensor/estimators/ has
+// one file a section.
 #ifndef QUANTD_TENSOR_ESTIMATORS_H_
 #define QUANTD_TENSOR_ESTIMATORS_H_
 
@@ -11,27 +12,10 @@
 #include <vector>
 
 #include "kernels/execution_context.h"
+#include "tensor/channel_groups.h"
 #include "tensor/tensor.h"
 
-namespace quantd {
-
-// Which scale and zero point an input channel has: that of group c / group_size
-// or, where channels were regrouped, of group_of[c].
-struct ChannelGroups {
-  int64_t group_size = 0;
-  std::shared_ptr<const std::vector<int32_t>> group_of;  // null: consecutive
-
-  int64_t Of(int64_t c) const {
-    return group_of == nullptr ? c / group_size
-                               : (*group_of)[static_cast<size_t>(c)];
-  }
-
-  // Of() of the first `cols` channels, for loops over weights: a division for
-  // each would take longer than all the rest.
-  std::vector<int32_t> ByChannel(int64_t cols) const;
-};
-
-namespace ops {
+namespace quantd::ops {
 
 // --- Rounding --------------------------------------------------------------
 
@@ -78,7 +62,7 @@ Tensor LsqQuantize(const Tensor& x, const Tensor& scales, const Tensor& zeros,
 // x itself, its gradient times `factor`: LSQ's 1 / sqrt(weights * levels).
 Tensor ScaleGradient(const Tensor& x, float factor, ExecutionContext& ctx);
 
-// --- Codes and values ------------------------------------------------------
+// --- Codes -----------------------------------------------------------------
 
 // x / scale + zero: a weight in units of codes. x [rows, cols], scales and
 // zeros [rows, groups]; empty zeros are zero.
@@ -95,6 +79,8 @@ Tensor FromCodeUnits(const Tensor& codes, const Tensor& scales,
 // where none does.
 Tensor GroupMeans(const Tensor& x, const Tensor& counted,
                   const ChannelGroups& groups, ExecutionContext& ctx);
+
+// --- Values ----------------------------------------------------------------
 
 // Where the elements of a tensor come from in a table of values: element i is
 // the sum of values[list[i]] over the lists, of which kNoValue adds nothing.
@@ -191,7 +177,6 @@ float MeanGap(const float* entries, int64_t count);
 // The first of the greatest of `count` logits; that of NaNs is 0.
 int64_t FirstGreatest(const float* logits, int64_t count);
 
-}  // namespace ops
-}  // namespace quantd
+}  // namespace quantd::ops
 
 #endif  // QUANTD_TENSOR_ESTIMATORS_H_
