@@ -108,10 +108,7 @@ absl::StatusOr<std::shared_ptr<const CompressedLinear>> NewFp6Split(
   const int64_t rows = weights.rows;
   const int64_t cols = weights.cols;
   RETURN_IF_ERROR(CheckCodes(weights.codes, rows, cols, kBits));
-  if (weights.scales.size() != static_cast<size_t>(rows)) {
-    return absl::InvalidArgumentError(absl::StrCat(
-        "expected ", rows, " scales, got ", weights.scales.size()));
-  }
+  RETURN_IF_ERROR(CheckCount("scales", weights.scales.size(), rows));
   RETURN_IF_ERROR(CheckF16(weights.scales, "scale"));
   std::vector<uint8_t> plane(weights.codes.size());
   for (size_t i = 0; i < plane.size(); ++i) {

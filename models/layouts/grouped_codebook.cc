@@ -146,9 +146,7 @@ class GroupedCodebookLinear final : public CompressedLinear {
 };
 
 absl::Status CheckGroups(int64_t groups) {
-  if (groups >= 1 && groups <= kMostGroups) return absl::OkStatus();
-  return absl::InvalidArgumentError(
-      absl::StrCat("groups ", groups, " is not in 1..", kMostGroups));
+  return CheckRange("groups", groups, 1, kMostGroups);
 }
 
 absl::Status CheckRowGroups(const std::vector<int32_t>& row_groups,
@@ -160,13 +158,6 @@ absl::Status CheckRowGroups(const std::vector<int32_t>& row_groups,
     }
   }
   return absl::OkStatus();
-}
-
-absl::Status CheckCount(absl::string_view what, size_t count,
-                        int64_t expected) {
-  if (count == static_cast<size_t>(expected)) return absl::OkStatus();
-  return absl::InvalidArgumentError(
-      absl::StrCat("expected ", expected, " ", what, ", got ", count));
 }
 
 }  // namespace

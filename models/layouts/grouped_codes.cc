@@ -91,11 +91,7 @@ TensorToWrite GroupIndexTensor(absl::string_view layer,
 }
 
 absl::Status CheckBits(int64_t bits, int least) {
-  if (bits < least || bits > 8) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("bits ", bits, " is not in ", least, "..8"));
-  }
-  return absl::OkStatus();
+  return CheckRange("bits", bits, least, 8);
 }
 
 absl::Status CheckGroupSize(int64_t group_size, int64_t cols) {
@@ -128,20 +124,14 @@ absl::Status CheckGroupIndex(const std::vector<int32_t>& group_index,
                      cols, " input channels"));
   }
   for (const int32_t g : group_index) {
-    if (g < 0 || g >= groups) {
-      return absl::InvalidArgumentError(
-          absl::StrCat("group_index ", g, " is not in 0..", groups - 1));
-    }
+    RETURN_IF_ERROR(CheckRange("group_index", g, 0, groups - 1));
   }
   return absl::OkStatus();
 }
 
 absl::Status CheckCodes(const std::vector<uint8_t>& codes, int64_t rows,
                         int64_t cols, int bits) {
-  if (codes.size() != static_cast<size_t>(rows * cols)) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("expected ", rows * cols, " codes, got ", codes.size()));
-  }
+  RETURN_IF_ERROR(CheckCount("codes", codes.size(), rows * cols));
   const int max_code = (1 << bits) - 1;
   for (const uint8_t code : codes) {
     if (code > max_code) {

@@ -179,10 +179,8 @@ void RotateMoment(const InputRotation& rotation, double* h,
 absl::StatusOr<std::shared_ptr<const CompressedLinear>> NewInputRotation(
     std::shared_ptr<const CompressedLinear> base, InputRotation rotation) {
   RETURN_IF_ERROR(CheckBase(base.get(), kInputRotationLayout));
-  if (rotation.size() != base->cols()) {
-    return absl::InvalidArgumentError(absl::StrCat(
-        "expected ", base->cols(), " rotation signs, got ", rotation.size()));
-  }
+  RETURN_IF_ERROR(
+      CheckCount("rotation signs", rotation.flips.size(), base->cols()));
   for (uint8_t flip : rotation.flips) {
     if (flip > 1) {
       return absl::InvalidArgumentError(

@@ -72,10 +72,7 @@ class InputScaleLinear final : public CompressedLinear {
 absl::StatusOr<std::shared_ptr<const CompressedLinear>> NewInputScale(
     std::shared_ptr<const CompressedLinear> base, std::vector<float> scales) {
   RETURN_IF_ERROR(CheckBase(base.get(), kInputScaleLayout));
-  if (scales.size() != static_cast<size_t>(base->cols())) {
-    return absl::InvalidArgumentError(absl::StrCat(
-        "expected ", base->cols(), " input scales, got ", scales.size()));
-  }
+  RETURN_IF_ERROR(CheckCount("input scales", scales.size(), base->cols()));
   RETURN_IF_ERROR(CheckF16(scales, "input scale"));
   for (float scale : scales) {
     if (scale <= 0) {

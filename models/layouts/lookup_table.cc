@@ -149,11 +149,8 @@ absl::Status CompleteAndCheck(LookupTableWeights* w) {
           absl::StrCat("value ", value, " of the table is not finite"));
     }
   }
-  const size_t groups = static_cast<size_t>(w->rows * w->groups());
-  if (w->scales.size() != groups) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("expected ", groups, " scales, got ", w->scales.size()));
-  }
+  RETURN_IF_ERROR(
+      CheckCount("scales", w->scales.size(), w->rows * w->groups()));
   RETURN_IF_ERROR(CheckF16(w->scales, "scale"));
   return CheckGroupIndex(w->group_index, w->cols, w->groups());
 }

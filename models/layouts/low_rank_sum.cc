@@ -143,11 +143,7 @@ class LowRankSumLinear final : public CompressedLinear {
 };
 
 absl::Status CheckRank(int64_t rank, int64_t rows, int64_t cols) {
-  if (rank < 1 || rank > std::min(rows, cols)) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("rank ", rank, " is not in 1..", std::min(rows, cols)));
-  }
-  return absl::OkStatus();
+  return CheckRange("rank", rank, 1, std::min(rows, cols));
 }
 
 absl::Status CheckFactor(absl::Span<const float> values,

@@ -238,12 +238,6 @@ absl::Status CheckShape(const MixedIntWeights& w) {
   return absl::OkStatus();
 }
 
-absl::Status CheckSize(absl::string_view what, size_t size, int64_t expected) {
-  if (size == static_cast<size_t>(expected)) return absl::OkStatus();
-  return absl::InvalidArgumentError(
-      absl::StrCat("expected ", expected, " ", what, ", got ", size));
-}
-
 }  // namespace
 
 absl::StatusOr<std::shared_ptr<const CompressedLinear>> NewMixedInt(
@@ -252,19 +246,19 @@ absl::StatusOr<std::shared_ptr<const CompressedLinear>> NewMixedInt(
   RETURN_IF_ERROR(CheckShape(w));
   const int64_t groups = w.groups();
   StreamSizes sizes = SizesOf(w);
-  RETURN_IF_ERROR(CheckSize("codes", w.codes.size(), w.rows * w.cols));
-  RETURN_IF_ERROR(CheckSize("scales", w.scales.size(), w.rows * groups));
+  RETURN_IF_ERROR(CheckCount("codes", w.codes.size(), w.rows * w.cols));
+  RETURN_IF_ERROR(CheckCount("scales", w.scales.size(), w.rows * groups));
   RETURN_IF_ERROR(CheckF16(w.scales, "scale"));
   if (w.symmetric || sizes.binary_groups == 0) {
     w.means.clear();
   } else {
-    RETURN_IF_ERROR(CheckSize("means", w.means.size(), w.rows * groups));
+    RETURN_IF_ERROR(CheckCount("means", w.means.size(), w.rows * groups));
     RETURN_IF_ERROR(CheckF16(w.means, "mean"));
   }
   if (w.symmetric) {
     w.zeros.clear();
   } else {
-    RETURN_IF_ERROR(CheckSize("zeros", w.zeros.size(), w.rows * groups));
+    RETURN_IF_ERROR(CheckCount("zeros", w.zeros.size(), w.rows * groups));
   }
   BitWriter packed;
   for (int64_t r = 0; r < w.rows; ++r) {

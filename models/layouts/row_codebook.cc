@@ -102,12 +102,8 @@ class RowCodebookLinear final : public CompressedLinear {
 absl::StatusOr<std::shared_ptr<const CompressedLinear>> NewRowCodebook(
     RowCodebookWeights weights) {
   RETURN_IF_ERROR(CheckBits(weights.bits));
-  if (weights.codebook.size() !=
-      static_cast<size_t>(weights.rows << weights.bits)) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("expected ", weights.rows << weights.bits,
-                     " codebook values, got ", weights.codebook.size()));
-  }
+  RETURN_IF_ERROR(CheckCount("codebook values", weights.codebook.size(),
+                             weights.rows << weights.bits));
   RETURN_IF_ERROR(CheckF16(weights.codebook, "codebook value"));
   RETURN_IF_ERROR(
       CheckCodes(weights.codes, weights.rows, weights.cols, weights.bits));

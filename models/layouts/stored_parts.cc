@@ -67,6 +67,20 @@ absl::StatusOr<std::string> HeaderString(const nlohmann::json& header,
   return it->get<std::string>();
 }
 
+absl::Status CheckRange(absl::string_view what, int64_t value, int64_t low,
+                        int64_t high) {
+  if (value >= low && value <= high) return absl::OkStatus();
+  return absl::InvalidArgumentError(
+      absl::StrCat(what, " ", value, " is not in ", low, "..", high));
+}
+
+absl::Status CheckCount(absl::string_view what, size_t count,
+                        int64_t expected) {
+  if (count == static_cast<size_t>(expected)) return absl::OkStatus();
+  return absl::InvalidArgumentError(
+      absl::StrCat("expected ", expected, " ", what, ", got ", count));
+}
+
 absl::Status CheckBase(const CompressedLinear* base, absl::string_view layout) {
   if (base == nullptr) {
     return absl::InvalidArgumentError(

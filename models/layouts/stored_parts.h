@@ -8,6 +8,7 @@
 #ifndef QUANTD_MODELS_LAYOUTS_STORED_PARTS_H_
 #define QUANTD_MODELS_LAYOUTS_STORED_PARTS_H_
 
+#include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <string>
@@ -42,6 +43,12 @@ absl::StatusOr<int64_t> HeaderInt(const nlohmann::json& header,
 absl::StatusOr<bool> HeaderBool(const nlohmann::json& header, const char* key);
 absl::StatusOr<std::string> HeaderString(const nlohmann::json& header,
                                          const char* key);
+
+// InvalidArgument unless `value`, named as `what`, is in low..high, and unless
+// there are `expected` of `what`.
+absl::Status CheckRange(absl::string_view what, int64_t value, int64_t low,
+                        int64_t high);
+absl::Status CheckCount(absl::string_view what, size_t count, int64_t expected);
 
 // What may not be wrapped in `layout`: null, or a layer that has `layout` in
 // it already.
