@@ -19,9 +19,6 @@ namespace {
 
 constexpr int kCodeBits = 2;
 
-// Rows per piece; fixed, so the partition does not depend on the threads.
-constexpr int64_t kPieceRows = 16;
-
 // --- Trained levels --------------------------------------------------------
 
 // Parameters: highs and lows with their signs.
@@ -99,30 +96,24 @@ class DualBinaryLinear final : public CompressedLinear {
   }
 
   Tensor Decode(ExecutionContext& ctx) const override {
-    Tensor out = Tensor::Uninitialized({meta_.rows, meta_.cols});
     const DualLevels levels = SignedLevels(meta_);
     const std::vector<int32_t> group_of =
         ChannelGroupsOf(meta_.group_size, meta_.group_index)
             .ByChannel(meta_.cols);
-    const int64_t pieces = (meta_.rows + kPieceRows - 1) / kPieceRows;
-    ctx.device().pool().ParallelFor(pieces, [&](int64_t piece) {
-      const int64_t end = std::min((piece + 1) * kPieceRows, meta_.rows);
-      std::vector<uint8_t> high(static_cast<size_t>(meta_.cols));
-      std::vector<uint8_t> low(high.size());
-      const int64_t row_bytes = PackedRowBytes(meta_.cols, 1);
-      for (int64_t r = piece * kPieceRows; r < end; ++r) {
-        UnpackBits(high_bits_.data() + r * row_bytes, meta_.cols, 1,
-                   high.data());
-        UnpackBits(low_bits_.data() + r * row_bytes, meta_.cols, 1, low.data());
-        for (int64_t c = 0; c < meta_.cols; ++c) {
-          const size_t i = static_cast<size_t>(c);
-          const int64_t g = group_of[i];
-          out.row(r)[c] = (high[i] != 0 ? levels.highs.row(r)[g] : 0.0f) +
-                          (low[i] != 0 ? levels.lows.row(r)[g] : 0.0f);
-        }
-      }
-    });
-    return out;
+    const int64_t row_bytes = PackedRowBytes(meta_.cols, 1);
+    return DecodePackedRows(
+        high_bits_, meta_.rows, meta_.cols, 1,
+        [&](int64_t r, const uint8_t* high, float* out) {
+          std::vector<uint8_t> low(group_of.size());
+          UnpackBits(low_bits_.data() + r * row_bytes, meta_.cols, 1,
+                     low.data());
+          for (size_t c = 0; c < low.size(); ++c) {
+            const int64_t g = group_of[c];
+            out[c] = (high[c] != 0 ? levels.highs.row(r)[g] : 0.0f) +
+                     (low[c] != 0 ? levels.lows.row(r)[g] : 0.0f);
+          }
+        },
+        ctx);
   }
 
   DualBinaryWeights Unpack() const {
@@ -255,9 +246,7 @@ absl::StatusOr<std::shared_ptr<const CompressedLinear>> LoadDualBinary(
     ASSIGN_OR_RETURN(const absl::string_view bits,
                      PartBytes(find, layer, "mirrored", DType::kU8,
                                {PackedRowBytes(groups, 1)}));
-    w.mirrored.resize(w.highs.size());
-    UnpackBits(reinterpret_cast<const uint8_t*>(bits.data()), groups, 1,
-               w.mirrored.data());
+    w.mirrored = UnpackStream(bits, groups, 1);
   }
   if (indexed) {
     ASSIGN_OR_RETURN(w.group_index, GroupIndexPart(find, layer, cols));

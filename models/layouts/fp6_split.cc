@@ -40,22 +40,19 @@ class Fp6SplitLinear final : public CompressedLinear {
   }
 
   Tensor Decode(ExecutionContext& ctx) const override {
-    Tensor out = Tensor::Uninitialized({rows_, cols_});
     const float* values = E3M2Values().data();
-    const int64_t high_bytes = PackedRowBytes(cols_, kHighBits);
     const int64_t low_bytes = PackedRowBytes(cols_, kLowBits);
-    ctx.device().pool().ParallelFor(rows_, [&](int64_t r) {
-      std::vector<uint8_t> high(static_cast<size_t>(cols_));
-      std::vector<uint8_t> low(static_cast<size_t>(cols_));
-      UnpackBits(high_.data() + r * high_bytes, cols_, kHighBits, high.data());
-      UnpackBits(low_.data() + r * low_bytes, cols_, kLowBits, low.data());
-      const float scale = scales_[static_cast<size_t>(r)];
-      float* w = out.row(r);
-      for (size_t c = 0; c < high.size(); ++c) {
-        w[c] = scale * values[(high[c] << kLowBits) | low[c]];
-      }
-    });
-    return out;
+    return DecodePackedRows(
+        high_, rows_, cols_, kHighBits,
+        [&](int64_t r, const uint8_t* high, float* out) {
+          std::vector<uint8_t> low(static_cast<size_t>(cols_));
+          UnpackBits(low_.data() + r * low_bytes, cols_, kLowBits, low.data());
+          const float scale = scales_[static_cast<size_t>(r)];
+          for (size_t c = 0; c < low.size(); ++c) {
+            out[c] = scale * values[(high[c] << kLowBits) | low[c]];
+          }
+        },
+        ctx);
   }
 
   std::unique_ptr<TunableLinear> Tunable() const override {

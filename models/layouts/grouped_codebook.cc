@@ -18,9 +18,6 @@ namespace {
 // What two bytes can tell apart.
 constexpr int64_t kMostGroups = 1 << 16;
 
-// Rows per piece; fixed, so the partition does not depend on the threads.
-constexpr int64_t kPieceRows = 16;
-
 // A bit stream takes eight bits at a time, the lower ones first.
 std::string PackGroups(const std::vector<int32_t>& row_groups, int bits) {
   BitWriter writer;
@@ -60,26 +57,18 @@ class GroupedCodebookLinear final : public CompressedLinear {
   }
 
   Tensor Decode(ExecutionContext& ctx) const override {
-    Tensor out = Tensor::Uninitialized({meta_.rows, meta_.cols});
-    const int64_t row_bytes = PackedRowBytes(meta_.cols, meta_.bits);
-    const int64_t pieces = (meta_.rows + kPieceRows - 1) / kPieceRows;
-    ctx.device().pool().ParallelFor(pieces, [&](int64_t piece) {
-      std::vector<uint8_t> codes(static_cast<size_t>(meta_.cols));
-      const int64_t end = std::min((piece + 1) * kPieceRows, meta_.rows);
-      for (int64_t r = piece * kPieceRows; r < end; ++r) {
-        UnpackBits(codes_.data() + r * row_bytes, meta_.cols, meta_.bits,
-                   codes.data());
-        const size_t row = static_cast<size_t>(r);
-        const float* table = meta_.codebooks.data() +
-                             (int64_t{meta_.row_groups[row]} << meta_.bits);
-        const float scale = meta_.scales[row];
-        float* dst = out.row(r);
-        for (size_t c = 0; c < codes.size(); ++c) {
-          dst[c] = scale * table[codes[c]];
-        }
-      }
-    });
-    return out;
+    return DecodePackedRows(
+        codes_, meta_.rows, meta_.cols, meta_.bits,
+        [&](int64_t r, const uint8_t* codes, float* out) {
+          const size_t row = static_cast<size_t>(r);
+          const float* table = meta_.codebooks.data() +
+                               (int64_t{meta_.row_groups[row]} << meta_.bits);
+          const float scale = meta_.scales[row];
+          for (int64_t c = 0; c < meta_.cols; ++c) {
+            out[c] = scale * table[codes[c]];
+          }
+        },
+        ctx);
   }
 
   GroupedCodebookWeights Unpack() const {

@@ -1,5 +1,6 @@
 #include "models/layouts/grouped_codes.h"
 
+#include <algorithm>
 #include <cstring>
 #include <utility>
 
@@ -61,6 +62,44 @@ std::string PackStream(const std::vector<uint8_t>& values, int bits) {
   PackBits(values.data(), count, bits,
            reinterpret_cast<uint8_t*>(stream.data()));
   return stream;
+}
+
+std::vector<uint8_t> UnpackStream(absl::string_view stream, int64_t count,
+                                  int bits) {
+  std::vector<uint8_t> values(static_cast<size_t>(count));
+  UnpackBits(reinterpret_cast<const uint8_t*>(stream.data()), count, bits,
+             values.data());
+  return values;
+}
+
+Tensor DecodeRows(int64_t rows, int64_t cols,
+                  absl::FunctionRef<void(int64_t row, float* out)> decode,
+                  ExecutionContext& ctx) {
+  // Fixed, so the partition does not depend on the threads.
+  constexpr int64_t kPieceRows = 16;
+  Tensor out = Tensor::Uninitialized({rows, cols});
+  const int64_t pieces = (rows + kPieceRows - 1) / kPieceRows;
+  ctx.device().pool().ParallelFor(pieces, [&](int64_t piece) {
+    const int64_t end = std::min((piece + 1) * kPieceRows, rows);
+    for (int64_t r = piece * kPieceRows; r < end; ++r) decode(r, out.row(r));
+  });
+  return out;
+}
+
+Tensor DecodePackedRows(
+    const std::vector<uint8_t>& bytes, int64_t rows, int64_t cols, int bits,
+    absl::FunctionRef<void(int64_t row, const uint8_t* codes, float* out)>
+        decode,
+    ExecutionContext& ctx) {
+  const int64_t row_bytes = PackedRowBytes(cols, bits);
+  return DecodeRows(
+      rows, cols,
+      [&](int64_t r, float* out) {
+        std::vector<uint8_t> codes(static_cast<size_t>(cols));
+        UnpackBits(bytes.data() + r * row_bytes, cols, bits, codes.data());
+        decode(r, codes.data(), out);
+      },
+      ctx);
 }
 
 TensorToWrite PackedRowsTensor(std::string name, int64_t rows,

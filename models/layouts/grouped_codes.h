@@ -1,7 +1,7 @@
 // What layouts of codes in groups of input channels have in common beside
-// stored_parts.h: rows of codes as bit streams, the index of groups, and the
-// checks of both. Every error says what was expected; the caller adds the
-// layer.
+// stored_parts.h: rows of codes as bit streams, their decoding, the index of
+// groups, and the checks of these. Every error says what was expected; the
+// caller adds the layer.
 //
 // Free functions, thread-safe.
 #ifndef QUANTD_MODELS_LAYOUTS_GROUPED_CODES_H_
@@ -11,9 +11,11 @@
 #include <string>
 #include <vector>
 
+#include "absl/functional/function_ref.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
+#include "kernels/execution_context.h"
 #include "models/compressed_linear.h"
 #include "models/safetensors.h"
 #include "nlohmann/json_fwd.hpp"
@@ -49,6 +51,23 @@ std::vector<uint8_t> UnpackRows(const std::vector<uint8_t>& bytes, int64_t rows,
 
 // Values of `bits` bits as one bit stream.
 std::string PackStream(const std::vector<uint8_t>& values, int bits);
+
+// And back. REQUIRES: PackedRowBytes(count, bits) bytes.
+std::vector<uint8_t> UnpackStream(absl::string_view stream, int64_t count,
+                                  int bits);
+
+// A weight [rows, cols] that decode(r, row r of it) makes, a few rows at a time
+// on all threads.
+Tensor DecodeRows(int64_t rows, int64_t cols,
+                  absl::FunctionRef<void(int64_t row, float* out)> decode,
+                  ExecutionContext& ctx);
+
+// The same from PackRows(): decode() also gets the codes of the row.
+Tensor DecodePackedRows(
+    const std::vector<uint8_t>& bytes, int64_t rows, int64_t cols, int bits,
+    absl::FunctionRef<void(int64_t row, const uint8_t* codes, float* out)>
+        decode,
+    ExecutionContext& ctx);
 
 // Packed rows as a U8 tensor [rows, bytes.size() / rows].
 TensorToWrite PackedRowsTensor(std::string name, int64_t rows,

@@ -37,24 +37,20 @@ class LookupTableLinear final : public CompressedLinear {
   }
 
   Tensor Decode(ExecutionContext& ctx) const override {
-    Tensor out = Tensor::Uninitialized({meta_.rows, meta_.cols});
-    const int64_t row_bytes = PackedRowBytes(meta_.cols, meta_.bits);
     const int64_t groups = meta_.groups();
     const float* values = meta_.values.data();
-    ctx.device().pool().ParallelFor(meta_.rows, [&](int64_t r) {
-      std::vector<uint8_t> codes(static_cast<size_t>(meta_.cols));
-      UnpackBits(codes_.data() + r * row_bytes, meta_.cols, meta_.bits,
-                 codes.data());
-      const float* scales = meta_.scales.data() + r * groups;
-      float* w = out.row(r);
-      for (int64_t c = 0; c < meta_.cols; ++c) {
-        const size_t column = static_cast<size_t>(c);
-        const int64_t g = meta_.group_index.empty() ? c / meta_.group_size
-                                                    : meta_.group_index[column];
-        w[c] = scales[g] * values[codes[column]];
-      }
-    });
-    return out;
+    return DecodePackedRows(
+        codes_, meta_.rows, meta_.cols, meta_.bits,
+        [&](int64_t r, const uint8_t* codes, float* out) {
+          const float* scales = meta_.scales.data() + r * groups;
+          for (int64_t c = 0; c < meta_.cols; ++c) {
+            const int64_t g = meta_.group_index.empty()
+                                  ? c / meta_.group_size
+                                  : meta_.group_index[static_cast<size_t>(c)];
+            out[c] = scales[g] * values[codes[c]];
+          }
+        },
+        ctx);
   }
 
   LookupTableWeights Unpack() const {

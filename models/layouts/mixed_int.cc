@@ -1,6 +1,5 @@
 #include "models/layouts/mixed_int.h"
 
-#include <algorithm>
 #include <string>
 #include <utility>
 
@@ -18,9 +17,6 @@ namespace quantd {
 namespace {
 
 constexpr int kWidthBits = 3;  // of bits - 1
-
-// Rows per piece; fixed, so the partition does not depend on the threads.
-constexpr int64_t kPieceRows = 16;
 
 // Sizes of the streams; a function of the widths.
 struct StreamSizes {
@@ -73,15 +69,9 @@ class MixedIntLinear final : public CompressedLinear {
   }
 
   Tensor Decode(ExecutionContext& ctx) const override {
-    Tensor out = Tensor::Uninitialized({meta_.rows, meta_.cols});
-    const int64_t pieces = (meta_.rows + kPieceRows - 1) / kPieceRows;
-    ctx.device().pool().ParallelFor(pieces, [&](int64_t piece) {
-      const int64_t end = std::min((piece + 1) * kPieceRows, meta_.rows);
-      for (int64_t r = piece * kPieceRows; r < end; ++r) {
-        DecodeRow(r, out.row(r));
-      }
-    });
-    return out;
+    return DecodeRows(
+        meta_.rows, meta_.cols,
+        [this](int64_t row, float* out) { DecodeRow(row, out); }, ctx);
   }
 
   MixedIntWeights Unpack() const {

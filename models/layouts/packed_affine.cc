@@ -28,23 +28,18 @@ class PackedAffineLinear final : public CompressedLinear {
   }
 
   Tensor Decode(ExecutionContext& ctx) const override {
-    Tensor out = Tensor::Uninitialized({meta_.rows, meta_.cols});
-    const int64_t row_bytes = PackedRowBytes(meta_.cols, meta_.bits);
     const int64_t groups = meta_.groups();
-    ctx.device().pool().ParallelFor(meta_.rows, [&](int64_t r) {
-      std::vector<uint8_t> codes(static_cast<size_t>(meta_.cols));
-      UnpackBits(codes_.data() + r * row_bytes, meta_.cols, meta_.bits,
-                 codes.data());
-      float* w = out.row(r);
-      for (int64_t c = 0; c < meta_.cols; ++c) {
-        const size_t group =
-            static_cast<size_t>(r * groups + c / meta_.group_size);
-        w[c] = meta_.scales[group] *
-               (static_cast<float>(codes[static_cast<size_t>(c)]) -
-                meta_.zeros[group]);
-      }
-    });
-    return out;
+    return DecodePackedRows(
+        codes_, meta_.rows, meta_.cols, meta_.bits,
+        [&](int64_t r, const uint8_t* codes, float* out) {
+          for (int64_t c = 0; c < meta_.cols; ++c) {
+            const size_t group =
+                static_cast<size_t>(r * groups + c / meta_.group_size);
+            out[c] = meta_.scales[group] *
+                     (static_cast<float>(codes[c]) - meta_.zeros[group]);
+          }
+        },
+        ctx);
   }
 
   std::unique_ptr<TunableLinear> Tunable() const override {

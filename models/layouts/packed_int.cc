@@ -185,9 +185,7 @@ absl::StatusOr<std::shared_ptr<const CompressedLinear>> LoadPackedInt(
     ASSIGN_OR_RETURN(const absl::string_view zeros,
                      PartBytes(find, layer, "zeros", DType::kU8,
                                {PackedRowBytes(rows * groups, w.bits)}));
-    w.zeros.resize(w.scales.size());
-    UnpackBits(reinterpret_cast<const uint8_t*>(zeros.data()), rows * groups,
-               w.bits, w.zeros.data());
+    w.zeros = UnpackStream(zeros, rows * groups, w.bits);
   }
   if (indexed) {
     ASSIGN_OR_RETURN(w.group_index, GroupIndexPart(find, layer, cols));

@@ -22,9 +22,6 @@ constexpr absl::string_view kBitmap = "bitmap";
 constexpr absl::string_view kColumns = "columns";
 constexpr int kLeastBits = 2;  // of a salient code
 
-// Rows per piece; fixed, so the partition does not depend on the threads.
-constexpr int64_t kPieceRows = 16;
-
 int64_t BitmapBytes(int64_t rows, int64_t cols) {
   return BytesForBits(rows * cols);
 }
@@ -132,10 +129,7 @@ class PartiallyBinaryLinear final : public CompressedLinear {
         meta_(std::move(meta)),
         row_starts_(std::move(row_starts)),
         codes_(std::move(codes)),
-        bitmap_(static_cast<size_t>(BitmapBytes(meta_.rows, meta_.cols)),
-                '\0') {
-    PackBits(meta_.salient.data(), meta_.rows * meta_.cols, 1,
-             reinterpret_cast<uint8_t*>(bitmap_.data()));
+        bitmap_(PackStream(meta_.salient, 1)) {
     meta_.salient = {};
   }
 
@@ -150,22 +144,14 @@ class PartiallyBinaryLinear final : public CompressedLinear {
   }
 
   Tensor Decode(ExecutionContext& ctx) const override {
-    Tensor out = Tensor::Uninitialized({meta_.rows, meta_.cols});
-    const int64_t pieces = (meta_.rows + kPieceRows - 1) / kPieceRows;
-    ctx.device().pool().ParallelFor(pieces, [&](int64_t piece) {
-      const int64_t end = std::min((piece + 1) * kPieceRows, meta_.rows);
-      for (int64_t r = piece * kPieceRows; r < end; ++r) {
-        DecodeRow(r, out.row(r));
-      }
-    });
-    return out;
+    return DecodeRows(
+        meta_.rows, meta_.cols,
+        [this](int64_t row, float* out) { DecodeRow(row, out); }, ctx);
   }
 
   PartiallyBinaryWeights Unpack() const {
     PartiallyBinaryWeights w = meta_;
-    w.salient.resize(static_cast<size_t>(w.rows * w.cols));
-    UnpackBits(reinterpret_cast<const uint8_t*>(bitmap_.data()),
-               w.rows * w.cols, 1, w.salient.data());
+    w.salient = UnpackStream(bitmap_, w.rows * w.cols, 1);
     BitReader reader(codes_.data());
     for (uint8_t salient : w.salient) {
       w.codes.push_back(
@@ -270,7 +256,7 @@ class PartiallyBinaryLinear final : public CompressedLinear {
   PartiallyBinaryWeights meta_;  // codes and mask empty
   const std::vector<int64_t> row_starts_;
   const std::string codes_;
-  std::string bitmap_;
+  const std::string bitmap_;
 };
 
 // The checks that memory and disk share; codes and mask are not looked at.
@@ -412,8 +398,7 @@ absl::StatusOr<std::shared_ptr<const CompressedLinear>> LoadPartiallyBinary(
     ASSIGN_OR_RETURN(const absl::string_view bitmap,
                      PartBytes(find, layer, "bitmap", DType::kU8,
                                {BitmapBytes(rows, cols)}));
-    UnpackBits(reinterpret_cast<const uint8_t*>(bitmap.data()), rows * cols, 1,
-               w.salient.data());
+    w.salient = UnpackStream(bitmap, rows * cols, 1);
   } else if (positions == kColumns) {
     RETURN_IF_ERROR(ReadColumns(find, layer, rows, cols, &w.salient));
   } else {
@@ -434,9 +419,7 @@ absl::StatusOr<std::shared_ptr<const CompressedLinear>> LoadPartiallyBinary(
   ASSIGN_OR_RETURN(const absl::string_view zeros,
                    PartBytes(find, layer, "zeros", DType::kU8,
                              {BytesForBits(rows * w.bits)}));
-  w.zeros.resize(static_cast<size_t>(rows));
-  UnpackBits(reinterpret_cast<const uint8_t*>(zeros.data()), rows, w.bits,
-             w.zeros.data());
+  w.zeros = UnpackStream(zeros, rows, w.bits);
   if (indexed) {
     ASSIGN_OR_RETURN(w.group_index, GroupIndexPart(find, layer, cols));
   }

@@ -1,6 +1,5 @@
 #include "models/layouts/row_codebook.h"
 
-#include <algorithm>
 #include <string>
 #include <utility>
 
@@ -13,9 +12,6 @@
 
 namespace quantd {
 namespace {
-
-// Rows per piece; fixed, so the partition does not depend on the threads.
-constexpr int64_t kPieceRows = 16;
 
 class RowCodebookLinear final : public CompressedLinear {
  public:
@@ -32,21 +28,13 @@ class RowCodebookLinear final : public CompressedLinear {
   }
 
   Tensor Decode(ExecutionContext& ctx) const override {
-    Tensor out = Tensor::Uninitialized({meta_.rows, meta_.cols});
-    const int64_t row_bytes = PackedRowBytes(meta_.cols, meta_.bits);
-    const int64_t pieces = (meta_.rows + kPieceRows - 1) / kPieceRows;
-    ctx.device().pool().ParallelFor(pieces, [&](int64_t piece) {
-      std::vector<uint8_t> codes(static_cast<size_t>(meta_.cols));
-      const int64_t end = std::min((piece + 1) * kPieceRows, meta_.rows);
-      for (int64_t r = piece * kPieceRows; r < end; ++r) {
-        UnpackBits(codes_.data() + r * row_bytes, meta_.cols, meta_.bits,
-                   codes.data());
-        const float* table = meta_.codebook.data() + (r << meta_.bits);
-        float* dst = out.row(r);
-        for (size_t c = 0; c < codes.size(); ++c) dst[c] = table[codes[c]];
-      }
-    });
-    return out;
+    return DecodePackedRows(
+        codes_, meta_.rows, meta_.cols, meta_.bits,
+        [&](int64_t r, const uint8_t* codes, float* out) {
+          const float* table = meta_.codebook.data() + (r << meta_.bits);
+          for (int64_t c = 0; c < meta_.cols; ++c) out[c] = table[codes[c]];
+        },
+        ctx);
   }
 
   RowCodebookWeights Unpack() const {
