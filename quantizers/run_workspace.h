@@ -25,6 +25,11 @@ struct BlockRecord {
   // Of the compressed layers.
   uint64_t stored_bits = 0;
   uint64_t weights = 0;
+  double bits_per_weight() const {
+    return weights == 0 ? 0
+                        : static_cast<double>(stored_bits) /
+                              static_cast<double>(weights);
+  }
   // Of the shard; checked before the block is taken over.
   std::string shard_digest;
 };
