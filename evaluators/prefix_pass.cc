@@ -91,29 +91,31 @@ int PrefixPass::TrunkStack::Advance(const PrefixPlan& plan,
 
 absl::Status PrefixPass::Begin(absl::Span<const ScoreRequest> requests,
                                const PrefixPlan& plan,
-                               const std::vector<bool>& needed,
+                               const PrefixPortion& portion,
                                const ActivationOptions& activations,
                                absl::FunctionRef<void()> on_step,
                                ExecutionContext& ctx) {
   requests_ = requests;
   plan_ = &plan;
-  needed_ = &needed;
+  portion_ = &portion;
   next_ = 0;
   stack_ = TrunkStack();
   trunks_.clear();
   trunks_.resize(blocks_.size());
   store_.reset();
-  const bool runs =
-      std::find(needed.begin(), needed.end(), true) != needed.end();
-  if (order_ == ScoringOrder::kBatchMajor || !runs) return absl::OkStatus();
-  ASSIGN_OR_RETURN(
-      store_, ActivationStore::Create(
-                  plan.rows, model_->description().hidden_size, activations));
+  if (order_ == ScoringOrder::kBatchMajor) return absl::OkStatus();
+  ASSIGN_OR_RETURN(store_, ActivationStore::Create(
+                               portion.rows, model_->description().hidden_size,
+                               activations));
+  places_.assign(plan.batches.size(), 0);
+  int64_t place = 0;
   for (size_t i = 0; i < plan.batches.size(); ++i) {
-    if (!needed[i]) continue;
+    if (!portion.runs[i]) continue;
     RETURN_IF_ERROR(ctx.CheckCancelled());
+    places_[i] = place;
+    place += plan.batches[i].rows;
     ASSIGN_OR_RETURN(const Tensor x, Embed(plan.batches[i], ctx));
-    RETURN_IF_ERROR(store_->Write(plan.batches[i].first_row, x));
+    RETURN_IF_ERROR(store_->Write(places_[i], x));
   }
   for (int k = 0; k < model_->block_count(); ++k) {
     RETURN_IF_ERROR(ctx.CheckCancelled());
@@ -123,15 +125,14 @@ absl::Status PrefixPass::Begin(absl::Span<const ScoreRequest> requests,
     TrunkStack stack;
     for (size_t i = 0; i < plan.batches.size(); ++i) {
       const PrefixBatch& batch = plan.batches[i];
-      if (needed[i]) {
-        ASSIGN_OR_RETURN(const Tensor x,
-                         store_->Read(batch.first_row, batch.rows));
+      if (portion.runs[i]) {
+        ASSIGN_OR_RETURN(const Tensor x, store_->Read(places_[i], batch.rows));
         ASSIGN_OR_RETURN(const Tensor y, RunBlock(*block, batch, stack.ends(),
                                                   x, &trunks, ctx));
-        RETURN_IF_ERROR(store_->Write(batch.first_row, y));
+        RETURN_IF_ERROR(store_->Write(places_[i], y));
         on_step();
       }
-      const int ended = stack.Advance(plan, batch, needed[i]);
+      const int ended = stack.Advance(plan, batch, portion.runs[i]);
       DropTrunks(ended, stack.ends(), &trunks);
     }
   }
@@ -141,10 +142,11 @@ absl::Status PrefixPass::Begin(absl::Span<const ScoreRequest> requests,
 absl::StatusOr<Tensor> PrefixPass::Hidden(size_t index, ExecutionContext& ctx) {
   const PrefixBatch& batch = plan_->batches[index];
   if (order_ == ScoringOrder::kLayerMajor) {
-    return store_->Read(batch.first_row, batch.rows);
+    return store_->Read(places_[index], batch.rows);
   }
   const auto pass_by = [&](size_t i) {
-    const int ended = stack_.Advance(*plan_, plan_->batches[i], (*needed_)[i]);
+    const int ended =
+        stack_.Advance(*plan_, plan_->batches[i], portion_->runs[i]);
     for (auto& trunks : trunks_) DropTrunks(ended, stack_.ends(), &trunks);
   };
   for (; next_ < index; ++next_) pass_by(next_);
@@ -218,29 +220,6 @@ absl::StatusOr<Tensor> PrefixPass::RunBlock(
   state->Select(sources);
   if (own != nullptr) *trunks = std::move(own);
   return y;
-}
-
-std::vector<bool> NeededBatches(const PrefixPlan& plan,
-                                const std::vector<bool>& known) {
-  std::vector<bool> needed(plan.batches.size(), known.empty());
-  std::vector<int> trunk_batch(plan.nodes.size(), -1);
-  for (size_t i = 0; i < plan.batches.size(); ++i) {
-    const PrefixBatch& batch = plan.batches[i];
-    if (batch.is_trunk) {
-      trunk_batch[static_cast<size_t>(batch.levels[0].first)] =
-          static_cast<int>(i);
-    }
-    for (const ScoredTarget& target : batch.targets) {
-      if (!known.empty() && !known[target.request]) needed[i] = true;
-    }
-  }
-  // Trunks come before the batches that continue them.
-  for (size_t i = plan.batches.size(); i-- > 0;) {
-    const int trunk = plan.batches[i].trunk;
-    if (!needed[i] || trunk < 0) continue;
-    needed[static_cast<size_t>(trunk_batch[static_cast<size_t>(trunk)])] = true;
-  }
-  return needed;
 }
 
 }  // namespace quantd

@@ -5,9 +5,9 @@
 //   batch-major  all blocks are loaded once and stay in memory, batches run
 //                through the whole network one after the other: fast, but the
 //                model has to fit
-//   layer-major  all batches run through block k before block k + 1 is loaded;
-//                what passes between blocks lies in an ActivationStore: one
-//                block in memory, whatever the model
+//   layer-major  all batches of a portion of the plan run through block k
+//                before block k + 1 is loaded; what passes between blocks lies
+//                in an ActivationStore: one block in memory, whatever the model
 //
 // Hidden states do not depend on the order or the number of threads, bit for
 // bit. On the batches and on what is shared they depend only by the rounding of
@@ -44,20 +44,19 @@ class PrefixPass {
   static absl::StatusOr<PrefixPass> Load(const Model& model, ScoringOrder order,
                                          ExecutionContext& ctx);
 
-  // Begins a plan of `requests`, of which the batches that are not `needed`
-  // are left out; who continues a trunk needs it (NeededBatches()).
-  // Layer-major: runs all batches through all blocks and calls `on_step`
-  // steps_per_batch() times for each; activations lie where `activations` says.
-  // The three outlive the pass through them. OutOfRange for an unknown token
-  // id; ResourceExhausted when activations do not fit the disk.
+  // Begins a portion of a plan of `requests`. Layer-major: runs its batches
+  // through all blocks and calls `on_step` steps_per_batch() times for each;
+  // activations lie where `activations` says. The three outlive the pass
+  // through them. OutOfRange for an unknown token id; ResourceExhausted when
+  // activations do not fit the disk.
   absl::Status Begin(absl::Span<const ScoreRequest> requests,
-                     const PrefixPlan& plan, const std::vector<bool>& needed,
+                     const PrefixPlan& plan, const PrefixPortion& portion,
                      const ActivationOptions& activations,
                      absl::FunctionRef<void()> on_step, ExecutionContext& ctx);
 
   // What left the last block in batch number `index`: [its rows, hidden].
-  // Batch-major runs it now. REQUIRES: called for the needed batches of the
-  // plan that began, in order, once each.
+  // Batch-major runs it now. REQUIRES: called in order, at most once each, for
+  // batches that the portion that began runs; batch-major for all of them.
   absl::StatusOr<Tensor> Hidden(size_t index, ExecutionContext& ctx);
 
   int steps_per_batch() const {
@@ -106,21 +105,18 @@ class PrefixPass {
   ScoringOrder order_;
   std::vector<std::unique_ptr<Block>> blocks_;  // batch-major only
   std::optional<ActivationStore> store_;        // layer-major only
-  // The plan that began.
+  // What began.
   absl::Span<const ScoreRequest> requests_;
   const PrefixPlan* plan_ = nullptr;
-  const std::vector<bool>* needed_ = nullptr;
+  const PrefixPortion* portion_ = nullptr;
+  // Layer-major, by batch: its first row in the store.
+  std::vector<int64_t> places_;
   // Batch-major: the next batch, the trunks before it, and what every block
   // keeps of them.
   size_t next_ = 0;
   TrunkStack stack_;
   std::vector<std::unique_ptr<BlockState>> trunks_;
 };
-
-// The batches of `plan` with a target of a request that is not `known`, and the
-// trunks that they continue. An empty `known` knows none.
-std::vector<bool> NeededBatches(const PrefixPlan& plan,
-                                const std::vector<bool>& known);
 
 }  // namespace quantd
 

@@ -362,6 +362,23 @@ void AddTargets(absl::Span<const ScoreRequest> requests, Packer& packer,
   }
 }
 
+// By batch of a plan: the batch of the trunk that it continues, -1 if none.
+// Trunks come before the batches that continue them.
+std::vector<int> TrunkBatches(const PrefixPlan& plan) {
+  std::vector<int> batch_of_node(plan.nodes.size(), -1);
+  std::vector<int> trunks;
+  for (size_t i = 0; i < plan.batches.size(); ++i) {
+    const PrefixBatch& batch = plan.batches[i];
+    trunks.push_back(
+        batch.trunk < 0 ? -1 : batch_of_node[static_cast<size_t>(batch.trunk)]);
+    if (batch.is_trunk) {
+      batch_of_node[static_cast<size_t>(batch.levels[0].first)] =
+          static_cast<int>(i);
+    }
+  }
+  return trunks;
+}
+
 }  // namespace
 
 absl::StatusOr<PrefixPlan> PlanPrefixes(absl::Span<const ScoreRequest> requests,
@@ -388,6 +405,60 @@ absl::StatusOr<PrefixPlan> PlanPrefixes(absl::Span<const ScoreRequest> requests,
               });
   }
   return plan;
+}
+
+std::vector<bool> NeededBatches(const PrefixPlan& plan,
+                                const std::vector<bool>& known) {
+  std::vector<bool> needed(plan.batches.size(), known.empty());
+  if (known.empty()) return needed;
+  for (size_t i = 0; i < plan.batches.size(); ++i) {
+    for (const ScoredTarget& target : plan.batches[i].targets) {
+      if (!known[target.request]) needed[i] = true;
+    }
+  }
+  const std::vector<int> trunks = TrunkBatches(plan);
+  for (size_t i = plan.batches.size(); i-- > 0;) {
+    if (needed[i] && trunks[i] >= 0) {
+      needed[static_cast<size_t>(trunks[i])] = true;
+    }
+  }
+  return needed;
+}
+
+std::vector<PrefixPortion> DividePlan(const PrefixPlan& plan,
+                                      const std::vector<bool>& needed,
+                                      int64_t most_rows) {
+  const std::vector<int> trunks = TrunkBatches(plan);
+  std::vector<PrefixPortion> portions;
+  for (size_t i = 0; i < plan.batches.size(); ++i) {
+    if (!needed[i]) continue;
+    // Twice at most: what does not fit the last portion begins one.
+    for (bool placed = false; !placed;) {
+      std::vector<size_t> added;
+      int64_t rows = 0;
+      for (int b = static_cast<int>(i); b >= 0;
+           b = trunks[static_cast<size_t>(b)]) {
+        const size_t batch = static_cast<size_t>(b);
+        if (!portions.empty() && portions.back().runs[batch]) break;
+        added.push_back(batch);
+        rows += plan.batches[batch].rows;
+      }
+      if (portions.empty() || (portions.back().rows > 0 &&
+                               portions.back().rows + rows > most_rows)) {
+        PrefixPortion portion;
+        portion.first = i;
+        portion.runs.resize(plan.batches.size());
+        portions.push_back(std::move(portion));
+        continue;
+      }
+      PrefixPortion& portion = portions.back();
+      for (const size_t batch : added) portion.runs[batch] = true;
+      portion.rows += rows;
+      portion.last = i + 1;
+      placed = true;
+    }
+  }
+  return portions;
 }
 
 }  // namespace quantd

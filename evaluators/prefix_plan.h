@@ -19,7 +19,11 @@
 // the batches of its subtree continue what it left. Trunks nest: the last one
 // that has not finished is the one that batches continue.
 //
-// Plain data and a pure function: thread-safe.
+// A plan can run in portions, one after the other, each from the start of its
+// sequences: what a run holds between blocks, and what it loses when it is
+// interrupted, is then bounded whatever the number of requests.
+//
+// Plain data and pure functions: thread-safe.
 #ifndef QUANTD_EVALUATORS_PREFIX_PLAN_H_
 #define QUANTD_EVALUATORS_PREFIX_PLAN_H_
 
@@ -110,6 +114,29 @@ struct PrefixPlan {
 // requests give an equal plan.
 absl::StatusOr<PrefixPlan> PlanPrefixes(absl::Span<const ScoreRequest> requests,
                                         const PrefixOptions& options);
+
+// The batches of `plan` with a target of a request that is not `known`, and the
+// trunks that they continue. An empty `known` knows none.
+std::vector<bool> NeededBatches(const PrefixPlan& plan,
+                                const std::vector<bool>& known);
+
+// Batches that run by themselves.
+struct PrefixPortion {
+  // It scores the needed ones of the batches [first, last).
+  size_t first = 0;
+  size_t last = 0;
+  // By batch of the plan: those, and the trunks that they continue, which an
+  // earlier portion may have run already.
+  std::vector<bool> runs;
+  int64_t rows = 0;  // of all that run
+};
+
+// Divides the `needed` batches, in order, into portions of at most `most_rows`
+// rows each, but of one batch and its trunks at least. No portion if nothing is
+// needed. REQUIRES: needed == NeededBatches() of something.
+std::vector<PrefixPortion> DividePlan(const PrefixPlan& plan,
+                                      const std::vector<bool>& needed,
+                                      int64_t most_rows);
 
 }  // namespace quantd
 

@@ -39,16 +39,14 @@ ScoredRows NextRows(const PrefixBatch& batch, size_t first, int64_t most) {
   return scored;
 }
 
-absl::StatusOr<Tensor> LogitsAt(const Model& model, const Tensor& hidden,
-                                absl::Span<const int64_t> rows,
-                                ExecutionContext& ctx) {
+Tensor Gather(const Tensor& hidden, absl::Span<const int64_t> rows) {
   Tensor gathered =
       Tensor::Uninitialized({static_cast<int64_t>(rows.size()), hidden.cols()});
   for (size_t r = 0; r < rows.size(); ++r) {
     std::copy_n(hidden.row(rows[r]), hidden.cols(),
                 gathered.row(static_cast<int64_t>(r)));
   }
-  return model.Logits(gathered, ctx);
+  return gathered;
 }
 
 // Runs `row(r)` for 0 .. rows - 1 on the device's threads.
@@ -110,9 +108,45 @@ class Collector {
   std::vector<size_t> complete_;
 };
 
-int64_t RowsAtOnce(const Model& model) {
-  return std::max<int64_t>(
-      1, kMaxScoredLogits / model.description().vocabulary_size);
+// Of which `logits` are held of each.
+int64_t RowsAtOnce(int64_t logits) {
+  return std::max<int64_t>(1, kMaxScoredLogits / logits);
+}
+
+// What the model says of the rows' targets, of which `results` has those of the
+// batch.
+absl::Status ScoreRows(const Model& model, const Tensor& hidden,
+                       const PrefixBatch& batch, const ScoredRows& scored,
+                       absl::Span<TokenScore> results, ExecutionContext& ctx) {
+  std::vector<LogitSummary> summaries(scored.rows.size());
+  std::vector<float> target_logits(scored.targets.size());
+  RETURN_IF_ERROR(model.ForLogitTiles(
+      Gather(hidden, scored.rows),
+      [&](int64_t begin, const Tensor& logits) -> absl::Status {
+        RETURN_IF_ERROR(ctx.CheckCancelled());
+        ForRows(scored.rows.size(), ctx, [&](size_t r) {
+          const LogitSummary tile = SummarizeLogits(RowOf(logits, r));
+          summaries[r] = begin == 0
+                             ? tile
+                             : JoinSummaries(summaries[r], tile,
+                                             static_cast<int32_t>(begin));
+        });
+        for (size_t i = 0; i < scored.targets.size(); ++i) {
+          const int64_t at = batch.targets[scored.first + i].token - begin;
+          if (at < 0 || at >= logits.cols()) continue;
+          target_logits[i] = RowOf(logits, scored.targets[i])[at];
+        }
+        return absl::OkStatus();
+      },
+      ctx));
+  for (size_t i = 0; i < scored.targets.size(); ++i) {
+    const LogitSummary& summary = summaries[scored.targets[i]];
+    TokenScore& result = results[scored.first + i];
+    result.nll = summary.log_sum_exp - target_logits[i];
+    result.entropy = summary.entropy;
+    result.top = summary.top;
+  }
+  return absl::OkStatus();
 }
 
 }  // namespace
@@ -152,62 +186,72 @@ absl::Status Scorer::Run(absl::Span<const ScoreRequest> requests,
                          ExecutionContext& ctx) {
   ASSIGN_OR_RETURN(const PrefixPlan plan,
                    PlanPrefixes(requests, options_.prefixes));
-  tokens_run_ = 0;
-  tokens_unshared_ = 0;
-  // The heads together count as one more block.
-  int steps_per_batch = 1;
+  const std::vector<bool> needed = NeededBatches(plan, known);
+  const std::vector<PrefixPortion> portions = DividePlan(
+      plan, needed,
+      options_.order == ScoringOrder::kLayerMajor ? options_.portion_rows
+                                                  : plan.rows);
+  int block_steps = 0;  // of a batch that runs
   uint64_t hidden_sizes = 0;
   for (const PrefixPass* pass : passes) {
-    steps_per_batch += pass->steps_per_batch();
+    block_steps += pass->steps_per_batch();
     hidden_sizes +=
         static_cast<uint64_t>(pass->model().description().hidden_size);
   }
-  const std::vector<bool> needed = NeededBatches(plan, known);
-  const double steps =
-      static_cast<double>(std::count(needed.begin(), needed.end(), true)) *
-      steps_per_batch;
-  double done = 0;
-  spilled_bytes_ = 0;
-  for (size_t i = 0; i < plan.batches.size(); ++i) {
-    if (needed[i]) tokens_run_ += plan.batches[i].rows;
+  tokens_run_ = 0;
+  // The heads together count as one more block.
+  double steps =
+      static_cast<double>(std::count(needed.begin(), needed.end(), true));
+  for (const PrefixPortion& portion : portions) {
+    tokens_run_ += portion.rows;
+    steps += static_cast<double>(
+                 std::count(portion.runs.begin(), portion.runs.end(), true)) *
+             block_steps;
   }
+  tokens_unshared_ = 0;
   for (size_t i = 0; i < requests.size(); ++i) {
     if (!known.empty() && known[i]) continue;
     tokens_unshared_ +=
         requests[i].first_target + int64_t{requests[i].target_count} - 1;
   }
-  for (PrefixPass* pass : passes) {
-    // A row of activations lies in memory for all passes or for none, but for
-    // rounding.
-    ActivationOptions share = options_.activations;
-    if (passes.size() > 1 && share.memory_bytes != UINT64_MAX) {
-      share.memory_bytes =
-          share.memory_bytes / hidden_sizes *
-          static_cast<uint64_t>(pass->model().description().hidden_size);
-    }
-    RETURN_IF_ERROR(pass->Begin(
-        requests, plan, needed, share, [&] { on_progress(++done / steps); },
-        ctx));
-    spilled_bytes_ += pass->spilled_bytes();
-  }
+  spilled_bytes_ = 0;
+  double done = 0;
   Collector<Result> collector(requests);
-  for (size_t i = 0; i < plan.batches.size(); ++i) {
-    if (!needed[i]) continue;
-    const PrefixBatch& batch = plan.batches[i];
-    RETURN_IF_ERROR(ctx.CheckCancelled());
-    std::vector<Tensor> hidden;
+  for (const PrefixPortion& portion : portions) {
+    uint64_t spilled = 0;
     for (PrefixPass* pass : passes) {
-      ASSIGN_OR_RETURN(Tensor own, pass->Hidden(i, ctx));
-      hidden.push_back(std::move(own));
+      // A row of activations lies in memory for all passes or for none, but for
+      // rounding.
+      ActivationOptions share = options_.activations;
+      if (passes.size() > 1 && share.memory_bytes != UINT64_MAX) {
+        share.memory_bytes =
+            share.memory_bytes / hidden_sizes *
+            static_cast<uint64_t>(pass->model().description().hidden_size);
+      }
+      RETURN_IF_ERROR(pass->Begin(
+          requests, plan, portion, share, [&] { on_progress(++done / steps); },
+          ctx));
+      spilled += pass->spilled_bytes();
     }
-    std::vector<Result> results(batch.targets.size());
-    RETURN_IF_ERROR(score(batch, hidden, absl::MakeSpan(results)));
-    for (size_t t = 0; t < results.size(); ++t) {
-      if (!known.empty() && known[batch.targets[t].request]) continue;
-      collector.Add(batch.targets[t], results[t]);
+    spilled_bytes_ = std::max(spilled_bytes_, spilled);
+    for (size_t i = portion.first; i < portion.last; ++i) {
+      if (!needed[i]) continue;
+      const PrefixBatch& batch = plan.batches[i];
+      RETURN_IF_ERROR(ctx.CheckCancelled());
+      std::vector<Tensor> hidden;
+      for (PrefixPass* pass : passes) {
+        ASSIGN_OR_RETURN(Tensor own, pass->Hidden(i, ctx));
+        hidden.push_back(std::move(own));
+      }
+      std::vector<Result> results(batch.targets.size());
+      RETURN_IF_ERROR(score(batch, hidden, absl::MakeSpan(results)));
+      for (size_t t = 0; t < results.size(); ++t) {
+        if (!known.empty() && known[batch.targets[t].request]) continue;
+        collector.Add(batch.targets[t], results[t]);
+      }
+      RETURN_IF_ERROR(collector.Deliver(sink));
+      on_progress(++done / steps);
     }
-    RETURN_IF_ERROR(collector.Deliver(sink));
-    on_progress(++done / steps);
   }
   return absl::OkStatus();
 }
@@ -218,26 +262,14 @@ absl::Status Scorer::Score(
     absl::FunctionRef<void(double part)> on_progress, ExecutionContext& ctx) {
   const Model& model = pass_.model();
   PrefixPass* const passes[] = {&pass_};
+  const int64_t rows_at_once = RowsAtOnce(LogitTileTokens(model.description()));
   const auto score = [&](const PrefixBatch& batch,
                          absl::Span<const Tensor> hidden,
                          absl::Span<TokenScore> results) -> absl::Status {
     for (size_t next = 0; next < results.size();) {
       RETURN_IF_ERROR(ctx.CheckCancelled());
-      const ScoredRows scored = NextRows(batch, next, RowsAtOnce(model));
-      ASSIGN_OR_RETURN(const Tensor logits,
-                       LogitsAt(model, hidden[0], scored.rows, ctx));
-      std::vector<LogitSummary> summaries(scored.rows.size());
-      ForRows(scored.rows.size(), ctx, [&](size_t r) {
-        summaries[r] = SummarizeLogits(RowOf(logits, r));
-      });
-      for (size_t t = scored.first; t < scored.last; ++t) {
-        const size_t r = scored.targets[t - scored.first];
-        const LogitSummary& summary = summaries[r];
-        const size_t token = static_cast<size_t>(batch.targets[t].token);
-        results[t].nll = summary.log_sum_exp - RowOf(logits, r)[token];
-        results[t].entropy = summary.entropy;
-        results[t].top = summary.top;
-      }
+      const ScoredRows scored = NextRows(batch, next, rows_at_once);
+      RETURN_IF_ERROR(ScoreRows(model, hidden[0], batch, scored, results, ctx));
       next = scored.last;
     }
     return absl::OkStatus();
@@ -254,16 +286,18 @@ absl::Status Scorer::ScorePair(
   const Model& candidate = pass_.model();
   const Model& baseline = baseline_->model();
   PrefixPass* const passes[] = {&pass_, &*baseline_};
+  const int64_t rows_at_once =
+      RowsAtOnce(candidate.description().vocabulary_size);
   const auto score = [&](const PrefixBatch& batch,
                          absl::Span<const Tensor> hidden,
                          absl::Span<TargetDivergence> results) -> absl::Status {
     for (size_t next = 0; next < results.size();) {
       RETURN_IF_ERROR(ctx.CheckCancelled());
-      const ScoredRows scored = NextRows(batch, next, RowsAtOnce(candidate));
+      const ScoredRows scored = NextRows(batch, next, rows_at_once);
       ASSIGN_OR_RETURN(const Tensor q,
-                       LogitsAt(candidate, hidden[0], scored.rows, ctx));
+                       candidate.Logits(Gather(hidden[0], scored.rows), ctx));
       ASSIGN_OR_RETURN(const Tensor p,
-                       LogitsAt(baseline, hidden[1], scored.rows, ctx));
+                       baseline.Logits(Gather(hidden[1], scored.rows), ctx));
       ForRows(scored.last - scored.first, ctx, [&](size_t i) {
         thread_local DivergenceScratch scratch;
         const size_t t = scored.first + i;

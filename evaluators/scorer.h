@@ -3,14 +3,20 @@
 // produces.
 //
 // What requests have in common at their beginning runs once (prefix_plan.h).
+// Layer-major, a plan runs in portions (DividePlan()): results come after each
+// portion, and what lies between blocks has a bound that does not grow with the
+// number of requests.
+//
 // Two models run over the same plan in one pass: layer-major, one model's
 // batches go through all its blocks and then the other's, each with activations
 // of its own, so that still only one block is in memory; batch-major, batch by
 // batch. Their logits meet for a bounded number of rows at a time and are gone
 // when those are compared.
 //
-// Logits are made only where a target is scored, a bounded number of rows at a
-// time. What results depend on: prefix_pass.h.
+// Logits are made only where a target is scored, a bounded number at a time:
+// for one model tile by tile of the vocabulary, for two row by row, since what
+// is compared needs both distributions whole. What results depend on:
+// prefix_pass.h.
 //
 // Confined to one thread; the device's threads work inside.
 #ifndef QUANTD_EVALUATORS_SCORER_H_
@@ -35,15 +41,26 @@
 
 namespace quantd {
 
+// Rows that go through all blocks together, layer-major. Reading and converting
+// a weight costs what a few hundred products with it cost on a processor of
+// this decade: a portion of this size spends some per cent on it. One of more
+// tokens loses more when it is interrupted.
+inline constexpr int64_t kPortionRows = 8192;
+
 struct ScorerOptions {
   ScoringOrder order = ScoringOrder::kBatchMajor;
   PrefixOptions prefixes;
+  int64_t portion_rows = kPortionRows;
   // Layer-major: what passes between blocks, of both models together.
   ActivationOptions activations;
 };
 
+// Counts up when scores of equal weights may differ from those of the last
+// version: what was kept of it is then not used any more.
+inline constexpr int kScoringNumerics = 2;
+
 // Floats of the logits of one model that are held at once (64 MiB); at least
-// one row.
+// one row, of a tile or whole.
 inline constexpr int64_t kMaxScoredLogits = int64_t{1} << 24;
 
 class Scorer {
@@ -86,16 +103,18 @@ class Scorer {
           sink,
       absl::FunctionRef<void(double part)> on_progress, ExecutionContext& ctx);
 
+  const PrefixOptions& prefixes() const { return options_.prefixes; }
   void set_prefixes(const PrefixOptions& prefixes) {
     options_.prefixes = prefixes;
   }
 
-  // Of the last call: tokens that ran through one model, and how many there
-  // would have been had requests shared nothing.
+  // Of the last call: tokens that ran through one model, trunks once for every
+  // portion that continues them, and how many there would have been had
+  // requests shared nothing.
   int64_t tokens_run() const { return tokens_run_; }
   int64_t tokens_unshared() const { return tokens_unshared_; }
 
-  // Bytes of activations that the last layer-major call kept on disk.
+  // Bytes of activations that the last layer-major call kept on disk at most.
   uint64_t spilled_bytes() const { return spilled_bytes_; }
 
  private:

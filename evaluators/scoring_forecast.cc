@@ -3,7 +3,6 @@
 #include <algorithm>
 
 #include "evaluators/divergence.h"
-#include "models/network/output_head.h"
 
 namespace quantd {
 namespace {
@@ -18,13 +17,17 @@ uint64_t LogitBytes(const ModelDescription& model, int64_t rows) {
       rows * (int64_t{model.vocabulary_size} + 3 * int64_t{model.hidden_size}));
 }
 
-int64_t ScoredRows(const ModelDescription& model) {
-  return std::max<int64_t>(1, kMaxScoredLogits / model.vocabulary_size);
+// The same where at most `rows` are scored, `logits` of each at a time, as many
+// as may be held.
+uint64_t ScoredLogitBytes(const ModelDescription& model, int64_t rows,
+                          int64_t logits) {
+  const int64_t at_once = std::max<int64_t>(1, kMaxScoredLogits / logits);
+  return Bytes(std::min(rows, at_once) *
+               (logits + 3 * int64_t{model.hidden_size}));
 }
 
 uint64_t TileBytes(const ModelDescription& model) {
-  const int64_t width = model.embedding.width;
-  return Bytes(OutputHead::TileRows(width) * width);
+  return Bytes(LogitTileTokens(model) * int64_t{model.embedding.width});
 }
 
 uint64_t LoadedBlockBytes(const ModelFootprint& footprint) {
@@ -52,6 +55,13 @@ RunForecast ForecastScoring(const ModelFootprint& footprint,
       shape.windows, 1, std::max<int64_t>(1, shape.batch_windows));
   const int64_t batch_rows = windows * shape.window_tokens;
   const int64_t all_rows = shape.windows * shape.window_tokens;
+  // A portion has a batch and the trunks that it continues at least.
+  const int64_t portion_rows = std::min(
+      all_rows, std::max(kPortionRows, batch_rows + shape.window_tokens));
+  const int64_t loads =
+      order == ScoringOrder::kLayerMajor
+          ? (all_rows + portion_rows - 1) / std::max<int64_t>(1, portion_rows)
+          : 1;
   RunForecast forecast;
   // Blocks and intermediates of one model after the other; what stays, of both.
   uint64_t all_blocks = 0, block = 0, forward = 0, running = 0;
@@ -59,8 +69,6 @@ RunForecast ForecastScoring(const ModelFootprint& footprint,
   for (const ModelFootprint* each : {&footprint, shape.baseline}) {
     if (each == nullptr) continue;
     const ModelDescription& model = each->description;
-    const int64_t scored =
-        std::min(ScoredRows(model), std::max<int64_t>(1, batch_rows));
     const uint64_t own_block = LoadedBlockBytes(*each);
     const AttentionDescription& attention = model.block.attention;
     const uint64_t own_forward =
@@ -75,14 +83,18 @@ RunForecast ForecastScoring(const ModelFootprint& footprint,
     forward = std::max(forward, own_forward);
     heads += head;
     kept_heads += head <= kLayerMajorHeadBytes ? head : TileBytes(model);
-    logits += LogitBytes(model, scored);
+    logits += ScoredLogitBytes(model, std::max<int64_t>(1, batch_rows),
+                               shape.baseline == nullptr
+                                   ? LogitTileTokens(model)
+                                   : int64_t{model.vocabulary_size});
     forecast.batch_bytes += Bytes(batch_rows * model.hidden_size);
     if (order == ScoringOrder::kLayerMajor) {
-      forecast.activation_bytes += Bytes(all_rows * model.hidden_size);
+      forecast.activation_bytes += Bytes(portion_rows * model.hidden_size);
     }
     forecast.work.product_flops +=
         static_cast<double>(all_rows) * TokenFlops(model, shape.window_tokens);
-    forecast.work.moved_bytes += LoadedBytes(*each);
+    forecast.work.moved_bytes +=
+        static_cast<double>(loads) * LoadedBytes(*each);
   }
   if (order == ScoringOrder::kBatchMajor) {
     forecast.parts = {{"all blocks in float32", all_blocks},

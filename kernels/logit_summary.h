@@ -21,11 +21,19 @@ struct LogitSummary {
   // The largest logit, the first of several. Of no meaning where log_sum_exp is
   // NaN.
   int32_t top = 0;
+  float top_logit = 0;
 };
 
 // REQUIRES: at least one logit. Sums over pieces of 1024 logits in float32,
 // pieces in float64.
 LogitSummary SummarizeLogits(absl::Span<const float> row);
+
+// Of a row whose first `begin` logits gave `before` and whose others `after`:
+// the vocabulary can go by in tiles, and no row need ever be whole. With
+// s = ln(e^s1 + e^s2) and p1 = e^(s1 - s), the entropy of both is
+// p1 (h1 + s - s1) + p2 (h2 + s - s2).
+LogitSummary JoinSummaries(const LogitSummary& before,
+                           const LogitSummary& after, int32_t begin);
 
 }  // namespace quantd
 

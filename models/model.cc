@@ -1,10 +1,12 @@
 #include "models/model.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "base/status_macros.h"
 #include "models/network/decoder.h"
+#include "models/network/output_head.h"
 #include "nlohmann/json.hpp"
 
 namespace quantd {
@@ -19,6 +21,11 @@ std::unique_ptr<Model> Model::OpenDescribed(
     std::shared_ptr<const Checkpoint> checkpoint, ModelDescription description,
     const ModelOptions& options) {
   return NewDecoder(std::move(checkpoint), std::move(description), options);
+}
+
+int64_t LogitTileTokens(const ModelDescription& description) {
+  return std::min<int64_t>(description.vocabulary_size,
+                           OutputHead::TileRows(description.embedding.width));
 }
 
 absl::StatusOr<const nlohmann::json*> CompressedLayerHeader(

@@ -21,6 +21,7 @@
 #include <string>
 #include <vector>
 
+#include "absl/functional/function_ref.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/types/span.h"
@@ -143,9 +144,20 @@ class Model {
   virtual absl::StatusOr<Tensor> Logits(const Tensor& hidden,
                                         ExecutionContext& ctx) const = 0;
 
+  // The same logits, bit for bit, tile by tile of the vocabulary: `tile` is
+  // given [n, count] of the tokens from `begin` on, in order, count at most
+  // LogitTileTokens(description()). Its first error ends the call.
+  virtual absl::Status ForLogitTiles(
+      const Tensor& hidden,
+      absl::FunctionRef<absl::Status(int64_t begin, const Tensor& logits)> tile,
+      ExecutionContext& ctx) const = 0;
+
   // Tensors outside the blocks: embedding, final norm, head.
   virtual std::vector<std::string> OtherTensors() const = 0;
 };
+
+// Tokens of the vocabulary whose logits are made together.
+int64_t LogitTileTokens(const ModelDescription& description);
 
 // The linear layers of all blocks that recipes may compress, in block order and
 // order of computation; no weight is read.

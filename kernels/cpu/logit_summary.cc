@@ -39,6 +39,7 @@ LogitSummary Summarize(const float* HWY_RESTRICT row, int64_t count) {
   LogitSummary summary;
   const float* const top = std::find(row, row + count, max);
   summary.top = top == row + count ? 0 : static_cast<int32_t>(top - row);
+  summary.top_logit = max;
 
   const auto vmax = hn::Set(d, max);
   const auto floor = hn::Set(d, kMinExponent);
@@ -98,6 +99,25 @@ LogitSummary DispatchSummarize(const float* row, int64_t count) {
 
 LogitSummary SummarizeLogits(absl::Span<const float> row) {
   return cpu::DispatchSummarize(row.data(), static_cast<int64_t>(row.size()));
+}
+
+LogitSummary JoinSummaries(const LogitSummary& before,
+                           const LogitSummary& after, int32_t begin) {
+  LogitSummary joined;
+  // NaN on either side ends up in both numbers.
+  const double most = before.log_sum_exp > after.log_sum_exp
+                          ? before.log_sum_exp
+                          : after.log_sum_exp;
+  const double least = before.log_sum_exp + after.log_sum_exp - most;
+  joined.log_sum_exp = most + std::log1p(std::exp(least - most));
+  for (const LogitSummary* part : {&before, &after}) {
+    const double less = joined.log_sum_exp - part->log_sum_exp;
+    joined.entropy += std::exp(-less) * (part->entropy + less);
+  }
+  const bool first = before.top_logit >= after.top_logit;
+  joined.top = first ? before.top : begin + after.top;
+  joined.top_logit = first ? before.top_logit : after.top_logit;
+  return joined;
 }
 
 }  // namespace quantd

@@ -48,6 +48,14 @@ class Decoder final : public Model {
     return head->Logits(hidden, ctx);
   }
 
+  absl::Status ForLogitTiles(
+      const Tensor& hidden,
+      absl::FunctionRef<absl::Status(int64_t begin, const Tensor& logits)> tile,
+      ExecutionContext& ctx) const override {
+    ASSIGN_OR_RETURN(const OutputHead* head, LoadHead(ctx));
+    return head->ForLogitTiles(hidden, tile, ctx);
+  }
+
   std::vector<std::string> OtherTensors() const override {
     std::vector<std::string> names;
     for (const TensorPlan& tensor : PlanOuterTensors(description_)) {

@@ -113,8 +113,7 @@ absl::StatusOr<Tensor> OutputHead::DifferentiableLogits(
   return logits;
 }
 
-absl::StatusOr<Tensor> OutputHead::Logits(const Tensor& hidden,
-                                          ExecutionContext& ctx) const {
+Tensor OutputHead::Prepare(const Tensor& hidden, ExecutionContext& ctx) const {
   Tensor x = norm_.Apply(hidden, ctx);
   if (projection_.has_value()) x = projection_->Forward(x, ctx);
   if (transform_.has_value()) {
@@ -122,32 +121,46 @@ absl::StatusOr<Tensor> OutputHead::Logits(const Tensor& hidden,
                       transform_->Forward(x, ctx), ctx);
     x = transform_norm_.Apply(x, ctx);
   }
+  return x;
+}
+
+absl::Status OutputHead::TileLogits(const Tensor& x, int64_t begin,
+                                    int64_t count, float* logits,
+                                    int64_t stride,
+                                    ExecutionContext& ctx) const {
+  Tensor tile;
+  if (output_.size() > 0) {
+    tile = output_.Rows(begin, count);
+  } else {
+    ASSIGN_OR_RETURN(tile, ConvertTile(begin, count, ctx));
+  }
+  GemmArgs args;
+  args.transpose_b = Transpose::kYes;
+  args.m = x.rows();
+  args.n = count;
+  args.k = x.cols();
+  args.a = x.data();
+  args.lda = x.cols();
+  args.b = tile.data();
+  args.ldb = tile.cols();
+  args.c = logits;
+  args.ldc = stride;
+  args.compute = ctx.compute_type();
+  ctx.device().Gemm(args);
+  return absl::OkStatus();
+}
+
+absl::StatusOr<Tensor> OutputHead::Logits(const Tensor& hidden,
+                                          ExecutionContext& ctx) const {
+  const Tensor x = Prepare(hidden, ctx);
   if (x.tape() != nullptr) return DifferentiableLogits(x, ctx);
   const int64_t vocabulary = stored_output_->shape[0];
-  const int64_t width = stored_output_->shape[1];
-  const int64_t tile_rows = TileRows(width);
+  const int64_t tile_rows = TileRows(stored_output_->shape[1]);
   Tensor logits = Tensor::Uninitialized({x.rows(), vocabulary});
   for (int64_t begin = 0; begin < vocabulary; begin += tile_rows) {
-    const int64_t count = std::min(tile_rows, vocabulary - begin);
-    Tensor tile;
-    if (output_.size() > 0) {
-      tile = output_.Rows(begin, count);
-    } else {
-      ASSIGN_OR_RETURN(tile, ConvertTile(begin, count, ctx));
-    }
-    GemmArgs args;
-    args.transpose_b = Transpose::kYes;
-    args.m = x.rows();
-    args.n = count;
-    args.k = width;
-    args.a = x.data();
-    args.lda = width;
-    args.b = tile.data();
-    args.ldb = width;
-    args.c = logits.data() + begin;
-    args.ldc = vocabulary;
-    args.compute = ctx.compute_type();
-    ctx.device().Gemm(args);
+    RETURN_IF_ERROR(TileLogits(x, begin,
+                               std::min(tile_rows, vocabulary - begin),
+                               logits.data() + begin, vocabulary, ctx));
   }
   if (output_.size() == 0) checkpoint_->Release(*stored_output_);
   // In place: logits are large, and nobody else holds them yet.
@@ -159,6 +172,33 @@ absl::StatusOr<Tensor> OutputHead::Logits(const Tensor& hidden,
     ctx.device().Softcap(description_->softcap, logits.size(), logits.data());
   }
   return logits;
+}
+
+absl::Status OutputHead::ForLogitTiles(
+    const Tensor& hidden,
+    absl::FunctionRef<absl::Status(int64_t begin, const Tensor& logits)> tile,
+    ExecutionContext& ctx) const {
+  const Tensor x = Prepare(hidden, ctx);
+  const int64_t vocabulary = stored_output_->shape[0];
+  const int64_t tile_rows = TileRows(stored_output_->shape[1]);
+  Tensor logits;
+  for (int64_t begin = 0; begin < vocabulary; begin += tile_rows) {
+    const int64_t count = std::min(tile_rows, vocabulary - begin);
+    if (logits.size() == 0 || logits.cols() != count) {
+      logits = Tensor::Uninitialized({x.rows(), count});
+    }
+    RETURN_IF_ERROR(TileLogits(x, begin, count, logits.data(), count, ctx));
+    if (bias_.size() > 0) {
+      ctx.device().AddBias(bias_.data() + begin, logits.rows(), count,
+                           logits.data());
+    }
+    if (description_->softcap > 0) {
+      ctx.device().Softcap(description_->softcap, logits.size(), logits.data());
+    }
+    RETURN_IF_ERROR(tile(begin, logits));
+  }
+  if (output_.size() == 0) checkpoint_->Release(*stored_output_);
+  return absl::OkStatus();
 }
 
 }  // namespace quantd

@@ -13,6 +13,8 @@
 #include <cstdint>
 #include <optional>
 
+#include "absl/functional/function_ref.h"
+#include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "kernels/execution_context.h"
 #include "models/checkpoint.h"
@@ -37,6 +39,14 @@ class OutputHead {
   absl::StatusOr<Tensor> Logits(const Tensor& hidden,
                                 ExecutionContext& ctx) const;
 
+  // The same logits, bit for bit, tile by tile of the vocabulary: `tile` is
+  // given [n, count] of the tokens from `begin` on, in order, and its first
+  // error ends the call. Nothing is recorded on a tape.
+  absl::Status ForLogitTiles(
+      const Tensor& hidden,
+      absl::FunctionRef<absl::Status(int64_t begin, const Tensor& logits)> tile,
+      ExecutionContext& ctx) const;
+
   // Rows of the output matrix per tile: 32 MiB of float32.
   static int64_t TileRows(int64_t width) {
     return std::max<int64_t>(1, (int64_t{1} << 23) / width);
@@ -46,9 +56,18 @@ class OutputHead {
   OutputHead(const Checkpoint& checkpoint, const HeadDescription& description)
       : checkpoint_(&checkpoint), description_(&description) {}
 
-  // Logits() of x, which was normalised and projected, and is tracked.
+  // Hidden states, normalised and projected: what the output matrix takes.
+  Tensor Prepare(const Tensor& hidden, ExecutionContext& ctx) const;
+
+  // Logits() of x, which was prepared, and is tracked.
   absl::StatusOr<Tensor> DifferentiableLogits(const Tensor& x,
                                               ExecutionContext& ctx) const;
+
+  // Logits of tokens [begin, begin + count) for the prepared x, into rows of
+  // `stride` floats at `logits`.
+  absl::Status TileLogits(const Tensor& x, int64_t begin, int64_t count,
+                          float* logits, int64_t stride,
+                          ExecutionContext& ctx) const;
 
   // Rows [begin, begin + count) of the stored output matrix.
   absl::StatusOr<Tensor> ConvertTile(int64_t begin, int64_t count,

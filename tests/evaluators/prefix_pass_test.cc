@@ -104,9 +104,13 @@ class PrefixPassTest : public testing::Test {
         EXPECT_TRUE(threads == shared) << "threads";
         options.order = ScoringOrder::kLayerMajor;
         options.activations.memory_bytes = 2000;
-        ASSERT_OK_AND_ASSIGN(const Scores layers,
-                             Score(*model, requests, options, 2));
-        EXPECT_TRUE(layers == shared) << "layer-major";
+        for (const int64_t portion_rows :
+             {int64_t{1}, int64_t{70}, kPortionRows}) {
+          options.portion_rows = portion_rows;
+          ASSERT_OK_AND_ASSIGN(const Scores layers,
+                               Score(*model, requests, options, 2));
+          EXPECT_TRUE(layers == shared) << "layer-major " << portion_rows;
+        }
       }
     }
   }
@@ -191,6 +195,7 @@ TEST_F(PrefixPassTest, WhatIsKnownIsLeftOut) {
       options.order = order;
       options.prefixes.batch_tokens = batch_tokens;
       options.prefixes.min_shared_tokens = 2;
+      options.portion_rows = 40;
       ASSERT_OK_AND_ASSIGN(const Scores all,
                            Score(*model, requests, options, 1));
       ASSERT_OK_AND_ASSIGN(Scorer scorer, Scorer::Load(*model, options, ctx));

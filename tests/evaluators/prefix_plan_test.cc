@@ -285,5 +285,78 @@ TEST(PrefixPlanTest, TargetsBeyondTheTokensAreRefused) {
   EXPECT_FALSE(PlanPrefixes({request}, {}).ok());
 }
 
+// What portions owe: every needed batch in one of them, with the trunks that it
+// continues, and no more rows than allowed unless it is one batch with its
+// trunks.
+void ExpectSoundPortions(const PrefixPlan& plan,
+                         const std::vector<bool>& needed, int64_t most_rows) {
+  const std::vector<PrefixPortion> portions =
+      DividePlan(plan, needed, most_rows);
+  std::vector<int> scored(plan.batches.size(), 0);
+  size_t end = 0;
+  for (const PrefixPortion& portion : portions) {
+    ASSERT_GE(portion.first, end);
+    ASSERT_GT(portion.last, portion.first);
+    ASSERT_TRUE(needed[portion.first]);
+    end = portion.last;
+    std::set<int> trunks;
+    int64_t rows = 0;
+    int batches = 0;
+    for (size_t i = 0; i < plan.batches.size(); ++i) {
+      const bool own = i >= portion.first && i < portion.last;
+      if (own && needed[i]) {
+        ++scored[i];
+        ASSERT_TRUE(portion.runs[i]);
+      }
+      if (!portion.runs[i]) continue;
+      const PrefixBatch& batch = plan.batches[i];
+      ASSERT_TRUE(own || (i < portion.first && batch.is_trunk));
+      if (batch.trunk >= 0) {
+        ASSERT_EQ(trunks.count(batch.trunk), 1u);
+      }
+      if (batch.is_trunk) trunks.insert(batch.levels[0].first);
+      rows += batch.rows;
+      if (!batch.is_trunk) ++batches;
+    }
+    ASSERT_EQ(rows, portion.rows);
+    if (batches > 1) ASSERT_LE(rows, most_rows);
+  }
+  for (size_t i = 0; i < needed.size(); ++i) {
+    ASSERT_EQ(scored[i], needed[i] ? 1 : 0) << i;
+  }
+}
+
+TEST(PrefixPlanTest, PortionsHaveAllBatchesAndTheirTrunks) {
+  std::mt19937 engine(11);
+  size_t most_portions = 0;
+  for (int round = 0; round < 60; ++round) {
+    std::vector<ScoreRequest> requests;
+    for (int i = 0; i < 40; ++i) {
+      std::string text = "a header";
+      const size_t kept = engine() % (text.size() + 1);
+      text = text.substr(0, kept);
+      for (size_t length = 2 + engine() % 9; length > 0; --length) {
+        text += static_cast<char>('a' + engine() % 2);
+      }
+      requests.push_back(Request(text));
+    }
+    ASSERT_OK_AND_ASSIGN(const PrefixPlan plan,
+                         PlanPrefixes(requests, Options(4 + round % 20, 2)));
+    std::vector<bool> known(requests.size());
+    for (size_t i = 0; i < known.size(); ++i) known[i] = engine() % 3 == 0;
+    if (round % 4 == 0) known.clear();
+    const std::vector<bool> needed = NeededBatches(plan, known);
+    for (const int64_t most_rows : {int64_t{1}, int64_t{30}, plan.rows}) {
+      ExpectSoundPortions(plan, needed, most_rows);
+    }
+    most_portions =
+        std::max(most_portions, DividePlan(plan, needed, 30).size());
+    EXPECT_EQ(DividePlan(plan, needed, plan.rows).size(), 1u);
+    const std::vector<bool> all_known(requests.size(), true);
+    EXPECT_TRUE(DividePlan(plan, NeededBatches(plan, all_known), 30).empty());
+  }
+  EXPECT_GT(most_portions, 5u);
+}
+
 }  // namespace
 }  // namespace quantd

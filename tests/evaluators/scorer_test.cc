@@ -147,6 +147,95 @@ TEST_F(ScorerTest, LayerMajorGivesWhatBatchMajorGives) {
   }
 }
 
+// What an interruption loses is one portion, and a run that goes on ends where
+// one would have that was not interrupted.
+TEST_F(ScorerTest, LayerMajorResultsComePortionByPortion) {
+  Open({});
+  const auto requests = Windows(9, 24);
+  ScorerOptions options;
+  options.order = ScoringOrder::kLayerMajor;
+  options.prefixes.batch_tokens = 24;
+  options.portion_rows = 2 * 23;
+  ASSERT_OK_AND_ASSIGN(const auto expected, Score(requests, options, 1));
+  const auto device = NewCpuDevice(1);
+  ExecutionContext ctx(device.get());
+  ASSERT_OK_AND_ASSIGN(Scorer scorer, Scorer::Load(*model_, options, ctx));
+  std::vector<std::vector<double>> results(requests.size());
+  std::vector<bool> known(requests.size());
+  const auto keep = [&](size_t index, absl::Span<const TokenScore> scores) {
+    for (const TokenScore& score : scores) results[index].push_back(score.nll);
+    known[index] = true;
+    return absl::OkStatus();
+  };
+  int steps = 0;
+  // Of a portion: 2 batches through 2 blocks and the head. Stopped within the
+  // third.
+  EXPECT_THAT(scorer.Score(
+                  requests, {}, keep,
+                  [&](double) {
+                    if (++steps == 15) ctx.RequestCancel();
+                  },
+                  ctx),
+              StatusIs(absl::StatusCode::kCancelled, _));
+  EXPECT_EQ(std::count(known.begin(), known.end(), true), 4);
+  ExecutionContext again(device.get());
+  const std::vector<bool> kept = known;
+  double last = 0;
+  ASSERT_TRUE(
+      scorer
+          .Score(
+              requests, kept, keep, [&](double part) { last = part; }, again)
+          .ok());
+  EXPECT_DOUBLE_EQ(last, 1);
+  EXPECT_EQ(scorer.tokens_run(), 5 * 23);
+  EXPECT_EQ(results, expected);
+}
+
+// A vocabulary of two tiles, the second one cut.
+TEST_F(ScorerTest, AVocabularyInTilesIsScoredAsAWhole) {
+  test::TinyModelOptions tiny;
+  tiny.hidden = 64;
+  tiny.vocabulary = 150000;
+  tiny.blocks = 1;
+  Open(tiny);
+  ASSERT_LT(LogitTileTokens(model_->description()), tiny.vocabulary);
+  const auto device = NewCpuDevice(2);
+  ExecutionContext ctx(device.get());
+  std::vector<ScoreRequest> requests = Windows(2, 8);
+  requests[1].tokens = {1, 140000, 2, 149999, 131072, 131071, 0, 3};
+  ASSERT_OK_AND_ASSIGN(Scorer scorer, Scorer::Load(*model_, {}, ctx));
+  ASSERT_OK_AND_ASSIGN(Scorer pair,
+                       Scorer::LoadPair(*model_, *model_, {}, ctx));
+  std::vector<std::vector<TargetDivergence>> whole(requests.size());
+  ASSERT_TRUE(pair.ScorePair(
+                      requests, {},
+                      [&](size_t index, absl::Span<const TargetDivergence> t) {
+                        whole[index].assign(t.begin(), t.end());
+                        return absl::OkStatus();
+                      },
+                      [](double) {}, ctx)
+                  .ok());
+  size_t late = 0;
+  ASSERT_TRUE(scorer
+                  .Score(
+                      requests, {},
+                      [&](size_t index, absl::Span<const TokenScore> scores) {
+                        for (size_t t = 0; t < scores.size(); ++t) {
+                          const TargetDivergence& expected = whole[index][t];
+                          EXPECT_NEAR(scores[t].nll, expected.candidate_nll,
+                                      2e-6);
+                          EXPECT_NEAR(scores[t].entropy,
+                                      expected.candidate_entropy, 2e-5);
+                          EXPECT_EQ(scores[t].top, expected.candidate_top);
+                          if (scores[t].top >= 131072) ++late;
+                        }
+                        return absl::OkStatus();
+                      },
+                      [](double) {}, ctx)
+                  .ok());
+  EXPECT_GT(late, 0u);
+}
+
 TEST_F(ScorerTest, ActivationsThatHaveNoPlaceAreAnError) {
   Open({});
   ScorerOptions options;

@@ -86,5 +86,36 @@ TEST(LogitSummaryTest, NaNAndInfinityAnywhereMakeNaN) {
   }
 }
 
+TEST(LogitSummaryTest, PartsJoinToTheWhole) {
+  std::mt19937 engine(3);
+  std::normal_distribution<float> draw(-2.0f, 4.0f);
+  std::vector<float> row(3000);
+  for (float& x : row) x = draw(engine);
+  row[40] = row[2900] = 30.0f;
+  const auto join = [&](size_t at) {
+    const absl::Span<const float> whole(row);
+    return JoinSummaries(SummarizeLogits(whole.first(at)),
+                         SummarizeLogits(whole.subspan(at)),
+                         static_cast<int32_t>(at));
+  };
+  for (const size_t at : {1u, 39u, 41u, 1500u, 2999u}) {
+    const LogitSummary expected = Expected(row);
+    const LogitSummary joined = join(at);
+    EXPECT_NEAR(joined.log_sum_exp, expected.log_sum_exp, 1e-6) << at;
+    EXPECT_NEAR(joined.entropy, expected.entropy, 2e-6) << at;
+    // The first of the equal ones, whichever parts they lie in.
+    EXPECT_EQ(joined.top, 40) << at;
+    EXPECT_EQ(joined.top_logit, 30.0f) << at;
+  }
+  row[40] = 0;
+  EXPECT_EQ(join(1500).top, 2900);
+  for (const size_t bad : {0u, 2999u}) {
+    row[bad] = std::nanf("");
+    EXPECT_TRUE(std::isnan(join(1500).log_sum_exp)) << bad;
+    EXPECT_TRUE(std::isnan(join(1500).entropy)) << bad;
+    row[bad] = 0;
+  }
+}
+
 }  // namespace
 }  // namespace quantd

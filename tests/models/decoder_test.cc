@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "absl/strings/str_cat.h"
 #include "base/file.h"
 #include "gmock/gmock.h"
 #include "models/model.h"
@@ -85,6 +86,60 @@ class RecordingTap final : public LinearTap {
  private:
   const int stop_at_;
 };
+
+// A vocabulary of two tiles, kept and converted tile by tile.
+TEST(LogitTilesTest, AreTheLogitsBitForBit) {
+  test::TinyModelOptions tiny;
+  tiny.hidden = 64;
+  tiny.vocabulary = 150000;
+  tiny.blocks = 1;
+  TempDir directory;
+  test::WriteTinyModel(directory.path(), tiny);
+  ASSERT_OK_AND_ASSIGN(const auto checkpoint,
+                       Checkpoint::Open(directory.path()));
+  const auto device = NewCpuDevice(2);
+  ExecutionContext ctx(device.get());
+  Tensor hidden = Tensor::Uninitialized({3, 64});
+  for (int64_t i = 0; i < hidden.size(); ++i) {
+    hidden.data()[i] = static_cast<float>(i % 17) - 8.0f;
+  }
+  for (const uint64_t kept : {UINT64_MAX, uint64_t{0}}) {
+    ModelOptions options;
+    options.max_head_bytes = kept;
+    ASSERT_OK_AND_ASSIGN(const auto model, Model::Open(checkpoint, options));
+    ASSERT_OK_AND_ASSIGN(const Tensor logits, model->Logits(hidden, ctx));
+    int64_t next = 0;
+    int tiles = 0;
+    const auto compare = [&](int64_t begin, const Tensor& tile) {
+      EXPECT_EQ(begin, next);
+      EXPECT_LE(tile.cols(), LogitTileTokens(model->description()));
+      for (int64_t r = 0; r < tile.rows(); ++r) {
+        for (int64_t c = 0; c < tile.cols(); ++c) {
+          if (tile.row(r)[c] != logits.row(r)[begin + c]) {
+            return absl::InternalError(absl::StrCat("token ", begin + c));
+          }
+        }
+      }
+      next += tile.cols();
+      ++tiles;
+      return absl::OkStatus();
+    };
+    const absl::Status same = model->ForLogitTiles(hidden, compare, ctx);
+    EXPECT_TRUE(same.ok()) << same;
+    EXPECT_EQ(next, tiny.vocabulary);
+    EXPECT_EQ(tiles, 2);
+    int calls = 0;
+    EXPECT_THAT(model->ForLogitTiles(
+                    hidden,
+                    [&](int64_t, const Tensor&) {
+                      ++calls;
+                      return absl::DataLossError("enough");
+                    },
+                    ctx),
+                StatusIs(absl::StatusCode::kDataLoss, HasSubstr("enough")));
+    EXPECT_EQ(calls, 1);
+  }
+}
 
 TEST_F(DecoderTest, SetsFollowTheOrderOfComputation) {
   EXPECT_THAT(block_->linear_sets(),
