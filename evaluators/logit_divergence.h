@@ -44,6 +44,9 @@ struct TargetDivergence {
   // vocabulary), the share that is among the candidate's. Of equally likely
   // ones the first counts as likelier.
   double top_overlap = 0;
+
+  friend bool operator==(const TargetDivergence&,
+                         const TargetDivergence&) = default;
 };
 
 // Memory of one thread for rows: 16 bytes per token of the vocabulary.

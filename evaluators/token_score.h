@@ -14,9 +14,7 @@ struct TokenScore {
   // The likeliest token, the first of several.
   int32_t top = 0;
 
-  friend bool operator==(const TokenScore& a, const TokenScore& b) {
-    return a.nll == b.nll && a.entropy == b.entropy && a.top == b.top;
-  }
+  friend bool operator==(const TokenScore&, const TokenScore&) = default;
 };
 
 }  // namespace quantd

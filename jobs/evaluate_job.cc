@@ -161,6 +161,7 @@ class EvaluateRun {
   void Begin(const std::string& phase, const std::string& name);
   // `part` of the step that began is done.
   void Report(double part, uint64_t requests);
+  void Count(const StoredScoring& scoring);
 
   // What computes products.
   std::string GemmName() const {
@@ -184,8 +185,8 @@ class EvaluateRun {
     if (of_pairs) {
       context.baseline_weights_digest = opened_baseline_->checkpoint->digest();
     }
-    context.arithmetic =
-        absl::StrCat(context_.device().name(), " ", GemmName());
+    context.arithmetic = absl::StrCat(context_.device().name(), " ", GemmName(),
+                                      " ", kScoringNumerics);
     if (!assignment_.score_directory().empty()) {
       return std::make_unique<ScoreStore>(assignment_.score_directory(),
                                           context, assignment_.score_bytes());
@@ -217,6 +218,7 @@ class EvaluateRun {
   uint64_t done_requests_ = 0;
   uint64_t tokens_ = 0;
   uint64_t spilled_bytes_ = 0;
+  uint64_t strict_checked_ = 0;  // requests scored again by themselves
   v1::AttemptSuccess success_;
   v1::Evaluation& evaluation_ = *success_.mutable_evaluation();
 };
@@ -329,7 +331,7 @@ absl::Status EvaluateRun::LoadScorer() {
   if (plan_.scoring_order == ScoringOrder::kLayerMajor) {
     context_.ReportNote(absl::StrCat(
         "layer-major: ", ByteSizeText(plan_.activation_memory_bytes),
-        " of activations in memory, ",
+        " of a portion's activations in memory, ",
         ByteSizeText(plan_.forecast.spilled_bytes()), " on disk at most"));
   }
   const bool compares = std::any_of(
@@ -359,6 +361,12 @@ void EvaluateRun::Report(double part, uint64_t requests) {
   context_.ReportProgress(progress_);
 }
 
+void EvaluateRun::Count(const StoredScoring& scoring) {
+  tokens_ += static_cast<uint64_t>(scoring.tokens_run);
+  spilled_bytes_ = std::max(spilled_bytes_, scoring.spilled_bytes);
+  strict_checked_ += scoring.checked;
+}
+
 absl::Status EvaluateRun::RunMetric(MetricRun& run) {
   Begin("evaluate", run.name);
   const auto on_progress = [&](double part) {
@@ -369,29 +377,27 @@ absl::Status EvaluateRun::RunMetric(MetricRun& run) {
   scorer_->set_prefixes(prefixes);
   const bool compares = run.evaluator->compares();
   ScoreStore& store = Store(compares);
-  size_t kept = 0;
+  StoredScoring scoring;
   if (compares) {
-    ASSIGN_OR_RETURN(kept, ScorePairByStore(
-                               run.requests, *scorer_, store,
-                               [&](size_t index,
-                                   absl::Span<const TargetDivergence> targets) {
-                                 return run.evaluator->FoldPair(index, targets);
-                               },
-                               on_progress, context_));
+    ASSIGN_OR_RETURN(
+        scoring,
+        ScorePairByStore(
+            run.requests, *scorer_, store,
+            [&](size_t index, absl::Span<const TargetDivergence> targets) {
+              return run.evaluator->FoldPair(index, targets);
+            },
+            on_progress, context_));
   } else {
     ASSIGN_OR_RETURN(
-        kept, ScoreByStore(
-                  run.requests, *scorer_, store,
-                  [&](size_t index, absl::Span<const TokenScore> scores) {
-                    return run.evaluator->Fold(index, scores);
-                  },
-                  on_progress, context_));
+        scoring, ScoreByStore(
+                     run.requests, *scorer_, store,
+                     [&](size_t index, absl::Span<const TokenScore> scores) {
+                       return run.evaluator->Fold(index, scores);
+                     },
+                     on_progress, context_));
   }
-  NoteKept(run.name, kept, run.requests.size(), context_);
-  if (kept < run.requests.size()) {
-    tokens_ += static_cast<uint64_t>(scorer_->tokens_run());
-    spilled_bytes_ = std::max(spilled_bytes_, scorer_->spilled_bytes());
-  }
+  NoteKept(run.name, scoring.kept, run.requests.size(), context_);
+  Count(scoring);
   done_requests_ += run.requests.size();
   return run.evaluator->Report(&evaluation_);
 }
@@ -406,13 +412,13 @@ absl::Status EvaluateRun::RunLikelihoodTasks() {
     Begin("evaluate", task.tag.task());
     ScoreStore& store = Store(false);
     ASSIGN_OR_RETURN(
-        const uint64_t tokens,
+        const StoredScoring scoring,
         RunLikelihoodTask(
             task, *scorer_, store, [&](double part) { Report(part, requests); },
             context_, &evaluation_));
     const v1::TaskReport& report = *evaluation_.tasks().rbegin();
     NoteKept(task.tag.task(), report.kept_requests(), requests, context_);
-    tokens_ += tokens;
+    Count(scoring);
     done_requests_ += requests;
     task.likelihood.clear();
   }
@@ -473,6 +479,9 @@ void EvaluateRun::Describe() {
   record["weights_digest"] = checkpoint_->digest();
   if (opened_baseline_.has_value()) {
     record["baseline_weights_digest"] = opened_baseline_->checkpoint->digest();
+  }
+  if (strict_checked_ > 0) {
+    record["strict_checked_requests"] = absl::StrCat(strict_checked_);
   }
   if (!metrics_.empty() || !tasks_.empty()) {
     record["scoring_order"] =

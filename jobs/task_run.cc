@@ -89,28 +89,26 @@ absl::StatusOr<std::vector<PreparedTask>> PrepareTasks(
   return tasks;
 }
 
-absl::StatusOr<uint64_t> RunLikelihoodTask(
+absl::StatusOr<StoredScoring> RunLikelihoodTask(
     PreparedTask& task, Scorer& scorer, ScoreStore& store,
     absl::FunctionRef<void(double part)> on_progress, ExecutionContext& context,
     v1::Evaluation* evaluation) {
   LikelihoodTask& likelihood = task.likelihood[0];
-  ASSIGN_OR_RETURN(const size_t kept,
+  ASSIGN_OR_RETURN(const StoredScoring scoring,
                    ScoreByStore(
                        likelihood.requests(), scorer, store,
                        [&](size_t index, absl::Span<const TokenScore> scores) {
                          return likelihood.Fold(index, scores);
                        },
                        on_progress, context));
-  const bool ran = kept < likelihood.requests().size();
   v1::TaskReport& report = *evaluation->add_tasks();
   *report.mutable_tag() = task.tag;
   RETURN_IF_ERROR(likelihood.Report(&report));
   report.set_requests(likelihood.requests().size());
-  report.set_kept_requests(kept);
-  if (!ran) return 0;
-  report.set_tokens_run(static_cast<uint64_t>(scorer.tokens_run()));
-  report.set_tokens_unshared(static_cast<uint64_t>(scorer.tokens_unshared()));
-  return report.tokens_run();
+  report.set_kept_requests(scoring.kept);
+  report.set_tokens_run(static_cast<uint64_t>(scoring.tokens_run));
+  report.set_tokens_unshared(static_cast<uint64_t>(scoring.tokens_unshared));
+  return scoring;
 }
 
 absl::StatusOr<uint64_t> RunGenerationTask(

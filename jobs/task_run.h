@@ -12,6 +12,7 @@
 #include "evaluators/likelihood_task.h"
 #include "evaluators/score_store.h"
 #include "evaluators/scorer.h"
+#include "evaluators/stored_scoring.h"
 #include "evaluators/tasks/task_definition.h"
 #include "kernels/execution_context.h"
 #include "models/model.h"
@@ -41,13 +42,14 @@ absl::StatusOr<std::vector<PreparedTask>> PrepareTasks(
     const Model& model, const Tokenizer& tokenizer);
 
 // Scores a likelihood task and adds its report to `evaluation`. `on_progress`
-// is given the part that is done. Returns the tokens that ran.
-absl::StatusOr<uint64_t> RunLikelihoodTask(
+// is given the part that is done.
+absl::StatusOr<StoredScoring> RunLikelihoodTask(
     PreparedTask& task, Scorer& scorer, ScoreStore& store,
     absl::FunctionRef<void(double part)> on_progress, ExecutionContext& context,
     v1::Evaluation* evaluation);
 
-// Writes the texts of a generation task and adds its report.
+// Writes the texts of a generation task and adds its report. Returns the tokens
+// that it wrote.
 absl::StatusOr<uint64_t> RunGenerationTask(
     PreparedTask& task, Generator& generator,
     absl::FunctionRef<void(double part)> on_progress, ExecutionContext& context,

@@ -191,8 +191,11 @@ TEST(StoredScoringTest, AnInterruptedRunGoesOn) {
   };
   std::vector<std::vector<TokenScore>> expected, got;
   ScoreStore none("", kContext, 0);
-  ASSERT_OK_AND_ASSIGN(const size_t kept, run(none, 0, &expected));
-  EXPECT_EQ(kept, 0u);
+  ASSERT_OK_AND_ASSIGN(const StoredScoring first, run(none, 0, &expected));
+  EXPECT_EQ(first.kept, 0u);
+  EXPECT_EQ(first.checked, 0u);
+  EXPECT_GT(first.tokens_run, 0);
+  EXPECT_GT(first.tokens_unshared, first.tokens_run);
   for (size_t stop = 1; stop < requests.size(); ++stop) {
     TempDir directory;
     {
@@ -202,14 +205,63 @@ TEST(StoredScoringTest, AnInterruptedRunGoesOn) {
     }
     {
       ScoreStore store(directory.path(), kContext, kRoom);
-      ASSERT_OK_AND_ASSIGN(const size_t found, run(store, 0, &got));
-      EXPECT_EQ(found, stop);
+      ASSERT_OK_AND_ASSIGN(const StoredScoring rest, run(store, 0, &got));
+      EXPECT_EQ(rest.kept, stop);
       EXPECT_TRUE(got == expected) << stop;
     }
     ScoreStore store(directory.path(), kContext, kRoom);
-    ASSERT_OK_AND_ASSIGN(const size_t found, run(store, 0, &got));
-    EXPECT_EQ(found, requests.size());
+    ASSERT_OK_AND_ASSIGN(const StoredScoring again, run(store, 0, &got));
+    EXPECT_EQ(again.kept, requests.size());
+    EXPECT_EQ(again.tokens_run, 0);
     EXPECT_TRUE(got == expected);
+  }
+}
+
+TEST(StoredScoringTest, AStrictRunProvesItself) {
+  TempDir model_directory;
+  test::WriteTinyModel(model_directory.path(), {});
+  const auto checkpoint = *Checkpoint::Open(model_directory.path());
+  ASSERT_OK_AND_ASSIGN(const auto model, Model::Open(checkpoint));
+  const auto device = NewCpuDevice(2);
+  ExecutionContext ctx(device.get());
+  ctx.set_compute_type(ComputeType::kF32Strict);
+  std::vector<ScoreRequest> requests;
+  for (int i = 0; i < 250; ++i) {
+    requests.push_back(Request("a shared beginning " + std::to_string(i)));
+  }
+  for (const auto order :
+       {ScoringOrder::kBatchMajor, ScoringOrder::kLayerMajor}) {
+    ScorerOptions options;
+    options.order = order;
+    ASSERT_OK_AND_ASSIGN(Scorer scorer,
+                         Scorer::LoadPair(*model, *model, options, ctx));
+    const auto run = [&](ScoreStore& store) {
+      return ScoreByStore(
+          requests, scorer, store,
+          [](size_t, absl::Span<const TokenScore>) { return absl::OkStatus(); },
+          [](double) {}, ctx);
+    };
+    ScoreStore none("", kContext, 0);
+    ASSERT_OK_AND_ASSIGN(const StoredScoring scoring, run(none));
+    EXPECT_EQ(scoring.checked, 3u);
+    EXPECT_LT(scoring.tokens_run, scoring.tokens_unshared);
+    ASSERT_OK_AND_ASSIGN(const StoredScoring pairs,
+                         ScorePairByStore(
+                             requests, scorer, none,
+                             [](size_t, absl::Span<const TargetDivergence>) {
+                               return absl::OkStatus();
+                             },
+                             [](double) {}, ctx));
+    EXPECT_EQ(pairs.checked, 3u);
+    // What a store has is checked too.
+    TempDir directory;
+    ScoreStore wrong(directory.path(), kContext, kRoom);
+    const std::vector<TokenScore> scores(
+        static_cast<size_t>(requests[200].target_count));
+    ASSERT_TRUE(wrong.Put(requests[200], scores).ok());
+    EXPECT_THAT(run(wrong),
+                StatusIs(absl::StatusCode::kInternal,
+                         testing::HasSubstr("target 0 of request 200")));
   }
 }
 
