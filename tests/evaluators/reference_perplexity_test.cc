@@ -126,6 +126,28 @@ TEST_F(ReferencePerplexityTest, RollingMatchesTheReference) {
   EXPECT_NEAR(report.bits_per_byte().value(), sum / 5667 / std::log(2.0), 1e-5);
 }
 
+// The mean of window means is the mean of all targets where windows are equal.
+TEST_F(ReferencePerplexityTest, GptqMatchesTheReference) {
+  ASSERT_OK_AND_ASSIGN(const v1::PerplexityReport report,
+                       Evaluate("ppl/gptq-512", 3));
+  EXPECT_EQ(report.scored_tokens(), 3u * 511);
+  const double mean =
+      (2360.744166928008 + 2383.444201730269 + 2498.291067451621) / (3 * 511);
+  EXPECT_NEAR(report.mean_nll(), mean, 1e-5);
+  EXPECT_NEAR(std::log(report.perplexity()), mean, 1e-5);
+}
+
+// Targets 257 .. 511 of every chunk; the vocabulary wants no BOS.
+TEST_F(ReferencePerplexityTest, LlamaCppMatchesTheReference) {
+  ASSERT_OK_AND_ASSIGN(const v1::PerplexityReport report,
+                       Evaluate("ppl/llamacpp-512", 3));
+  EXPECT_EQ(report.scored_tokens(), 3u * 255);
+  const double mean =
+      (1247.351560550051 + 1250.300213357098 + 1266.825855008131) / (3 * 255);
+  EXPECT_NEAR(report.mean_nll(), mean, 1e-5);
+  EXPECT_NEAR(std::log(report.perplexity()), mean, 1e-5);
+}
+
 TEST_F(ReferencePerplexityTest, StridedMatchesTheReference) {
   ASSERT_OK_AND_ASSIGN(const v1::PerplexityReport report,
                        Evaluate("ppl/hf-stride-256", 4));

@@ -171,6 +171,46 @@ TEST_F(FirstLightTest, DivergenceFromTheOriginalInOnePass) {
 }
 
 // A task as a user writes one: a file of questions and a file of keys.
+// Two ways to the same loss: all units exchanged, and the two models side by
+// side.
+TEST_F(FirstLightTest, TheLossOfACompressedModelIsAttributedToItsBlocks) {
+  Ok({"models", "add", "demo", DemoModel()});
+  Ok({"quantize", "demo", "--method", "rtn", "--set", "bits=2", "--name",
+      "rtn2", "--wait"});
+  const std::vector<std::string> evaluate = {
+      "evaluate",      "rtn2",
+      "--text",        DemoModel() + "/eval.txt",
+      "--metric",      "attribution/gptq-256",
+      "--metric",      "divergence/gptq-256",
+      "--max-windows", "6",
+      "--wait"};
+  std::vector<std::string> as_json = evaluate;
+  as_json.push_back("--json");
+  const auto json = nlohmann::json::parse(Ok(as_json), nullptr, false);
+  ASSERT_TRUE(json.is_object());
+  ASSERT_EQ(json["attributions"].size(), 1u);
+  const nlohmann::json& report = json["attributions"][0];
+  EXPECT_EQ(report["metric"], "attribution/gptq-256/first-6");
+  EXPECT_EQ(report["baseline"], "models/demo");
+  const double kl = report["kl"]["mean"];
+  EXPECT_GT(kl, 0.1);
+  EXPECT_NEAR(kl, json["divergence"]["kl"]["mean"].get<double>(), 1e-4);
+  ASSERT_GE(report["units"].size(), 2u);
+  double alone = 0;
+  for (const nlohmann::json& unit : report["units"]) {
+    EXPECT_TRUE(unit["compressed"].get<bool>()) << unit;
+    const double own = unit["alone_kl"]["mean"];
+    EXPECT_GT(own, 0) << unit;
+    EXPECT_LT(own, kl) << unit;
+    EXPECT_LT(unit["restored_kl"]["mean"].get<double>(), kl) << unit;
+    EXPECT_NEAR(unit["alone_kl_share"].get<double>(), own / kl, 1e-6) << unit;
+    alone += own;
+  }
+  EXPECT_NEAR(report["kl_additivity_residual"]["mean"].get<double>(),
+              alone - kl, 1e-6);
+  EXPECT_THAT(Ok(evaluate), HasSubstr("model.layers.0"));
+}
+
 TEST_F(FirstLightTest, ATaskOfOnesOwnIsScoredComparedAndKept) {
   EXPECT_EQ(server_->Stop(SIGTERM), 0);
   ASSERT_OK_AND_ASSIGN(server_, ServerProcess::Start(data_.File("data"), {}));

@@ -1,5 +1,6 @@
 #include "quantizers/affine_grid.h"
 
+#include <algorithm>
 #include <cmath>
 #include <random>
 #include <vector>
@@ -53,6 +54,34 @@ TEST(AffineGridTest, SymmetricGridCentresOnHalfTheCodes) {
       FitGroupGrid<float>(std::vector<float>{-0.5f, 7.5f}, options);
   EXPECT_EQ(grid.zero, 8);
   EXPECT_EQ(grid.scale, 1.0f);
+}
+
+// ggml's Q8_0: blocks of 32, d = max|w| / 127 in binary16, int8 codes. Signed
+// 8-bit groups of 32 are such blocks; ggml divides by d before it is rounded,
+// so that few codes are one off.
+TEST(AffineGridTest, SignedEightBitGroupsOf32AreBlocksOfQ8_0) {
+  AffineGridOptions options;
+  options.bits = 8;
+  options.symmetric = true;
+  options.signed_range = true;
+  options.group_size = 32;
+  int other = 0;
+  for (uint64_t seed = 0; seed < 200; ++seed) {
+    const std::vector<float> w = RandomWeights(32, seed);
+    const GroupGrid grid = FitGroupGrid<float>(w, options);
+    float most = 0;
+    for (const float v : w) most = std::max(most, std::abs(v));
+    const float d = most / 127.0f;
+    EXPECT_EQ(grid.scale, F16ToF32(F32ToF16(d)));
+    for (const float v : w) {
+      const int code = EncodeWeight(v, grid, options.max_code()) - grid.zero;
+      EXPECT_GE(code, -127);
+      EXPECT_LE(code, 127);
+      EXPECT_LE(std::abs(static_cast<float>(code) - std::round(v / d)), 1.0f);
+      if (static_cast<float>(code) != std::round(v / d)) ++other;
+    }
+  }
+  EXPECT_LT(other, 200 * 32 / 50);
 }
 
 TEST(AffineGridTest, RangeAlwaysContainsZero) {
