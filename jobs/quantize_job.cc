@@ -88,6 +88,7 @@ void AddTuningMetrics(const RecipeOutcome& outcome,
     metrics["mean_block_loss_before"] = before / count;
     metrics["mean_block_loss_after"] = after / count;
     metrics["improved_blocks"] = improved;
+    metrics["tuned_blocks"] = count;
   }
   if (outcome.tuning.has_value()) {
     metrics["held_out_divergence_before"] = outcome.tuning->divergence_before;

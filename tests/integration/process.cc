@@ -84,6 +84,21 @@ CommandResult RunQuantctl(const std::string& server,
   return result;
 }
 
+absl::StatusOr<nlohmann::json> RunQuantctlForJson(
+    const std::string& server, std::vector<std::string> args) {
+  args.push_back("--json");
+  const CommandResult result = RunQuantctl(server, args);
+  const std::vector<std::string> lines =
+      absl::StrSplit(result.out, '\n', absl::SkipEmpty());
+  if (result.exit_code != 0 || lines.empty()) {
+    return absl::InternalError(absl::StrCat("exit code ", result.exit_code,
+                                            ": ", result.err, result.out));
+  }
+  auto json = nlohmann::json::parse(lines.back(), nullptr, false);
+  if (!json.is_object()) return absl::InternalError("not JSON: " + result.out);
+  return json;
+}
+
 std::string DemoModel() { return ProjectPath("deploy/demo/demo-llama-1m"); }
 
 absl::StatusOr<std::unique_ptr<ServerProcess>> ServerProcess::Start(

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "nlohmann/json.hpp"
 
 namespace quantd::test {
 
@@ -21,6 +22,11 @@ struct CommandResult {
 // Runs build/quantctl with `args` against `server` and waits for its end.
 CommandResult RunQuantctl(const std::string& server,
                           const std::vector<std::string>& args);
+
+// The JSON object that a command prints last, "--json" added to its `args`.
+// Internal with what it said when it fails.
+absl::StatusOr<nlohmann::json> RunQuantctlForJson(
+    const std::string& server, std::vector<std::string> args);
 
 // The bundled demo model and its texts.
 std::string DemoModel();

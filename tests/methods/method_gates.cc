@@ -1,12 +1,16 @@
 #include "tests/methods/method_gates.h"
 
+#include <algorithm>
+#include <cmath>
 #include <optional>
 #include <tuple>
+#include <utility>
 
 #include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "absl/strings/str_replace.h"
 #include "absl/strings/strip.h"
 
 namespace quantd::test {
@@ -21,6 +25,9 @@ std::optional<double> Quantity(const MethodResult& result,
   }
   if (name == "weight_error" && result.weight_error >= 0) {
     return result.weight_error;
+  }
+  if (name == "unimproved_blocks" && result.unimproved_blocks >= 0) {
+    return result.unimproved_blocks;
   }
   return std::nullopt;
 }
@@ -45,6 +52,9 @@ std::optional<Side> Evaluate(const std::string& side,
     }
     return best;
   }
+  // Of a gate against a number.
+  Side number = {"", 0};
+  if (absl::SimpleAtod(side, &number.value)) return number;
   const auto it = results.find(side);
   if (it == results.end()) return std::nullopt;
   const auto value = Quantity(it->second, quantity);
@@ -68,7 +78,58 @@ GateVerdict JudgeOne(const MethodGate& gate, const MethodResults& results) {
                       left->value, verdict.holds ? "<=" : ">",
                       gate.factor == 1 ? "" : absl::StrCat(gate.factor, " x "),
                       right->row, right->value);
+  absl::StrReplaceAll({{"  ", " "}}, &verdict.numbers);
   return verdict;
+}
+
+struct Rung {
+  double bits = 0;
+  double log_kl = 0;
+};
+
+// The lower convex hull of the rows of "rtn", by bits (Andrew's monotone
+// chain).
+std::vector<Rung> RtnHull(const MethodComparison& comparison,
+                          const MethodResults& results) {
+  std::vector<Rung> rungs;
+  for (const MethodRow& row : comparison.rows) {
+    const auto it = results.find(row.id);
+    if (row.method != "rtn" || it == results.end() || it->second.kl <= 0) {
+      continue;
+    }
+    rungs.push_back({it->second.stored_bits, std::log(it->second.kl)});
+  }
+  std::sort(rungs.begin(), rungs.end(), [](const Rung& a, const Rung& b) {
+    return std::tie(a.bits, a.log_kl) < std::tie(b.bits, b.log_kl);
+  });
+  std::vector<Rung> hull;
+  for (const Rung& rung : rungs) {
+    while (hull.size() >= 2) {
+      const Rung& a = hull[hull.size() - 2];
+      const Rung& b = hull.back();
+      if ((b.bits - a.bits) * (rung.log_kl - a.log_kl) >
+          (rung.bits - a.bits) * (b.log_kl - a.log_kl)) {
+        break;
+      }
+      hull.pop_back();
+    }
+    if (!hull.empty() && hull.back().bits == rung.bits) continue;
+    hull.push_back(rung);
+  }
+  return hull;
+}
+
+// KL on the hull; of its first rung where it has not begun, and nothing behind
+// its end.
+std::optional<double> HullKl(const std::vector<Rung>& hull, double bits) {
+  if (hull.empty() || bits > hull.back().bits) return std::nullopt;
+  if (bits <= hull.front().bits) return std::exp(hull.front().log_kl);
+  size_t next = 1;
+  while (hull[next].bits < bits) ++next;
+  const Rung& a = hull[next - 1];
+  const Rung& b = hull[next];
+  return std::exp(a.log_kl +
+                  (b.log_kl - a.log_kl) * (bits - a.bits) / (b.bits - a.bits));
 }
 
 }  // namespace
@@ -76,36 +137,20 @@ GateVerdict JudgeOne(const MethodGate& gate, const MethodResults& results) {
 std::vector<GateVerdict> JudgeGates(const MethodComparison& comparison,
                                     const MethodResults& results) {
   std::vector<GateVerdict> verdicts;
+  const std::vector<Rung> hull = RtnHull(comparison, results);
   for (const MethodRow& row : comparison.rows) {
     const auto it = results.find(row.id);
     if (it == results.end() || !it->second.calibrated) continue;
     const MethodResult& own = it->second;
-    const MethodResult* rival = nullptr;
-    std::string rival_id;
-    for (const MethodRow& other : comparison.rows) {
-      if (other.method != "rtn") continue;
-      const auto found = results.find(other.id);
-      if (found == results.end() ||
-          found->second.stored_bits < own.stored_bits) {
-        continue;
-      }
-      // Of two that store the same, the nearer one to the original.
-      if (rival == nullptr ||
-          std::tie(found->second.stored_bits, found->second.kl) <
-              std::tie(rival->stored_bits, rival->kl)) {
-        rival = &found->second;
-        rival_id = other.id;
-      }
-    }
-    if (rival == nullptr) continue;
+    const std::optional<double> rival = HullKl(hull, own.stored_bits);
+    if (!rival.has_value()) continue;
     GateVerdict verdict;
-    verdict.name = absl::StrCat(
-        row.id, " is nearer to the original than RTN of at least its bits");
-    verdict.holds = own.kl < rival->kl;
-    verdict.numbers = absl::StrFormat(
-        "kl: %.5f at %.3f bits %s %.5f at %.3f bits (%s)", own.kl,
-        own.stored_bits, verdict.holds ? "<" : ">=", rival->kl,
-        rival->stored_bits, rival_id);
+    verdict.name =
+        absl::StrCat(row.id, " is nearer to the original than RTN at its bits");
+    verdict.holds = own.kl < *rival;
+    verdict.numbers =
+        absl::StrFormat("kl at %.3f bits: %.5f %s %.5f", own.stored_bits,
+                        own.kl, verdict.holds ? "<" : ">=", *rival);
     verdicts.push_back(std::move(verdict));
   }
   for (const MethodGate& gate : comparison.gates) {

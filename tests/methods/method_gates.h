@@ -24,6 +24,7 @@ struct MethodResult {
   double top1_agreement = 0;
   double output_error = -1;  // mean over layers (LayerReport)
   double weight_error = -1;
+  double unimproved_blocks = -1;  // that tuning left as they began
   double seconds = 0;
   double peak_bytes = 0;  // anonymous memory of the job
 };
@@ -38,8 +39,9 @@ struct GateVerdict {
 };
 
 // The gates of the comparison, and for every calibrated row that its KL is
-// below that of the uncalibrated "rtn" row with the fewest bits among those
-// that store at least as many.
+// below that of "rtn" at equal stored bits. RTN between its rungs is the lower
+// convex hull of its rows over bits and ln KL: KL falls about fourfold with
+// every bit, and a rung above the hull is one that other groups beat.
 std::vector<GateVerdict> JudgeGates(const MethodComparison& comparison,
                                     const MethodResults& results);
 

@@ -6,8 +6,9 @@
 //
 // A row runs METHOD with "--set" SETTINGS (blank-separated) and is listed under
 // about BITS. A gate claims that QUANTITY (kl, log_ratio, output_error,
-// weight_error) of row LEFT is at most FACTOR times that of row RIGHT; LEFT may
-// be "best<=B": the least of all rows that store at most B bits per weight.
+// weight_error, unimproved_blocks) of row LEFT is at most FACTOR times that of
+// row RIGHT, which may be a number; LEFT may be "best<=B": the least of all
+// rows that store at most B bits per weight.
 #ifndef QUANTD_TESTS_METHODS_METHOD_ROWS_H_
 #define QUANTD_TESTS_METHODS_METHOD_ROWS_H_
 

@@ -96,10 +96,8 @@ std::string MethodPage(const MethodContext& context,
   absl::StrAppend(
       &page,
       "\n## Claims\n\n"
-      "Every calibrated row is held against the row of `rtn` with the fewest "
-      "bits among\nthose of at least its own. Rungs of that ladder are far "
-      "apart in places: between\n3.6 and 4 bits and between 2.6 and 3 bits the "
-      "next one has a bit more per code.\n\n"
+      "Every calibrated row is held against `rtn` at equal stored bits: the "
+      "lower convex\nhull of its rows over bits and ln KL.\n\n"
       "| claim | holds | numbers |\n|---|---|---|\n");
   for (const GateVerdict& gate : gates) {
     absl::StrAppend(&page, "| ", gate.name, " | ",

@@ -1,10 +1,10 @@
 // methods_bench [FLAGS]: runs every row of methods.txt through the real server,
 // worker and client, and writes docs/methods.md.
 //
-//   --work DIR     server data and finished results; kept, and a later call
-//                  goes on where this one stopped (build/bench-methods).
-//                  After a change of a method remove it: results are not
-//                  tied to the build that they came from
+//   --work DIR     server data; kept (build/bench-methods)
+//   --record FILE  what was measured (docs/methods.json): a later call goes on
+//                  where this one stopped. After a change of a method take its
+//                  rows out: they are not tied to the build they came from
 //   --windows N    evaluation windows of 512 tokens, the first of the text
 //   (64)
 //   --only A,B     only these rows and those measured before
@@ -17,26 +17,24 @@
 // not, 1 when a row failed, 2 on wrong usage. The page is written in any case.
 #include <cstdio>
 #include <filesystem>
-#include <fstream>
 #include <set>
 #include <string>
-#include <thread>
 #include <utility>
 #include <vector>
 
-#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
 #include "base/file.h"
-#include "base/sha256.h"
 #include "base/status_macros.h"
 #include "base/version.h"
 #include "nlohmann/json.hpp"
 #include "tests/integration/process.h"
 #include "tests/methods/method_gates.h"
+#include "tests/methods/method_record.h"
 #include "tests/methods/method_rows.h"
 #include "tests/methods/method_table.h"
+#include "tests/testing/machine_name.h"
 #include "tests/testing/project_paths.h"
 
 namespace quantd::test {
@@ -51,6 +49,7 @@ constexpr int kWindowTokens = 512;
 
 struct Flags {
   std::string work;
+  std::string record;
   std::string windows = "64";
   std::set<std::string> only;
   std::string output;
@@ -62,6 +61,7 @@ struct Flags {
 absl::StatusOr<Flags> ParseFlags(int argc, char** argv) {
   Flags flags;
   flags.work = ProjectPath("build/bench-methods");
+  flags.record = ProjectPath("docs/methods.json");
   flags.output = ProjectPath("docs/methods.md");
   flags.model = SharedPath("models/tiny-llama-7m");
   flags.text = SharedPath("data/wikitext2_raw/wiki.test.raw");
@@ -74,6 +74,8 @@ absl::StatusOr<Flags> ParseFlags(int argc, char** argv) {
     const std::string value = argv[i + 1];
     if (flag == "--work") {
       flags.work = value;
+    } else if (flag == "--record") {
+      flags.record = value;
     } else if (flag == "--windows") {
       flags.windows = value;
     } else if (flag == "--only") {
@@ -93,58 +95,9 @@ absl::StatusOr<Flags> ParseFlags(int argc, char** argv) {
   return flags;
 }
 
-// The last JSON object that a command printed.
-absl::StatusOr<Json> LastJson(const CommandResult& result) {
-  const std::vector<std::string> lines =
-      absl::StrSplit(result.out, '\n', absl::SkipEmpty());
-  if (result.exit_code != 0 || lines.empty()) {
-    return absl::InternalError(absl::StrCat("exit code ", result.exit_code,
-                                            ": ", result.err, result.out));
-  }
-  Json json = Json::parse(lines.back(), nullptr, false);
-  if (!json.is_object()) return absl::InternalError("not JSON: " + result.out);
-  return json;
-}
-
 double Number(const Json& json, const char* key, double absent) {
   const auto it = json.find(key);
   return it != json.end() && it->is_number() ? it->get<double>() : absent;
-}
-
-Json ToJson(const MethodResult& r) {
-  return {{"calibrated", r.calibrated},
-          {"stages", r.stages},
-          {"grids", r.grids},
-          {"stored_bits", r.stored_bits},
-          {"perplexity", r.perplexity},
-          {"perplexity_error", r.perplexity_error},
-          {"kl", r.kl},
-          {"kl_error", r.kl_error},
-          {"log_ratio", r.log_ratio},
-          {"top1_agreement", r.top1_agreement},
-          {"output_error", r.output_error},
-          {"weight_error", r.weight_error},
-          {"seconds", r.seconds},
-          {"peak_bytes", r.peak_bytes}};
-}
-
-MethodResult FromJson(const Json& json) {
-  MethodResult r;
-  r.calibrated = json.value("calibrated", false);
-  r.stages = json.value("stages", std::vector<std::string>());
-  r.grids = json.value("grids", std::vector<std::string>());
-  r.stored_bits = Number(json, "stored_bits", 0);
-  r.perplexity = Number(json, "perplexity", 0);
-  r.perplexity_error = Number(json, "perplexity_error", 0);
-  r.kl = Number(json, "kl", 0);
-  r.kl_error = Number(json, "kl_error", 0);
-  r.log_ratio = Number(json, "log_ratio", 0);
-  r.top1_agreement = Number(json, "top1_agreement", 0);
-  r.output_error = Number(json, "output_error", -1);
-  r.weight_error = Number(json, "weight_error", -1);
-  r.seconds = Number(json, "seconds", 0);
-  r.peak_bytes = Number(json, "peak_bytes", 0);
-  return r;
 }
 
 // "gptq" out of {"gptq": {"grid": {"affine": {...}}}}, and its grid's kind.
@@ -162,70 +115,48 @@ void ReadStages(const Json& recipe, MethodResult* result) {
   }
 }
 
+// Files go by their names: a checkout elsewhere measures the same.
+std::string SetupOf(const Flags& flags) {
+  const auto name = [](const std::string& path) {
+    return fs::path(path).filename().string();
+  };
+  return absl::StrCat(Version(), "\n", flags.windows, "\n", name(flags.model),
+                      "\n", name(flags.text), "\n", name(flags.calibration));
+}
+
 class Bench {
  public:
-  Bench(Flags flags, std::string server)
+  Bench(Flags flags, std::string server, MethodRecord record)
       : flags_(std::move(flags)),
         server_(std::move(server)),
-        results_path_(flags_.work + "/results.json") {
-    const absl::StatusOr<std::string> text = ReadFile(results_path_);
-    if (text.ok()) results_ = Json::parse(*text, nullptr, false);
-    if (!results_.is_object()) results_ = Json::object();
-  }
+        record_(std::move(record)) {}
 
   // The result of a row: of this call or of an earlier one.
   absl::StatusOr<MethodResult> Measure(const MethodRow& row) {
-    const std::string key = KeyOf(row);
-    if (results_.contains(key)) return FromJson(results_[key]);
-    ASSIGN_OR_RETURN(const Json recipe,
-                     LastJson(RunQuantctl(
-                         server_, {"methods", "show", row.method, "--json"})));
+    if (const auto kept = record_.Find(row)) return *kept;
+    ASSIGN_OR_RETURN(
+        const Json recipe,
+        RunQuantctlForJson(server_, {"methods", "show", row.method}));
     MethodResult result;
     result.calibrated = recipe.value("needs_calibration", false);
     ReadStages(recipe, &result);
-    const std::string name = absl::StrCat("m-", key.substr(0, 20));
+    const std::string name =
+        absl::StrCat("m-", record_.KeyOf(row).substr(0, 20));
     // One that an interrupted call left is finished already.
     if (RunQuantctl(server_, {"artifacts", "show", name}).exit_code != 0) {
       RETURN_IF_ERROR(Compress(row, result.calibrated, name));
     }
     RETURN_IF_ERROR(ReadCompression(name, &result));
     RETURN_IF_ERROR(Score(name, &result));
-    results_[key] = ToJson(result);
-    RETURN_IF_ERROR(WriteFileDurably(results_path_, results_.dump(1)));
+    RETURN_IF_ERROR(record_.Put(row, result));
     // Its numbers are kept; its bytes are not needed any more.
     RunQuantctl(server_, {"artifacts", "delete", name});
     return result;
   }
 
-  bool Known(const MethodRow& row) const {
-    return results_.contains(KeyOf(row));
-  }
-
-  // What every row shares; filled in by the first one that is scored.
-  absl::Status FillContext(MethodContext* context) const {
-    const auto it = results_.find("context");
-    if (it == results_.end()) return absl::NotFoundError("nothing was scored");
-    context->original_perplexity = Number(*it, "original_perplexity", 0);
-    context->original_error = Number(*it, "original_error", 0);
-    context->windows = static_cast<uint64_t>(Number(*it, "windows", 0));
-    context->scored_tokens =
-        static_cast<uint64_t>(Number(*it, "scored_tokens", 0));
-    context->metric = it->value("metric", "");
-    return absl::OkStatus();
-  }
+  const MethodRecord& record() const { return record_; }
 
  private:
-  // Files go by their names: a checkout elsewhere measures the same.
-  std::string KeyOf(const MethodRow& row) const {
-    const auto name = [](const std::string& path) {
-      return fs::path(path).filename().string();
-    };
-    return Sha256Hex(absl::StrCat(
-        Version(), "\n", row.method, "\n", absl::StrJoin(row.settings, " "),
-        "\n", flags_.windows, "\n", name(flags_.model), "\n",
-        name(flags_.text), "\n", name(flags_.calibration)));
-  }
-
   absl::Status Compress(const MethodRow& row, bool calibrated,
                         const std::string& name) {
     std::vector<std::string> command = {"quantize", "m7",     "--method",
@@ -239,23 +170,25 @@ class Bench {
                       absl::StrCat(kCalibrationWindows), "--window-tokens",
                       absl::StrCat(kWindowTokens)});
     }
-    command.insert(command.end(), {"--wait", "--json"});
-    return LastJson(RunQuantctl(server_, command)).status();
+    command.push_back("--wait");
+    return RunQuantctlForJson(server_, command).status();
   }
 
   absl::Status ReadCompression(const std::string& name, MethodResult* result) {
-    ASSIGN_OR_RETURN(
-        const Json artifact,
-        LastJson(RunQuantctl(server_, {"artifacts", "show", name, "--json"})));
-    ASSIGN_OR_RETURN(
-        const Json job,
-        LastJson(RunQuantctl(
-            server_, {"jobs", "show", artifact.value("job", ""), "--json"})));
+    ASSIGN_OR_RETURN(const Json artifact,
+                     RunQuantctlForJson(server_, {"artifacts", "show", name}));
+    ASSIGN_OR_RETURN(const Json job,
+                     RunQuantctlForJson(
+                         server_, {"jobs", "show", artifact.value("job", "")}));
     const Json outcome = job.value("result", Json::object());
     const Json metrics = outcome.value("metrics", Json::object());
     result->stored_bits = Number(metrics, "bits_per_weight", 0);
     result->output_error = Number(metrics, "mean_output_error", -1);
     result->weight_error = Number(metrics, "mean_weight_error", -1);
+    if (metrics.contains("tuned_blocks")) {
+      result->unimproved_blocks = Number(metrics, "tuned_blocks", 0) -
+                                  Number(metrics, "improved_blocks", 0);
+    }
     result->seconds = Number(outcome, "wall_seconds", 0);
     result->peak_bytes = Number(metrics, "peak_anonymous_memory_bytes", 0);
     return absl::OkStatus();
@@ -265,9 +198,9 @@ class Bench {
     const std::string metric = absl::StrCat("divergence/gptq-", kWindowTokens);
     ASSIGN_OR_RETURN(
         const Json evaluation,
-        LastJson(RunQuantctl(server_, {"evaluate", name, "--metric", metric,
-                                       "--text", flags_.text, "--max-windows",
-                                       flags_.windows, "--wait", "--json"})));
+        RunQuantctlForJson(
+            server_, {"evaluate", name, "--metric", metric, "--text",
+                      flags_.text, "--max-windows", flags_.windows, "--wait"}));
     const Json divergence = evaluation.value("divergence", Json::object());
     const Json candidate =
         divergence.value("candidate_perplexity", Json::object());
@@ -286,33 +219,20 @@ class Bench {
         Number(divergence.value("log_ratio", Json::object()), "mean", 0);
     result->top1_agreement =
         Number(divergence.value("top1_agreement", Json::object()), "mean", 0);
-    results_["context"] = {
-        {"original_perplexity", Number(original, "perplexity", 0)},
-        {"original_error", Number(original, "perplexity_error_clustered", 0)},
-        {"windows", Number(divergence, "windows", 0)},
-        {"scored_tokens", Number(divergence, "scored_tokens", 0)},
-        {"metric", divergence.value("metric", "")}};
-    return absl::OkStatus();
+    MethodContext context;
+    context.original_perplexity = Number(original, "perplexity", 0);
+    context.original_error = Number(original, "perplexity_error_clustered", 0);
+    context.windows = static_cast<uint64_t>(Number(divergence, "windows", 0));
+    context.scored_tokens =
+        static_cast<uint64_t>(Number(divergence, "scored_tokens", 0));
+    context.metric = divergence.value("metric", "");
+    return record_.PutOriginal(context);
   }
 
   const Flags flags_;
   const std::string server_;
-  const std::string results_path_;
-  Json results_;
+  MethodRecord record_;
 };
-
-std::string Machine() {
-  std::string cpu = "an unknown processor";
-  std::ifstream file("/proc/cpuinfo");
-  for (std::string line; std::getline(file, line);) {
-    if (absl::StartsWith(line, "model name")) {
-      cpu = line.substr(line.find(':') + 2);
-      break;
-    }
-  }
-  return absl::StrCat(cpu, ", ", std::thread::hardware_concurrency(),
-                      " threads");
-}
 
 absl::StatusOr<int> Run(const Flags& flags) {
   for (const std::string& path : {flags.model, flags.text, flags.calibration}) {
@@ -329,12 +249,14 @@ absl::StatusOr<int> Run(const Flags& flags) {
   ASSIGN_OR_RETURN(const auto server,
                    ServerProcess::Start(flags.work + "/data"));
   RunQuantctl(server->address(), {"models", "add", "m7", flags.model});
-  Bench bench(flags, server->address());
+  ASSIGN_OR_RETURN(MethodRecord record,
+                   MethodRecord::Open(flags.record, SetupOf(flags)));
+  Bench bench(flags, server->address(), std::move(record));
   MethodResults results;
   bool failed = false;
   for (const MethodRow& row : comparison.rows) {
     const bool wanted = flags.only.empty() || flags.only.count(row.id) > 0;
-    if (!wanted && !bench.Known(row)) continue;
+    if (!wanted && !bench.record().Find(row).has_value()) continue;
     const absl::StatusOr<MethodResult> result = bench.Measure(row);
     if (!result.ok()) {
       failed = true;
@@ -349,13 +271,13 @@ absl::StatusOr<int> Run(const Flags& flags) {
     std::fflush(stdout);
   }
   MethodContext context;
-  RETURN_IF_ERROR(bench.FillContext(&context));
+  RETURN_IF_ERROR(bench.record().FillOriginal(&context));
   context.version = std::string(Version());
   context.model = fs::path(flags.model).filename();
   context.calibration = absl::StrCat(
       kCalibrationWindows, " windows of ", kWindowTokens, " tokens of ",
       fs::path(flags.calibration).filename().string(), ", seed 0");
-  context.machine = Machine();
+  context.machine = MachineName();
   const std::vector<GateVerdict> gates = JudgeGates(comparison, results);
   bool holds = true;
   for (const GateVerdict& gate : gates) {
