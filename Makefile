@@ -10,7 +10,7 @@ export CCACHE_SLOPPINESS := pch_defines,time_macros,include_file_mtime,include_f
 # Repetitions and scale of `make bench`.
 BENCH_FLAGS ?= --benchmark_min_time=0.2
 
-.PHONY: help deps build test demo check-large bench bench-methods asan tsan fuzz format format-check tidy clean
+.PHONY: help deps build test demo check-large bench bench-evaluation bench-methods asan tsan fuzz format format-check tidy clean
 
 help:
 	@echo "make demo    install what is missing, build, run the demo on the bundled model"
@@ -19,6 +19,8 @@ help:
 	@echo "make check-large  a generated 1.1 B model through server and workers: memory"
 	@echo "                  against bounds and forecasts (6 GB of disk, half an hour)"
 	@echo "make bench-methods  every method on one model, into docs/methods.md"
+	@echo "make bench-evaluation  perplexities, BLiMP, the likelihood suite and verdicts"
+	@echo "                  of one model, into docs/evaluation.md"
 	@echo "make bench   micro-benchmarks of kernels and submissions"
 	@echo "make asan    all tests under the address and undefined-behaviour sanitizers"
 	@echo "make tsan    all tests under the thread sanitizer"
@@ -48,6 +50,10 @@ demo: build
 bench-methods: deps build/dev/build.ninja
 	cmake --build build/dev -j $(JOBS) --target methods_bench quantd quantctl
 	build/dev/methods_bench $(BENCH_METHODS_FLAGS)
+
+bench-evaluation: deps build/dev/build.ninja
+	cmake --build build/dev -j $(JOBS) --target harness_bench quantd quantctl
+	build/dev/harness_bench $(BENCH_EVALUATION_FLAGS)
 
 check-large: deps build/dev/build.ninja
 	cmake --build build/dev -j $(JOBS) --target large_check quantd quantctl
