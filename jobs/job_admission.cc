@@ -146,7 +146,7 @@ JobAdmission::FootprintPtr JobAdmission::FootprintOfModel(
   auto footprint = std::make_shared<const ModelFootprint>(
       FootprintOf(**checkpoint, *description));
   // Only what the record vouches for is remembered.
-  if ((*checkpoint)->digest() == model.digest()) {
+  if ((*checkpoint)->header_digest() == model.digest()) {
     Remember(model.digest(), footprint);
   }
   return footprint;

@@ -129,7 +129,8 @@ absl::StatusOr<v1::AttemptSuccess> RunQuantizeJob(
   run.statistics_directory = assignment.statistics_directory();
   run.statistics_bytes = assignment.statistics_bytes();
   run.provenance.source_name = assignment.input_name();
-  run.provenance.source_digest = checkpoint->digest();
+  ASSIGN_OR_RETURN(run.provenance.source_digest,
+                   checkpoint->ContentDigest(context));
   if (run.recipe->needs().any()) {
     ASSIGN_OR_RETURN(
         run.calibration,

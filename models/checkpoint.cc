@@ -10,6 +10,7 @@
 #include "base/file.h"
 #include "base/sha256.h"
 #include "base/status_macros.h"
+#include "kernels/execution_context.h"
 #include "models/json_text.h"
 #include "models/tensor_conversion.h"
 #include "nlohmann/json.hpp"
@@ -36,6 +37,8 @@ constexpr absl::string_view kCompanionFiles[] = {
     "tokenizer_config.json",
     "vocab.json",
 };
+// Hashed between two looks at cancellation.
+constexpr size_t kHashedBytes = size_t{16} << 20;
 constexpr char kTokenizerFile[] = "tokenizer.json";
 constexpr char kSentencePieceFile[] = "tokenizer.model";
 constexpr absl::string_view kDigestedFiles[] = {kConfigFile, kTokenizerFile,
@@ -112,7 +115,7 @@ void DigestPart(absl::string_view name, absl::string_view content,
   hash->Update(content);
 }
 
-absl::StatusOr<std::string> DigestOf(
+absl::StatusOr<std::string> HeaderDigestOf(
     const std::string& directory,
     const std::vector<std::unique_ptr<SafetensorsFile>>& files) {
   Sha256 hash;
@@ -203,8 +206,8 @@ absl::StatusOr<std::shared_ptr<const Checkpoint>> Checkpoint::Open(
           Quoted(shard), " but lies in ", Quoted(actual)));
     }
   }
-  ASSIGN_OR_RETURN(checkpoint->digest_,
-                   DigestOf(directory, checkpoint->files_));
+  ASSIGN_OR_RETURN(checkpoint->header_digest_,
+                   HeaderDigestOf(directory, checkpoint->files_));
   return std::shared_ptr<const Checkpoint>(std::move(checkpoint));
 }
 
@@ -247,6 +250,34 @@ absl::StatusOr<Tensor> Checkpoint::LoadFloat(
 
 void Checkpoint::Release(const StoredTensor& tensor) const {
   file_of_.at(tensor.name)->Release(tensor);
+}
+
+absl::StatusOr<std::string> Checkpoint::ContentDigest(
+    ExecutionContext& ctx) const {
+  absl::MutexLock lock(&content_mutex_);
+  if (!content_digest_.empty()) return content_digest_;
+  std::vector<const StoredTensor*> tensors;
+  for (const auto& [name, tensor] : tensors_) tensors.push_back(tensor);
+  std::vector<std::string> digests(tensors.size());
+  ctx.device().pool().ParallelFor(
+      static_cast<int64_t>(tensors.size()), [&](int64_t i) {
+        const StoredTensor& tensor = *tensors[static_cast<size_t>(i)];
+        Sha256 hash;
+        for (size_t at = 0; at < tensor.bytes.size(); at += kHashedBytes) {
+          if (!ctx.CheckCancelled().ok()) return;
+          hash.Update(tensor.bytes.substr(at, kHashedBytes));
+        }
+        Release(tensor);
+        digests[static_cast<size_t>(i)] = hash.FinishHex();
+      });
+  RETURN_IF_ERROR(ctx.CheckCancelled());
+  Sha256 hash;
+  hash.Update(header_digest_);
+  for (size_t i = 0; i < tensors.size(); ++i) {
+    DigestPart(tensors[i]->name, digests[i], &hash);
+  }
+  content_digest_ = hash.FinishHex();
+  return content_digest_;
 }
 
 std::vector<std::string> Checkpoint::CompanionFiles() const {

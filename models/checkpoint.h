@@ -16,14 +16,18 @@
 #include <string>
 #include <vector>
 
+#include "absl/base/thread_annotations.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
+#include "absl/synchronization/mutex.h"
 #include "absl/types/span.h"
 #include "models/safetensors.h"
 #include "nlohmann/json_fwd.hpp"
 #include "tensor/tensor.h"
 
 namespace quantd {
+
+class ExecutionContext;
 
 class Checkpoint {
  public:
@@ -66,9 +70,15 @@ class Checkpoint {
 
   // SHA-256 over config.json, tokenizer.json (or else tokenizer.model),
   // tokenizer_config.json and, per safetensors file, its name, size and
-  // header: cheap, and different whenever the files were replaced by others
-  // (an edit of weight bytes in place is not seen).
-  const std::string& digest() const { return digest_; }
+  // header: cheap, and tells a model of another shape. Two models trained from
+  // one, or compressed alike, may have the same: what is computed from weights
+  // goes by ContentDigest().
+  const std::string& header_digest() const { return header_digest_; }
+
+  // SHA-256 over header_digest() and the bytes of all tensors: who has the same
+  // is the same network. Reads every file on the first call, and lets the pages
+  // go. Cancelled soon after the context is. Thread-safe.
+  absl::StatusOr<std::string> ContentDigest(ExecutionContext& ctx) const;
 
   // Relative paths of the tokenizer and generation files that belong into a
   // derived checkpoint: those of tokenizer.json, tokenizer_config.json,
@@ -86,7 +96,9 @@ class Checkpoint {
   std::map<std::string, const SafetensorsFile*> file_of_;
   uint64_t parameter_count_ = 0;
   uint64_t tensor_bytes_ = 0;
-  std::string digest_;
+  std::string header_digest_;
+  mutable absl::Mutex content_mutex_;
+  mutable std::string content_digest_ ABSL_GUARDED_BY(content_mutex_);
 };
 
 }  // namespace quantd

@@ -33,12 +33,12 @@ namespace {
 constexpr int kNumerics = 6;
 
 // What the keys of all statistics of the run have in common.
-StatisticsKey CommonKey(const RecipeRun& run,
+StatisticsKey CommonKey(const RecipeRun& run, const std::string& source_digest,
                         const std::string& calibration_digest,
                         const ExecutionContext& ctx) {
   StatisticsKey key;
-  // A transformed checkpoint's own digest says nothing of its weights.
-  key.model_digest = run.model->checkpoint().digest();
+  // A transformed checkpoint is named by what it was made of.
+  key.model_digest = source_digest;
   if (const auto* transform = run.recipe->checkpoint_transform()) {
     absl::StrAppend(&key.model_digest, " ", transform->Describe());
   }
@@ -57,9 +57,8 @@ class Runner {
  public:
   // `model` is that of the run, or what a stage made of it.
   Runner(const RecipeRun& run, const Model& model,
-         const CalibrationWindows& calibration,
-         const std::string& calibration_digest, RunWorkspace workspace,
-         ExecutionContext& ctx)
+         const CalibrationWindows& calibration, StatisticsKey statistics_key,
+         RunWorkspace workspace, ExecutionContext& ctx)
       : run_(run),
         model_(model),
         recipe_(*run.recipe),
@@ -76,8 +75,7 @@ class Runner {
                {run.activation_memory_bytes, workspace_.scratch_directory()},
                finished_, progress_),
         statistics_({run.statistics_directory, run.statistics_bytes},
-                    CommonKey(run, calibration_digest, ctx), recipe_.needs(),
-                    flows_),
+                    std::move(statistics_key), recipe_.needs(), flows_),
         windows_(calibration),
         sensitivity_(workspace_.sensitivity_directory()),
         compression_(model_, recipe_, run.calibration.window_tokens,
@@ -262,6 +260,8 @@ absl::StatusOr<RecipeOutcome> RunRecipe(const RecipeRun& run,
     }
     tokens_digest = CalibrationDigest(run.calibration);
   }
+  ASSIGN_OR_RETURN(const std::string source_digest,
+                   checkpoint.ContentDigest(ctx));
   const nlohmann::json plan = {
       {"format", kArtifactFormat},
       {"numerics", kNumerics},
@@ -269,17 +269,17 @@ absl::StatusOr<RecipeOutcome> RunRecipe(const RecipeRun& run,
       {"device", std::string(ctx.device().name())},
       {"compute_type", static_cast<int>(ctx.compute_type())},
       {"recipe", RecipeDigest(recipe.source())},
-      {"source", checkpoint.digest()},
+      {"source", source_digest},
       {"calibration", tokens_digest},
       {"window_tokens", run.calibration.window_tokens}};
   ASSIGN_OR_RETURN(RunWorkspace workspace,
                    RunWorkspace::Open(run.workspace, plan));
   const CalibrationWindows calibration =
       RolledCopies(run.calibration, recipe.needs().window_copies);
+  const StatisticsKey key = CommonKey(run, source_digest, tokens_digest, ctx);
   const CheckpointTransform* const transform = recipe.checkpoint_transform();
   if (transform == nullptr) {
-    return Runner(run, *run.model, calibration, tokens_digest,
-                  std::move(workspace), ctx)
+    return Runner(run, *run.model, calibration, key, std::move(workspace), ctx)
         .Run();
   }
   const std::string& directory = workspace.transformed_directory();
@@ -290,9 +290,7 @@ absl::StatusOr<RecipeOutcome> RunRecipe(const RecipeRun& run,
   }
   ASSIGN_OR_RETURN(auto transformed, Checkpoint::Open(directory));
   ASSIGN_OR_RETURN(const auto model, Model::Open(std::move(transformed)));
-  return Runner(run, *model, calibration, tokens_digest, std::move(workspace),
-                ctx)
-      .Run();
+  return Runner(run, *model, calibration, key, std::move(workspace), ctx).Run();
 }
 
 }  // namespace quantd

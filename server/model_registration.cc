@@ -77,7 +77,7 @@ absl::StatusOr<v1::Model> DescribeModelDirectory(const std::string& path) {
   model.set_vocabulary_size(
       static_cast<uint32_t>(description->vocabulary_size));
   model.set_context_tokens(static_cast<uint32_t>(description->context_tokens));
-  model.set_digest((*checkpoint)->digest());
+  model.set_digest((*checkpoint)->header_digest());
   return model;
 }
 

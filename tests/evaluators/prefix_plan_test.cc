@@ -319,7 +319,9 @@ void ExpectSoundPortions(const PrefixPlan& plan,
       if (!batch.is_trunk) ++batches;
     }
     ASSERT_EQ(rows, portion.rows);
-    if (batches > 1) ASSERT_LE(rows, most_rows);
+    if (batches > 1) {
+      ASSERT_LE(rows, most_rows);
+    }
   }
   for (size_t i = 0; i < needed.size(); ++i) {
     ASSERT_EQ(scored[i], needed[i] ? 1 : 0) << i;

@@ -110,6 +110,28 @@ TEST_F(FirstLightTest, QuantizeEvaluateCompareDownload) {
   EXPECT_EQ(server_->Stop(SIGTERM), 0) << "drains";
 }
 
+// Both artifacts have the same configuration, tensors and sizes, and the server
+// keeps scores.
+TEST_F(FirstLightTest, ScoresAreKeptByWeightsNotByShapes) {
+  server_.reset();
+  ASSERT_OK_AND_ASSIGN(server_, ServerProcess::Start(data_.File("cached")));
+  Ok({"models", "add", "demo", DemoModel()});
+  Ok({"quantize", "demo", "--method", "rtn", "--set", "bits=2", "--name",
+      "plain", "--wait"});
+  Ok({"quantize", "demo", "--method", "rtn", "--set", "bits=2", "--set",
+      "range_fit=SHRINK_SEARCH", "--name", "fitted", "--wait"});
+  const nlohmann::json plain = Evaluate("plain");
+  const nlohmann::json fitted = Evaluate("fitted");
+  EXPECT_EQ(plain["size_bytes"], fitted["size_bytes"]);
+  EXPECT_GT(std::abs(plain["perplexity"].get<double>() -
+                     fitted["perplexity"].get<double>()),
+            1e-3);
+  const nlohmann::json again = Evaluate("plain");
+  EXPECT_EQ(again["perplexity"], plain["perplexity"]);
+  EXPECT_THAT(Ok({"jobs", "show", again["job"]}),
+              HasSubstr("60 of 60 requests were scored before"));
+}
+
 TEST_F(FirstLightTest, DivergenceFromTheOriginalInOnePass) {
   Ok({"models", "add", "demo", DemoModel()});
   for (const std::string bits : {"2", "8"}) {

@@ -37,7 +37,7 @@ class JobAdmissionTest : public JobManagerFixture {
     v1::Model model;
     model.set_name("models/real");
     model.set_path(model_.path());
-    model.set_digest(checkpoint->digest());
+    model.set_digest(checkpoint->header_digest());
     MetadataBatch batch;
     batch.Put(Table::kModels, "real", model);
     ASSERT_THAT(server_.store->Commit(batch), IsOk());

@@ -8,6 +8,8 @@
 
 #include "base/file.h"
 #include "base/sha256.h"
+#include "kernels/device.h"
+#include "kernels/execution_context.h"
 #include "kernels/float_formats.h"
 #include "nlohmann/json.hpp"
 #include "tests/testing/project_paths.h"
@@ -136,19 +138,19 @@ TEST_F(CheckpointTest, OneFileWinsOverAnIndex) {
   EXPECT_THAT(Open(), IsOk());
 }
 
-TEST_F(CheckpointTest, DigestChangesWithEachFileItCovers) {
+TEST_F(CheckpointTest, HeaderDigestChangesWithEachFileItCovers) {
   Write("config.json", "{}");
   WriteTensors("model.safetensors", {{"a", DType::kU8, {1}, "x"}});
   std::vector<std::string> digests;
   const auto digest = [&] {
     const auto checkpoint = Open();
     ASSERT_THAT(checkpoint, IsOk());
-    EXPECT_TRUE(IsSha256Hex((*checkpoint)->digest()));
+    EXPECT_TRUE(IsSha256Hex((*checkpoint)->header_digest()));
     for (const std::string& earlier : digests) {
-      EXPECT_NE((*checkpoint)->digest(), earlier);
+      EXPECT_NE((*checkpoint)->header_digest(), earlier);
     }
-    digests.push_back((*checkpoint)->digest());
-    EXPECT_EQ((*Open())->digest(), digests.back());
+    digests.push_back((*checkpoint)->header_digest());
+    EXPECT_EQ((*Open())->header_digest(), digests.back());
   };
   digest();
   Write("config.json", R"({"a": 1})");
@@ -158,13 +160,41 @@ TEST_F(CheckpointTest, DigestChangesWithEachFileItCovers) {
   Write("tokenizer.json", "x");
   digest();
   Write("tokenizer.model", "not used beside tokenizer.json");
-  EXPECT_EQ((*Open())->digest(), digests.back());
+  EXPECT_EQ((*Open())->header_digest(), digests.back());
   Write("tokenizer_config.json", "y");
   digest();
   WriteTensors("model.safetensors", {{"b", DType::kU8, {1}, "x"}});
   digest();
   Write("README.md", "not covered");
-  EXPECT_EQ((*Open())->digest(), digests.back());
+  EXPECT_EQ((*Open())->header_digest(), digests.back());
+}
+
+// A model and what was trained from it differ in nothing else.
+TEST_F(CheckpointTest, ContentDigestChangesWithAByteOfAnyTensor) {
+  Write("config.json", "{}");
+  const auto device = NewCpuDevice(2);
+  ExecutionContext ctx(device.get());
+  std::vector<std::string> digests;
+  const std::vector<std::string> contents[] = {
+      {"xy", "z"}, {"xz", "z"}, {"xy", "y"}, {"yx", "z"}};
+  for (const std::vector<std::string>& content : contents) {
+    WriteTensors("model.safetensors", {{"a", DType::kU8, {2}, content[0]},
+                                       {"b", DType::kU8, {1}, content[1]}});
+    ASSERT_OK_AND_ASSIGN(const auto checkpoint, Open());
+    ASSERT_OK_AND_ASSIGN(const std::string digest,
+                         checkpoint->ContentDigest(ctx));
+    EXPECT_TRUE(IsSha256Hex(digest));
+    EXPECT_EQ(*checkpoint->ContentDigest(ctx), digest);
+    EXPECT_EQ(*(*Open())->ContentDigest(ctx), digest);
+    for (const std::string& earlier : digests) EXPECT_NE(digest, earlier);
+    digests.push_back(digest);
+  }
+  Write("config.json", R"({"a": 1})");
+  ASSERT_OK_AND_ASSIGN(const auto other, Open());
+  EXPECT_NE(*other->ContentDigest(ctx), digests.back());
+  ctx.RequestCancel();
+  EXPECT_THAT((*Open())->ContentDigest(ctx),
+              StatusIs(absl::StatusCode::kCancelled, HasSubstr("cancelled")));
 }
 
 TEST_F(CheckpointTest, CompanionFilesAreThoseThatExist) {

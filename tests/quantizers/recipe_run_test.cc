@@ -70,7 +70,7 @@ class RecipeRunTest : public testing::Test {
     run.model = opened_;
     run.recipe = Compiled(*ResolveRecipe(method, assignments));
     run.provenance.source_name = "models/tiny";
-    run.provenance.source_digest = checkpoint_->digest();
+    run.provenance.source_digest = checkpoint_->header_digest();
     run.workspace = workspace;
     if (run.recipe->needs().any()) {
       const auto tokenizer = *LoadTokenizer(model_.path());
