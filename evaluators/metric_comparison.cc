@@ -154,6 +154,9 @@ absl::StatusOr<v1::MetricComparison> CompareItems(
       // That of no difference, which is what would be refuted.
       variance = counts.flip_rate();
     }
+    // No difference among the items does not make any loss visible: one flip
+    // is taken for the least that there may be.
+    variance = std::max(variance, 1 / static_cast<double>(first.size()));
   } else {
     ASSIGN_OR_RETURN(
         const VerdictReport verdict,

@@ -47,6 +47,17 @@ std::pair<v1::TaskReport, v1::TaskReport> Pair(const std::string& task, int n,
   return {Report(task, first), Report(task, second)};
 }
 
+// (z_0.95 + z_0.8) sqrt(v / n) with v of one flip, where none was seen.
+TEST(MetricComparisonTest, NoFlipsDoNotMakeEveryLossVisible) {
+  const auto [before, after] = Pair("t", 20, 0, 0);
+  ASSERT_OK_AND_ASSIGN(const auto rows, CompareTask(before, after, {}));
+  EXPECT_NEAR(rows[0].minimum_detectable_effect(), 2.486475 / 20, 1e-5);
+  const auto [more_before, more_after] = Pair("t", 2000, 0, 0);
+  ASSERT_OK_AND_ASSIGN(const auto more,
+                       CompareTask(more_before, more_after, {}));
+  EXPECT_NEAR(more[0].minimum_detectable_effect(), 2.486475 / 2000, 1e-7);
+}
+
 TEST(MetricComparisonTest, RightAndWrongAnswersByMcNemarAndTango) {
   const auto [before, after] = Pair("t", 1000, 30, 10);
   ASSERT_OK_AND_ASSIGN(const auto rows, CompareTask(before, after, {}));
