@@ -108,7 +108,7 @@ JobPlan Finish(RunForecast run, const ModelFootprint& footprint,
     forecast.set_peak_memory_bytes(preparing);
   } else if (placement.activation_memory_bytes > 0) {
     run.parts.push_back(
-        {"activations of all windows", placement.activation_memory_bytes});
+        {"activations between blocks", placement.activation_memory_bytes});
   }
   if (placement.spilled_bytes > 0) {
     run.parts.push_back({"a batch of spilled activations", run.batch_bytes});

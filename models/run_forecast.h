@@ -26,9 +26,9 @@ struct RunWork {
 };
 
 struct RunForecast {
-  // At the worst moment, beside the activations of all windows.
+  // At the worst moment, beside the activations between blocks.
   std::vector<MemoryPart> parts;
-  // The activations of all windows, and those of one batch: a spilled batch
+  // The activations between blocks, and those of one batch: a spilled batch
   // is read into memory while it is worked on.
   uint64_t activation_bytes = 0;
   uint64_t batch_bytes = 0;

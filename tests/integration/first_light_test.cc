@@ -128,8 +128,7 @@ TEST_F(FirstLightTest, ScoresAreKeptByWeightsNotByShapes) {
             1e-3);
   const nlohmann::json again = Evaluate("plain");
   EXPECT_EQ(again["perplexity"], plain["perplexity"]);
-  EXPECT_THAT(Ok({"jobs", "show", again["job"]}),
-              HasSubstr("60 of 60 requests were scored before"));
+  EXPECT_EQ(again.value("tokens_per_second", 0.0), 0) << "all were kept";
 }
 
 TEST_F(FirstLightTest, DivergenceFromTheOriginalInOnePass) {

@@ -4,6 +4,7 @@
 
 #include "base/file.h"
 #include "base/sha256.h"
+#include "evaluators/scorer.h"
 #include "jobs/job_forecast.h"
 #include "models/checkpoint.h"
 #include "tests/jobs/job_manager_fixture.h"
@@ -102,7 +103,7 @@ TEST_F(JobAdmissionTest, TheForecastIsOnTheDryRunTheJobAndTheAssignment) {
   uint64_t sum = 0;
   for (const v1::ForecastPart& part : forecast.parts()) sum += part.bytes();
   EXPECT_EQ(sum, forecast.peak_memory_bytes());
-  EXPECT_EQ(forecast.parts(0).name(), "activations of all windows");
+  EXPECT_EQ(forecast.parts(0).name(), "activations between blocks");
 
   ASSERT_OK_AND_ASSIGN(const v1::Job job, manager().Submit(Gptq()));
   EXPECT_EQ(job.forecast().SerializeAsString(), forecast.SerializeAsString());
@@ -193,18 +194,22 @@ TEST_F(JobAdmissionTest, TokensAreCountedByWhatTheTokenizerHolds) {
   spec.mutable_evaluate()->add_metrics("ppl/gptq-512");
   spec.mutable_evaluate()->set_batch_windows(1);
   spec.mutable_evaluate()->set_scoring_order(v1::LAYER_MAJOR);
+  uint64_t windows = 8;
   const auto activations = [&](uint64_t tokenizer_bytes) {
     footprint.tokenizer_bytes = tokenizer_bytes;
     return PartOf(PlanEvaluateJob(footprint, /*baseline=*/nullptr, spec,
-                                  {64 * 512, {}}, 0)
+                                  {windows * 512, {}}, 0)
                       .value()
                       .forecast,
-                  "activations of all windows");
+                  "activations between blocks");
   };
   const uint64_t window = 512 * 256 * sizeof(float);
-  EXPECT_EQ(activations(2000), 64 * window);
-  EXPECT_EQ(activations(2 << 20), 16 * window);
-  EXPECT_EQ(activations(0), 16 * window);
+  EXPECT_EQ(activations(2000), 8 * window);
+  EXPECT_EQ(activations(2 << 20), 2 * window);
+  EXPECT_EQ(activations(0), 2 * window);
+  // Never more than those of a portion.
+  windows = 64;
+  EXPECT_EQ(activations(2000), kPortionRows * 256 * sizeof(float));
 }
 
 TEST_F(JobAdmissionTest, OutputsThatAreStillToBeMadeAreForecastToo) {
