@@ -9,6 +9,7 @@
 #include "evaluators/efficiency.h"
 #include "evaluators/evaluator.h"
 #include "evaluators/perplexity.h"
+#include "models/json_text.h"
 
 namespace quantd {
 namespace {
@@ -68,7 +69,7 @@ absl::Status UnknownMetric(absl::string_view metric) {
     patterns.push_back(info.pattern());
   }
   return absl::InvalidArgumentError(
-      absl::StrCat("metric \"", metric.substr(0, 64), "\" is not one of ",
+      absl::StrCat("metric ", Quoted(metric), " is not one of ",
                    absl::StrJoin(patterns, ", ")));
 }
 

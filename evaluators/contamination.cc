@@ -4,10 +4,10 @@
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
+#include "base/utf8.h"
 #include "evaluators/ngram_hash.h"
 #include "models/tokenizers/character_class.h"
 #include "models/tokenizers/lowercase.h"
-#include "models/utf8.h"
 
 namespace quantd {
 namespace {

@@ -17,6 +17,7 @@
 #include "evaluators/decoding_session.h"
 #include "evaluators/scoring_forecast.h"
 #include "evaluators/token_statistics.h"
+#include "models/json_text.h"
 
 namespace quantd {
 namespace {
@@ -310,10 +311,9 @@ absl::StatusOr<EfficiencyOptions> ParseEfficiency(
   absl::string_view rest = parameters;
   if (!TakeNumber("pp", &rest, &options.prompt_tokens) ||
       !TakeNumber("-tg", &rest, &options.new_tokens) || !rest.empty()) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("metric \"efficiency/", parameters.substr(0, 64),
-                     "\" is not efficiency/ppN-tgM with numbers N and M in 1..",
-                     kMaxTokens));
+    return absl::InvalidArgumentError(absl::StrCat(
+        "metric ", Quoted(absl::StrCat("efficiency/", parameters)),
+        " is not efficiency/ppN-tgM with numbers N and M in 1..", kMaxTokens));
   }
   return options;
 }

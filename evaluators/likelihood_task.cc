@@ -11,6 +11,7 @@
 #include "base/status_macros.h"
 #include "evaluators/statistics/answer_distribution.h"
 #include "evaluators/task_scores.h"
+#include "models/json_text.h"
 
 namespace quantd {
 namespace {
@@ -99,8 +100,8 @@ class LikelihoodTask::Encoder {
     }
     if (begin == 0 || request.tokens.size() <= begin) {
       return absl::InvalidArgumentError(
-          absl::StrCat("the continuation \"", continuation,
-                       "\" has no token of its own behind its context"));
+          absl::StrCat("the continuation ", Quoted(continuation),
+                       " has no token of its own behind its context"));
     }
     if (request.tokens.size() > most_) {
       const size_t cut = request.tokens.size() - most_;

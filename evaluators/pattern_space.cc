@@ -2,8 +2,8 @@
 
 #include <cstddef>
 
+#include "base/utf8.h"
 #include "models/tokenizers/character_class.h"
-#include "models/utf8.h"
 
 namespace quantd {
 

@@ -10,10 +10,10 @@
 #include "absl/strings/str_cat.h"
 #include "base/sha256.h"
 #include "base/status_macros.h"
+#include "base/utf8.h"
 #include "evaluators/pattern_space.h"
 #include "evaluators/wikitext_detokenizer.h"
 #include "evaluators/wikitext_documents.h"
-#include "models/utf8.h"
 
 namespace quantd {
 

@@ -9,8 +9,8 @@
 
 namespace quantd {
 
-// At most `max_bytes` of `text`, cut at a character boundary, with "?" for
-// every byte that belongs to no UTF-8 character: messages may quote file names
+// At most `max_bytes` of `text`, cut at a character boundary, with bytes that
+// belong to no UTF-8 character escaped ("\xff"): messages may quote file names
 // and file contents, and a message with other bytes cannot be parsed.
 std::string ToBoundedUtf8(absl::string_view text, size_t max_bytes);
 

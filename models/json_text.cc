@@ -9,7 +9,7 @@
 
 #include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
-#include "models/utf8.h"
+#include "base/utf8.h"
 #include "nlohmann/json.hpp"
 
 namespace quantd {

@@ -8,8 +8,8 @@
 #include "absl/strings/str_cat.h"
 #include "absl/types/span.h"
 #include "base/status_macros.h"
+#include "base/utf8.h"
 #include "models/json_text.h"
-#include "models/utf8.h"
 #include "nlohmann/json.hpp"
 
 namespace quantd {

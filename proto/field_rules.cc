@@ -7,6 +7,7 @@
 #include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "base/utf8.h"
 #include "google/protobuf/descriptor.h"
 #include "google/protobuf/stubs/logging.h"
 #include "google/rpc/error_details.pb.h"
@@ -186,7 +187,7 @@ absl::Status ToStatus(std::vector<FieldViolation> violations) {
   // text.
   for (FieldViolation& violation : violations) {
     for (std::string* text : {&violation.field, &violation.description}) {
-      if (!IsUtf8(*text)) *text = absl::CHexEscape(*text);
+      *text = EscapeInvalidUtf8(*text);
     }
   }
   google::rpc::BadRequest details;

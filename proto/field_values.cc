@@ -1,7 +1,5 @@
 #include "proto/field_values.h"
 
-#include <utf8proc.h>
-
 #include <charconv>
 #include <cmath>
 #include <limits>
@@ -15,6 +13,7 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "base/utf8.h"
 
 namespace quantd {
 namespace {
@@ -201,22 +200,9 @@ std::string TypeName(const FieldDescriptor& field) {
   return field.is_repeated() ? absl::StrCat("list of ", name) : name;
 }
 
-bool IsUtf8(absl::string_view text) {
-  const auto* bytes = reinterpret_cast<const utf8proc_uint8_t*>(text.data());
-  auto left = static_cast<utf8proc_ssize_t>(text.size());
-  while (left > 0) {
-    utf8proc_int32_t code_point = 0;
-    const utf8proc_ssize_t read = utf8proc_iterate(bytes, left, &code_point);
-    if (read <= 0) return false;
-    bytes += read;
-    left -= read;
-  }
-  return true;
-}
-
 absl::StatusOr<FieldValue> ParseFieldValue(const FieldDescriptor& field,
                                            absl::string_view text) {
-  if (field.type() == FieldDescriptor::TYPE_STRING && !IsUtf8(text)) {
+  if (field.type() == FieldDescriptor::TYPE_STRING && !IsValidUtf8(text)) {
     return NotAValue(text, "valid UTF-8");
   }
   if (IsText(field)) return FieldValue(std::string(text));
@@ -286,6 +272,13 @@ std::string FormatFieldValue(const FieldDescriptor& field,
 std::string CheckFieldValue(const FieldDescriptor& field,
                             const FieldValue& value) {
   const v1::FieldRules& rules = RulesOf(field);
+  if (field.type() == FieldDescriptor::TYPE_STRING) {
+    // Parsers of the text format take any bytes, those of messages only these.
+    const std::string& text = std::get<std::string>(value);
+    if (!IsValidUtf8(text)) {
+      return absl::StrCat(Quoted(text), " is not valid UTF-8");
+    }
+  }
   if (const auto* v = std::get_if<const EnumValueDescriptor*>(&value)) {
     // proto3 keeps numbers it does not know; reflection gives them a made-up
     // descriptor that is not in the type.

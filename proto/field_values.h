@@ -31,9 +31,6 @@ bool IsMessageField(const google::protobuf::FieldDescriptor& field);
 // "map<string, string>", or the message's name.
 std::string TypeName(const google::protobuf::FieldDescriptor& field);
 
-// Whether proto string fields can carry `text`.
-bool IsUtf8(absl::string_view text);
-
 // Text to one (element) value. InvalidArgument, without the field's name,
 // when `text` is no value of the type. Enums by name, in any case; floating
 // point must be finite. REQUIRES: not a message field.

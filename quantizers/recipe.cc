@@ -7,6 +7,7 @@
 #include "absl/strings/str_join.h"
 #include "base/sha256.h"
 #include "base/status_macros.h"
+#include "base/utf8.h"
 #include "google/protobuf/io/coded_stream.h"
 #include "google/protobuf/io/tokenizer.h"
 #include "google/protobuf/io/zero_copy_stream_impl_lite.h"
@@ -116,8 +117,9 @@ absl::StatusOr<v1::Recipe> FindBuiltinRecipe(absl::string_view name) {
     if (recipe.name() == name) return recipe;
     names.push_back(recipe.name());
   }
-  return absl::NotFoundError(absl::StrCat(
-      "no method \"", name, "\"; known: ", absl::StrJoin(names, ", ")));
+  return absl::NotFoundError(
+      absl::StrCat("no method \"", EscapeInvalidUtf8(name),
+                   "\"; known: ", absl::StrJoin(names, ", ")));
 }
 
 absl::StatusOr<v1::Recipe> ParseRecipe(absl::string_view text) {
@@ -128,7 +130,9 @@ absl::StatusOr<v1::Recipe> ParseRecipe(absl::string_view text) {
   // Recipes are shallow; a bound keeps hostile nesting off the stack.
   parser.SetRecursionLimit(32);
   if (!parser.ParseFromString(std::string(text), &recipe)) {
-    return absl::InvalidArgumentError(absl::StrCat("recipe: ", errors.text()));
+    // The parser's messages quote the text, byte by byte if need be.
+    return absl::InvalidArgumentError(
+        absl::StrCat("recipe: ", EscapeInvalidUtf8(errors.text())));
   }
   return recipe;
 }

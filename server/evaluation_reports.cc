@@ -10,6 +10,7 @@
 #include "absl/strings/str_cat.h"
 #include "base/file.h"
 #include "base/status_macros.h"
+#include "base/utf8.h"
 #include "evaluators/contamination.h"
 #include "evaluators/degradation_fit.h"
 #include "proto/field_rules.h"
@@ -55,11 +56,13 @@ std::vector<absl::string_view> WindowsOf(absl::string_view text,
   return windows;
 }
 
-// At most so many bytes, whole characters.
+// A dataset is any bytes, but what a message carries of it must be text.
 std::string BeginningOf(absl::string_view text) {
-  size_t size = std::min(kBeginningBytes, text.size());
-  while (size < text.size() && size > 0 && (text[size] & 0xC0) == 0x80) --size;
-  return std::string(text.substr(0, size));
+  // A character that the first cut breaks begins where the second one cuts, or
+  // behind it.
+  const std::string valid =
+      EscapeInvalidUtf8(text.substr(0, kBeginningBytes + 3));
+  return std::string(CutUtf8(valid, kBeginningBytes));
 }
 
 absl::StatusOr<DegradationPoint> PointOf(const MetadataStore& store,

@@ -3,7 +3,9 @@
 #include <vector>
 
 #include "absl/strings/ascii.h"
+#include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
+#include "base/utf8.h"
 #include "google/rpc/error_details.pb.h"
 #include "proto/field_rules.h"
 
@@ -13,14 +15,13 @@ namespace {
 constexpr char kDomain[] = "quantd";
 constexpr char kEllipsis[] = "...";
 
-// Not inside a UTF-8 sequence: proto3 strings must be valid UTF-8.
+// Fit for proto3 strings, which must be UTF-8: one that is not makes clients
+// refuse all details.
 std::string Cut(absl::string_view text, size_t max_bytes) {
-  if (text.size() <= max_bytes) return std::string(text);
-  size_t end = max_bytes - (sizeof(kEllipsis) - 1);
-  while (end > 0 && (static_cast<unsigned char>(text[end]) & 0xc0) == 0x80) {
-    --end;
-  }
-  return std::string(text.substr(0, end)) + kEllipsis;
+  const std::string valid = EscapeInvalidUtf8(text);
+  if (valid.size() <= max_bytes) return valid;
+  return absl::StrCat(CutUtf8(valid, max_bytes - (sizeof(kEllipsis) - 1)),
+                      kEllipsis);
 }
 
 std::string ReasonOf(const absl::Status& status) {

@@ -14,7 +14,8 @@
 namespace quantd {
 
 // Everything a status says travels in trailers, and clients refuse trailers
-// over 8 KiB: longer messages are cut, and so are lists of violations.
+// over 8 KiB: longer messages are cut, and so are lists of violations. Bytes
+// that are not UTF-8 are escaped.
 inline constexpr size_t kMaxStatusMessageBytes = 1024;
 inline constexpr size_t kMaxStatusDetailsBytes = 3072;
 

@@ -7,6 +7,7 @@
 #include "absl/strings/str_cat.h"
 #include "base/file.h"
 #include "base/status_macros.h"
+#include "base/utf8.h"
 #include "client/calibration_options.h"
 #include "client/command.h"
 #include "client/human_text.h"
@@ -44,7 +45,8 @@ absl::StatusOr<v1::Recipe> ReadRecipe(const std::string& path) {
   parser.RecordErrorsTo(&error);
   v1::Recipe recipe;
   if (!parser.ParseFromString(text, &recipe)) {
-    return absl::InvalidArgumentError(absl::StrCat(path, ": ", error.text()));
+    return absl::InvalidArgumentError(
+        absl::StrCat(path, ": ", EscapeInvalidUtf8(error.text())));
   }
   return recipe;
 }

@@ -12,6 +12,7 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "base/status_macros.h"
+#include "base/utf8.h"
 #include "evaluators/tasks/template_value.h"
 #include "evaluators/tasks/unicode_text.h"
 #include "models/json_text.h"
@@ -130,6 +131,11 @@ JsonOr RegexReplace(const json& self, Arguments arguments) {
     return TooLarge();
   }
   RE2::GlobalReplace(&text, regex, rewrite);
+  if (!IsValidUtf8(text)) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "pattern ", Quoted(pattern),
+        ": \\C takes a byte, which cuts a character in two; take a dot"));
+  }
   return Bounded(std::move(text));
 }
 

@@ -8,12 +8,12 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "base/status_macros.h"
+#include "base/utf8.h"
 #include "evaluators/tasks/template_cursor.h"
 #include "evaluators/tasks/template_functions.h"
 #include "evaluators/tasks/template_node.h"
 #include "evaluators/tasks/template_token.h"
 #include "models/json_text.h"
-#include "models/utf8.h"
 
 namespace quantd {
 namespace {

@@ -9,8 +9,8 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "base/status_macros.h"
+#include "base/utf8.h"
 #include "models/json_text.h"
-#include "models/utf8.h"
 
 namespace quantd {
 namespace {

@@ -4,7 +4,7 @@
 
 #include <algorithm>
 
-#include "models/utf8.h"
+#include "base/utf8.h"
 
 namespace quantd {
 namespace {

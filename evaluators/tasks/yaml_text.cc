@@ -12,8 +12,8 @@
 #include "absl/status/status.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "base/utf8.h"
 #include "models/json_text.h"
-#include "models/utf8.h"
 #include "nlohmann/json.hpp"
 
 namespace quantd {

@@ -13,8 +13,8 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/strip.h"
+#include "base/utf8.h"
 #include "evaluators/text_metrics/units.h"
-#include "models/utf8.h"
 
 namespace quantd {
 namespace {

@@ -9,8 +9,8 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_replace.h"
+#include "base/utf8.h"
 #include "evaluators/text_metrics/units.h"
-#include "models/utf8.h"
 
 namespace quantd {
 namespace {

@@ -7,8 +7,8 @@
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 #include "base/status_macros.h"
+#include "base/utf8.h"
 #include "evaluators/text_metrics/units.h"
-#include "models/utf8.h"
 
 namespace quantd {
 namespace {

@@ -10,9 +10,9 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "base/status_macros.h"
+#include "base/utf8.h"
 #include "evaluators/text_metrics/porter_stemmer.h"
 #include "evaluators/text_metrics/units.h"
-#include "models/utf8.h"
 
 namespace quantd {
 namespace {

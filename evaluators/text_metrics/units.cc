@@ -2,9 +2,9 @@
 
 #include <algorithm>
 
+#include "base/utf8.h"
 #include "models/tokenizers/character_class.h"
 #include "models/tokenizers/lowercase.h"
-#include "models/utf8.h"
 
 namespace quantd {
 

@@ -6,9 +6,9 @@
 
 #include "absl/strings/str_cat.h"
 #include "base/status_macros.h"
+#include "base/utf8.h"
 #include "models/tokenizers/character_class.h"
 #include "models/tokenizers/vocabulary.h"
-#include "models/utf8.h"
 #include "nlohmann/json.hpp"
 
 namespace quantd {

@@ -6,11 +6,11 @@
 
 #include "absl/strings/string_view.h"
 #include "base/status_macros.h"
+#include "base/utf8.h"
 #include "models/tokenizers/character_class.h"
 #include "models/tokenizers/lowercase.h"
 #include "models/tokenizers/normalizer_step.h"
 #include "models/tokenizers/unicode_form.h"
-#include "models/utf8.h"
 
 namespace quantd {
 namespace {

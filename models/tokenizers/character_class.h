@@ -10,7 +10,7 @@
 #include <cstddef>
 
 #include "absl/strings/string_view.h"
-#include "models/utf8.h"
+#include "base/utf8.h"
 
 namespace quantd {
 

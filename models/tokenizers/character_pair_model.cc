@@ -10,13 +10,13 @@
 #include "absl/container/inlined_vector.h"
 #include "absl/strings/str_cat.h"
 #include "base/status_macros.h"
+#include "base/utf8.h"
 #include "models/tokenizers/byte_pair_file.h"
 #include "models/tokenizers/byte_pair_merger.h"
 #include "models/tokenizers/character_class.h"
 #include "models/tokenizers/safe_cuts.h"
 #include "models/tokenizers/token_model.h"
 #include "models/tokenizers/vocabulary.h"
-#include "models/utf8.h"
 
 namespace quantd {
 namespace {

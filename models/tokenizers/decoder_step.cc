@@ -9,11 +9,11 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_replace.h"
 #include "base/status_macros.h"
+#include "base/utf8.h"
 #include "models/tokenizers/byte_level.h"
 #include "models/tokenizers/metaspace.h"
 #include "models/tokenizers/replacement.h"
 #include "models/tokenizers/vocabulary.h"
-#include "models/utf8.h"
 
 namespace quantd {
 namespace {

@@ -7,8 +7,8 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "base/status_macros.h"
+#include "base/utf8.h"
 #include "models/tokenizers/pre_tokenizer_step.h"
-#include "models/utf8.h"
 
 namespace quantd {
 namespace {

@@ -8,12 +8,12 @@
 
 #include "absl/strings/str_cat.h"
 #include "base/status_macros.h"
+#include "base/utf8.h"
 #include "models/tokenizers/byte_level.h"
 #include "models/tokenizers/character_class.h"
 #include "models/tokenizers/lowercase.h"
 #include "models/tokenizers/replacement.h"
 #include "models/tokenizers/unicode_form.h"
-#include "models/utf8.h"
 
 namespace quantd {
 namespace {

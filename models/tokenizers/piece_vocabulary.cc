@@ -2,8 +2,8 @@
 
 #include <utility>
 
+#include "base/utf8.h"
 #include "models/tokenizers/vocabulary.h"
-#include "models/utf8.h"
 
 namespace quantd {
 namespace {

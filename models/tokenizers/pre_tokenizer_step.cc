@@ -6,9 +6,9 @@
 
 #include "absl/strings/str_cat.h"
 #include "base/status_macros.h"
+#include "base/utf8.h"
 #include "models/tokenizers/byte_level.h"
 #include "models/tokenizers/character_class.h"
-#include "models/utf8.h"
 
 namespace quantd {
 namespace {

@@ -12,9 +12,9 @@
 #include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
 #include "base/status_macros.h"
+#include "base/utf8.h"
 #include "models/tokenizers/normalizer_step.h"
 #include "models/tokenizers/precompiled_charsmap.h"
-#include "models/utf8.h"
 
 namespace quantd {
 namespace {

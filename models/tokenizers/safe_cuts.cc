@@ -1,7 +1,7 @@
 #include "models/tokenizers/safe_cuts.h"
 
+#include "base/utf8.h"
 #include "models/tokenizers/character_class.h"
-#include "models/utf8.h"
 
 namespace quantd {
 namespace {

@@ -11,10 +11,10 @@
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
 #include "base/status_macros.h"
+#include "base/utf8.h"
 #include "models/json_text.h"
 #include "models/tokenizers/vocabulary.h"
 #include "models/tokenizers/wire_reader.h"
-#include "models/utf8.h"
 
 namespace quantd {
 namespace {

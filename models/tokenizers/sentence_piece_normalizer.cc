@@ -6,7 +6,7 @@
 #include "absl/status/status.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
-#include "models/utf8.h"
+#include "base/utf8.h"
 
 namespace quantd {
 namespace {

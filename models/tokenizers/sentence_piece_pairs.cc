@@ -15,10 +15,10 @@
 #include "absl/container/flat_hash_map.h"
 #include "absl/container/inlined_vector.h"
 #include "absl/types/span.h"
+#include "base/utf8.h"
 #include "models/tokenizers/byte_pair_merger.h"
 #include "models/tokenizers/safe_cuts.h"
 #include "models/tokenizers/sentence_piece_encoder.h"
-#include "models/utf8.h"
 
 namespace quantd {
 namespace {

@@ -7,10 +7,10 @@
 #include "absl/strings/str_replace.h"
 #include "absl/strings/strip.h"
 #include "base/status_macros.h"
+#include "base/utf8.h"
 #include "models/tokenizers/sentence_piece_encoder.h"
 #include "models/tokenizers/vocabulary.h"
 #include "models/tokenizers/word_encoder.h"
-#include "models/utf8.h"
 
 namespace quantd {
 namespace {

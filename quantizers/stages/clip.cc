@@ -9,6 +9,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "base/status_macros.h"
+#include "base/utf8.h"
 #include "quantizers/round_to_nearest.h"
 #include "re2/re2.h"
 #include "tensor/ops.h"
@@ -115,8 +116,8 @@ class ClipStage final : public Stage {
 
   absl::Status Validate(const LinearShape& layer) const override {
     if (!skipped_.ok()) {
-      return absl::InvalidArgumentError(
-          absl::StrCat("clip.skip_pattern: ", skipped_.error()));
+      return absl::InvalidArgumentError(absl::StrCat(
+          "clip.skip_pattern: ", EscapeInvalidUtf8(skipped_.error())));
     }
     if (grid_ != nullptr) return absl::OkStatus();
     return absl::InvalidArgumentError(

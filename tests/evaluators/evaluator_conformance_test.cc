@@ -2,6 +2,7 @@
 #include <cmath>
 
 #include "absl/strings/str_replace.h"
+#include "base/utf8.h"
 #include "evaluators/evaluator.h"
 #include "gmock/gmock.h"
 #include "tests/testing/small_tokenizer.h"
@@ -180,6 +181,18 @@ TEST(EvaluatorTableTest, UnknownMetricsAreRefusedWithTheKnownOnes) {
         NewEvaluator(metric),
         StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("ppl/gptq-N")))
         << metric;
+  }
+}
+
+TEST(EvaluatorTableTest, RefusalsOfLongNamesCutNoCharacter) {
+  for (const char* family : {"nothing/", "efficiency/"}) {
+    for (size_t shift = 0; shift < 3; ++shift) {
+      std::string metric = family + std::string(shift, 'x');
+      for (int i = 0; i < 100; ++i) metric += "\u20ac";
+      const absl::Status status = KindOfMetric(metric).status();
+      EXPECT_TRUE(IsValidUtf8(status.message())) << status.message();
+      EXPECT_LT(status.message().size(), 600u);
+    }
   }
 }
 

@@ -2,9 +2,9 @@
 
 #include "base/file.h"
 #include "base/sha256.h"
+#include "base/utf8.h"
 #include "evaluators/wikitext_documents.h"
 #include "gmock/gmock.h"
-#include "models/utf8.h"
 #include "tests/testing/project_paths.h"
 #include "tests/testing/status_matchers.h"
 

@@ -7,7 +7,7 @@
 #include <cstdlib>
 
 #include "absl/status/status.h"
-#include "models/utf8.h"
+#include "base/utf8.h"
 
 namespace quantd::test {
 

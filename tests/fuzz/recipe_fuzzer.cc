@@ -37,6 +37,9 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   FuzzCheck(again.ok() &&
                 quantd::RecipeDigest(*again) == quantd::RecipeDigest(*complete),
             "completing a complete recipe changes nothing");
+  quantd::v1::Recipe received;
+  FuzzCheck(received.ParseFromString(complete->SerializeAsString()),
+            "a complete recipe can be sent");
   static const quantd::ModelDescription& model = *[] {
     const nlohmann::json config = {
         {"model_type", "llama"},        {"hidden_size", 64},

@@ -5,9 +5,9 @@
 #include <cstdint>
 
 #include "absl/strings/string_view.h"
+#include "base/utf8.h"
 #include "evaluators/tasks/task_definition.h"
 #include "evaluators/tasks/task_item.h"
-#include "models/utf8.h"
 #include "tests/fuzz/fuzz_checks.h"
 
 namespace {

@@ -65,7 +65,8 @@ TEST(JobChangeTest, MessagesAreCutAndMadeUtf8) {
   ASSERT_THAT(change.record().warnings(), SizeIs(2));
   EXPECT_EQ(change.record().warnings(0),
             std::string(JobChange::kMaxMessageBytes - 1, 'x'));
-  EXPECT_EQ(change.record().warnings(1), "a?????? \xE2\x82\xAC");
+  EXPECT_EQ(change.record().warnings(1),
+            "a\\xff\\xc0\\xaf\\xed\\xa0\\x80 \xE2\x82\xAC");
 }
 
 TEST(JobChangeTest, KeepsABoundedNumberOfWarningsInTheJob) {

@@ -54,8 +54,8 @@ TEST(WorkerMailboxTest, BytesThatAreNoTextDoNotBreakTheHeartbeat) {
   v1::HeartbeatRequest request, parsed;
   mailbox.Take(&request);
   ASSERT_TRUE(parsed.ParseFromString(request.SerializeAsString()));
-  EXPECT_EQ(parsed.progress().detail(), "tensor ?");
-  EXPECT_THAT(parsed.notes(), ElementsAre("file ?("));
+  EXPECT_EQ(parsed.progress().detail(), "tensor \\xff");
+  EXPECT_THAT(parsed.notes(), ElementsAre("file \\xc3("));
 }
 
 TEST(WorkerMailboxTest, OneHeartbeatCarriesABoundedNumber) {

@@ -6,7 +6,7 @@
 #include <random>
 #include <string>
 
-#include "models/utf8.h"
+#include "base/utf8.h"
 #include "nlohmann/json.hpp"
 #include "tests/testing/status_matchers.h"
 

@@ -152,6 +152,8 @@ INSTANTIATE_TEST_SUITE_P(
                       "is 1 bytes long; must be 2..8 bytes"},
         ViolationCase{"LongText", "text: '123456789'", "spec.text",
                       "is 9 bytes long; must be 2..8 bytes"},
+        ViolationCase{"BytesThatAreNoText", "words: 'a\\377'", "spec.words[1]",
+                      "\"a\\xff\" is not valid UTF-8"},
         ViolationCase{"AllowedText", "mode: 'slow'", "spec.mode",
                       "\"slow\" is not one of fast, exact"},
         ViolationCase{"AllowedNumber", "step: 3", "spec.step",

@@ -116,6 +116,26 @@ TEST(RecipeTest, BadRequestsNameTheFault) {
   }
 }
 
+TEST(RecipeTest, RefusalsAreTextWhateverTheRecipeIs) {
+  const auto quoted =
+      ParseRecipe("stages { rtn { grid { affine { bits: \"\xFF\" } } } }");
+  EXPECT_THAT(quoted, StatusIs(absl::StatusCode::kInvalidArgument,
+                               HasSubstr("got: \"\\xff\"")));
+  // As an escape it is a string, but not one that a message can carry.
+  ASSERT_OK_AND_ASSIGN(
+      const v1::Recipe title,
+      ParseRecipe("name: \"x\" title: \"\\377\" stages { rtn {} }"));
+  EXPECT_THAT(
+      CompleteRecipe(title, {}),
+      StatusIs(absl::StatusCode::kInvalidArgument,
+               HasSubstr("recipe.title: \"\\xff\" is not valid UTF-8")));
+  EXPECT_THAT(ResolveRecipe("\xFF", {}),
+              StatusIs(absl::StatusCode::kNotFound, HasSubstr("\"\\xff\"")));
+  EXPECT_THAT(
+      ResolveRecipe("gptq", {"\xFF=1"}),
+      StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("\\xff: no")));
+}
+
 TEST(RecipeTest, ParseErrorsTellLineAndColumn) {
   EXPECT_THAT(ParseRecipe("name: \"x\"\nstages { rtm {} }"),
               StatusIs(absl::StatusCode::kInvalidArgument,

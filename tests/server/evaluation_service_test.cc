@@ -2,6 +2,8 @@
 
 #include <cmath>
 
+#include "base/status_macros.h"
+#include "quantd/v1/dataset.pb.h"
 #include "tests/testing/grpc_matchers.h"
 #include "tests/testing/in_process_server.h"
 #include "tests/testing/status_matchers.h"
@@ -32,11 +34,28 @@ v1::Evaluation MakeEvaluation(const std::string& id, const std::string& target,
   return evaluation;
 }
 
+// Stores `text` as datasets/{id}.
+absl::Status AddDataset(const std::string& id, const std::string& text,
+                        MetadataStore& store, ArtifactStore& artifacts) {
+  ASSIGN_OR_RETURN(const auto writer, artifacts.NewWriter());
+  RETURN_IF_ERROR(writer->Append(text));
+  ASSIGN_OR_RETURN(const std::string digest, writer->Finish(""));
+  v1::Dataset dataset;
+  dataset.set_name("datasets/" + id);
+  dataset.set_digest(digest);
+  MetadataBatch batch;
+  batch.Put(Table::kDatasets, id, dataset);
+  return store.Commit(batch);
+}
+
 class EvaluationServiceTest : public ::testing::Test {
  protected:
   void SetUp() override {
     InProcessServer::Setup setup;
-    setup.seed = [&](MetadataStore& store, ArtifactStore&) {
+    setup.seed = [&](MetadataStore& store, ArtifactStore& artifacts) {
+      RETURN_IF_ERROR(AddDataset(
+          "bytes", "one two\xFF three " + std::string(101, 'x') + "\u20ac four",
+          store, artifacts));
       MetadataBatch batch;
       batch.Put(Table::kEvaluations, "e1",
                 MakeEvaluation("e1", "models/m", "text", 0));
@@ -129,6 +148,22 @@ TEST_F(EvaluationServiceTest, AMissingSideIsNamed) {
       GrpcStatusIs(grpc::StatusCode::NOT_FOUND, HasSubstr("evaluations/e9")));
   EXPECT_THAT(ViolatedFields(Compare("e1", "models/m", &comparison)),
               ElementsAre("candidate"));
+}
+
+TEST_F(EvaluationServiceTest, TextsThatAreNotUtf8AreShownAsText) {
+  v1::CheckContaminationRequest request;
+  request.set_calibration("bytes");
+  request.set_text("bytes");
+  request.set_ngram(2);
+  grpc::ClientContext context;
+  v1::ContaminationReport report;
+  ASSERT_THAT(
+      server_->evaluations().CheckContamination(&context, request, &report),
+      IsGrpcOk());
+  ASSERT_EQ(report.worst_size(), 1);
+  // Cut before the character that would be broken at 120 bytes.
+  EXPECT_EQ(report.worst(0).beginning(),
+            "one two\\xff three " + std::string(101, 'x'));
 }
 
 TEST_F(EvaluationServiceTest, TheMetricsOfThisBuildAreListed) {

@@ -81,6 +81,20 @@ TEST(StatusConversionTest, ACutMessageIsStillUtf8) {
   }
 }
 
+TEST(StatusConversionTest, BytesThatAreNoTextAreEscaped) {
+  const grpc::Status status =
+      ToGrpcStatus(absl::NotFoundError("no file a\xFF.txt"));
+  EXPECT_EQ(status.error_message(), "no file a\\xff.txt");
+  google::rpc::Status details;
+  ASSERT_TRUE(details.ParseFromString(status.error_details()));
+  EXPECT_EQ(details.message(), "no file a\\xff.txt");
+  // Escapes count: the answer stays receivable.
+  EXPECT_LE(ToGrpcStatus(absl::InternalError(std::string(5000, '\xFF')))
+                .error_message()
+                .size(),
+            kMaxStatusMessageBytes);
+}
+
 TEST(StatusConversionTest, AVeryLongListOfViolationsIsCutToo) {
   std::string fields;
   v1::CreateModelRequest request;

@@ -248,6 +248,7 @@ TEST(TaskTemplateTest, WrongTypesAreRefused) {
                            "{{ n | join(',') }}",
                            "{{ 'a' | regex_replace('(', '') }}",
                            "{{ 'a' | regex_replace('a', '\\\\7') }}",
+                           "{{ '\u00e9' | regex_replace('^\\C', '') }}",
                            "{{ words | map('int') }}",
                            "{{ n | select }}",
                            "{{ n | map('upper') }}",

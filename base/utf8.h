@@ -1,7 +1,7 @@
 // UTF-8 as Unicode defines it: no overlong forms, no surrogates, nothing above
 // U+10FFFF.
-#ifndef QUANTD_MODELS_UTF8_H_
-#define QUANTD_MODELS_UTF8_H_
+#ifndef QUANTD_BASE_UTF8_H_
+#define QUANTD_BASE_UTF8_H_
 
 #include <cstddef>
 #include <string>
@@ -28,6 +28,15 @@ void AppendUtf8(char32_t code_point, std::string* text);
 // Replaces each maximal invalid part by U+FFFD.
 std::string ReplaceInvalidUtf8(absl::string_view text);
 
+// Each byte of an invalid part as "\xff", all else as it is: for messages,
+// which quote what came from outside and go on into proto strings, where other
+// bytes make the whole answer unreadable.
+std::string EscapeInvalidUtf8(absl::string_view text);
+
+// The longest prefix of at most `max_bytes` that cuts no character in two.
+// REQUIRES: valid UTF-8.
+absl::string_view CutUtf8(absl::string_view text, size_t max_bytes);
+
 }  // namespace quantd
 
-#endif  // QUANTD_MODELS_UTF8_H_
+#endif  // QUANTD_BASE_UTF8_H_

@@ -1,4 +1,4 @@
-#include "models/utf8.h"
+#include "base/utf8.h"
 
 #include <cstdint>
 #include <string>
@@ -46,6 +46,34 @@ TEST(Utf8Test, ReportsAndReplacesEachInvalidPart) {
   for (const Row& row : rows) {
     EXPECT_EQ(ValidUtf8Prefix(row.text), row.valid) << row.text;
     EXPECT_EQ(ReplaceInvalidUtf8(row.text), row.replaced);
+  }
+}
+
+TEST(Utf8Test, EscapesNothingButInvalidBytes) {
+  EXPECT_EQ(EscapeInvalidUtf8("plain \\x \n \xC3\xA9"),
+            "plain \\x \n \xC3\xA9");
+  EXPECT_EQ(EscapeInvalidUtf8("a\xFF"
+                              "b\xE2\x82"
+                              "c\xC3"),
+            "a\\xff"
+            "b\\xe2\\x82"
+            "c\\xc3");
+  for (int first = 0; first < 256; ++first) {
+    for (int second = 0; second < 256; ++second) {
+      const std::string text = {static_cast<char>(first),
+                                static_cast<char>(second)};
+      const std::string escaped = EscapeInvalidUtf8(text);
+      EXPECT_TRUE(IsValidUtf8(escaped)) << first << " " << second;
+      EXPECT_EQ(escaped == text, IsValidUtf8(text)) << first << " " << second;
+    }
+  }
+}
+
+TEST(Utf8Test, CutsBetweenCharacters) {
+  const std::string text = "a\xC3\xA9\xF0\x9F\x99\x82";
+  const size_t kept[] = {0, 1, 1, 3, 3, 3, 3, 7, 7};
+  for (size_t most = 0; most < std::size(kept); ++most) {
+    EXPECT_EQ(CutUtf8(text, most), text.substr(0, kept[most])) << most;
   }
 }
 

@@ -1,7 +1,9 @@
-#include "models/utf8.h"
+#include "base/utf8.h"
 
 #include <cstdint>
 #include <cstring>
+
+#include "absl/strings/escaping.h"
 
 namespace quantd {
 namespace {
@@ -106,7 +108,11 @@ void AppendUtf8(char32_t code_point, std::string* text) {
   }
 }
 
-std::string ReplaceInvalidUtf8(absl::string_view text) {
+namespace {
+
+// `text` with what `replace` makes of each maximal invalid part in its place.
+template <typename Replace>
+std::string ReplaceInvalid(absl::string_view text, Replace replace) {
   std::string result;
   result.reserve(text.size());
   size_t pos = 0;
@@ -115,10 +121,29 @@ std::string ReplaceInvalidUtf8(absl::string_view text) {
     result.append(text.data() + pos, valid);
     pos += valid;
     if (pos == text.size()) break;
-    result.append("\xEF\xBF\xBD");
-    pos += Inspect(text, pos).length;
+    const size_t length = Inspect(text, pos).length;
+    result.append(replace(text.substr(pos, length)));
+    pos += length;
   }
   return result;
+}
+
+}  // namespace
+
+std::string ReplaceInvalidUtf8(absl::string_view text) {
+  return ReplaceInvalid(text, [](absl::string_view) { return "\xEF\xBF\xBD"; });
+}
+
+std::string EscapeInvalidUtf8(absl::string_view text) {
+  return ReplaceInvalid(
+      text, [](absl::string_view part) { return absl::CHexEscape(part); });
+}
+
+absl::string_view CutUtf8(absl::string_view text, size_t max_bytes) {
+  if (text.size() <= max_bytes) return text;
+  size_t end = max_bytes;
+  while (end > 0 && (static_cast<uint8_t>(text[end]) & 0xC0) == 0x80) --end;
+  return text.substr(0, end);
 }
 
 }  // namespace quantd
