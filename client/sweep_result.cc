@@ -6,8 +6,8 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "base/multiplicity.h"
 #include "base/status_macros.h"
-#include "client/holm.h"
 #include "proto/field_rules.h"
 
 namespace quantd {
@@ -242,7 +242,7 @@ absl::StatusOr<size_t> AdjustOverSweep(double alpha,
       p_values.push_back(metric.p_value());
     }
   }
-  ASSIGN_OR_RETURN(const std::vector<double> adjusted, HolmAdjust(p_values));
+  ASSIGN_OR_RETURN(const std::vector<double> adjusted, HolmAdjusted(p_values));
   for (size_t i = 0; i < family.size(); ++i) {
     v1::MetricComparison& row = *family[i];
     row.set_adjusted_p_value(adjusted[i]);

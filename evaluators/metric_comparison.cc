@@ -8,11 +8,11 @@
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "base/multiplicity.h"
 #include "base/status_macros.h"
 #include "evaluators/cluster_ratio.h"
 #include "evaluators/statistics/bootstrap.h"
 #include "evaluators/statistics/mean.h"
-#include "evaluators/statistics/multiplicity.h"
 #include "evaluators/statistics/paired_test.h"
 #include "evaluators/statistics/power.h"
 #include "evaluators/statistics/special_functions.h"

@@ -1,14 +1,17 @@
 // P values of a family of tests, raised so that looking at many tests does not
 // find differences where there are none.
 //
+// The server adjusts what one comparison compares; a sweep is one family of
+// many comparisons, which only the client sees together. Both adjust by these.
+//
 // Both return the adjusted values in the order given: a test is significant at
 // level alpha when its adjusted value is at most alpha. InvalidArgument for a
 // value that is NaN or outside 0..1 (its index is named); an empty family is an
 // empty family. Equal values stay equal.
 //
 // Thread-safe: free functions of their arguments.
-#ifndef QUANTD_EVALUATORS_STATISTICS_MULTIPLICITY_H_
-#define QUANTD_EVALUATORS_STATISTICS_MULTIPLICITY_H_
+#ifndef QUANTD_BASE_MULTIPLICITY_H_
+#define QUANTD_BASE_MULTIPLICITY_H_
 
 #include <vector>
 
@@ -31,4 +34,4 @@ absl::StatusOr<std::vector<double>> BenjaminiHochbergAdjusted(
 
 }  // namespace quantd
 
-#endif  // QUANTD_EVALUATORS_STATISTICS_MULTIPLICITY_H_
+#endif  // QUANTD_BASE_MULTIPLICITY_H_

@@ -1,4 +1,4 @@
-#include "evaluators/statistics/multiplicity.h"
+#include "base/multiplicity.h"
 
 #include <algorithm>
 #include <cstddef>

@@ -1,6 +1,7 @@
-#include "evaluators/statistics/multiplicity.h"
+#include "base/multiplicity.h"
 
 #include <cmath>
+#include <limits>
 
 #include "gmock/gmock.h"
 #include "tests/testing/status_matchers.h"
@@ -22,6 +23,20 @@ TEST(MultiplicityTest, HolmByHand) {
                        HolmAdjusted({0.03, 0.4, 0.01, 0.02}));
   EXPECT_THAT(adjusted,
               ElementsAre(Near(0.06), Near(0.4), Near(0.04), Near(0.06)));
+}
+
+TEST(MultiplicityTest, HolmStepsDownThroughTheSortedValues) {
+  // 4 x 0.005, 3 x 0.01, 2 x 0.03, and 0.04, which may not fall below 0.06.
+  ASSERT_OK_AND_ASSIGN(const auto adjusted,
+                       HolmAdjusted({0.01, 0.04, 0.03, 0.005}));
+  EXPECT_THAT(adjusted,
+              ElementsAre(Near(0.03), Near(0.06), Near(0.06), Near(0.02)));
+}
+
+TEST(MultiplicityTest, HolmExceedsNoOneAndLeavesOneTestAlone) {
+  EXPECT_THAT(*HolmAdjusted({0.9, 0.8}), ElementsAre(1, 1));
+  EXPECT_THAT(*HolmAdjusted({0.2}), ElementsAre(0.2));
+  EXPECT_THAT(*HolmAdjusted({0.0, 1.0}), ElementsAre(0, 1));
 }
 
 TEST(MultiplicityTest, BenjaminiHochbergByHand) {
@@ -54,6 +69,11 @@ TEST(MultiplicityTest, RefusesWhatIsNoPValue) {
   EXPECT_THAT(HolmAdjusted({0.1, NAN}),
               StatusIs(absl::StatusCode::kInvalidArgument,
                        HasSubstr("test 1 has the p value nan")));
+  for (const double wrong :
+       {-0.1, 1.1, std::nan(""), std::numeric_limits<double>::infinity()}) {
+    EXPECT_TRUE(absl::IsInvalidArgument(HolmAdjusted({0.5, wrong}).status()))
+        << wrong;
+  }
   EXPECT_THAT(
       BenjaminiHochbergAdjusted({1.1}),
       StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("test 0")));
