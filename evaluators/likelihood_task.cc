@@ -83,7 +83,7 @@ class LikelihoodTask::Encoder {
     ScoreRequest request;
     size_t begin = 0;
     if (context.empty()) {
-      ASSIGN_OR_RETURN(const int32_t prefix, PrefixToken());
+      ASSIGN_OR_RETURN(const int32_t prefix, tokenizer_.PrefixToken());
       ASSIGN_OR_RETURN(request.tokens, tokenizer_.Encode(continuation));
       request.tokens.insert(request.tokens.begin(), prefix);
       begin = 1;
@@ -125,16 +125,6 @@ class LikelihoodTask::Encoder {
   bool TakeCut() { return std::exchange(cut_, false); }
 
  private:
-  absl::StatusOr<int32_t> PrefixToken() const {
-    for (const std::optional<int32_t> id :
-         {tokenizer_.leading_id(), tokenizer_.bos_id(), tokenizer_.eos_id()}) {
-      if (id.has_value()) return *id;
-    }
-    return absl::InvalidArgumentError(
-        "the tokenizer has no token that could stand before an empty context "
-        "(bos_token or eos_token of tokenizer_config.json)");
-  }
-
   const Tokenizer& tokenizer_;
   const size_t most_;
   std::optional<std::string> context_;

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cstddef>
-#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -55,14 +54,7 @@ void AddRollingWindows(absl::Span<const int32_t> document, int64_t first_token,
 absl::StatusOr<TextWindows> RollingWindows(absl::string_view text,
                                            const Tokenizer& tokenizer,
                                            const WindowParameters& parameters) {
-  const std::optional<int32_t> prefix =
-      tokenizer.bos_id().has_value() ? tokenizer.bos_id() : tokenizer.eos_id();
-  if (!prefix.has_value()) {
-    return absl::InvalidArgumentError(
-        "the tokenizer names neither a BOS nor an EOS token, one of which "
-        "stands before every document (bos_token and eos_token of "
-        "tokenizer_config.json, bos_token_id and eos_token_id of config.json)");
-  }
+  ASSIGN_OR_RETURN(const int32_t prefix, tokenizer.PrefixToken());
   if (const size_t valid = ValidUtf8Prefix(text); valid < text.size()) {
     return absl::InvalidArgumentError(
         absl::StrCat("the text is not UTF-8 at byte ", valid));
@@ -100,8 +92,7 @@ absl::StatusOr<TextWindows> RollingWindows(absl::string_view text,
       }
       continue;
     }
-    AddRollingWindows(tokens, first_token, *prefix, parameters.window,
-                      &windows);
+    AddRollingWindows(tokens, first_token, prefix, parameters.window, &windows);
     TextCluster& cluster = windows.clusters.back();
     cluster.words = CountPieces(document);
     cluster.bytes = document.size();
@@ -116,7 +107,7 @@ absl::StatusOr<TextWindows> RollingWindows(absl::string_view text,
   windows.tag.set_text_digest(Sha256Hex(fed));
   windows.tag.set_token_count(tokens_of_all);
   windows.tag.set_bos_policy("every-document");
-  windows.tag.set_prefix_token(*prefix);
+  windows.tag.set_prefix_token(prefix);
   windows.tag.set_document_count(windows.clusters.size());
   windows.tag.set_word_count(words);
   windows.tag.set_byte_count(bytes);

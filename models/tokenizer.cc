@@ -230,6 +230,18 @@ absl::StatusOr<std::vector<int32_t>> Tokenizer::EncodeWithBos(
   return ids;
 }
 
+absl::StatusOr<int32_t> Tokenizer::PrefixToken() const {
+  for (const std::optional<int32_t> id : {bos_id(), eos_id()}) {
+    if (id.has_value()) return *id;
+  }
+  return absl::InvalidArgumentError(
+      "the tokenizer names neither a BOS nor an EOS token (bos_token and "
+      "eos_token of tokenizer_config.json, bos_token_id and eos_token_id of "
+      "config.json): there is no token that could stand before an empty "
+      "context "
+      "or a document");
+}
+
 absl::StatusOr<std::unique_ptr<Tokenizer>> LoadTokenizer(
     const std::string& directory) {
   const auto path = [&](absl::string_view name) {

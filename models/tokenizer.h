@@ -62,6 +62,12 @@ class Tokenizer {
   virtual std::optional<int32_t> leading_id() const = 0;
   bool adds_bos() const { return leading_id().has_value(); }
 
+  // What stands where a model is to predict the first token of a text that has
+  // nothing before it: the BOS, else the EOS, whatever the tokenizer itself
+  // puts before a text (lm-evaluation-harness, prefix_token_id).
+  // InvalidArgument when it has neither.
+  absl::StatusOr<int32_t> PrefixToken() const;
+
   // SHA-256 of tokenizer.json, or of tokenizer.model where that was read.
   virtual const std::string& digest() const = 0;
 };

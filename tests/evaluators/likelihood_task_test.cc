@@ -90,7 +90,7 @@ TEST(LikelihoodTaskTest, ContextAndContinuationAreEncodedTogetherAndCut) {
   EXPECT_EQ(task.requests()[4].target_count, 2);
 }
 
-TEST(LikelihoodTaskTest, AnEmptyContextIsTheTokenBeforeATextOrBos) {
+TEST(LikelihoodTaskTest, AnEmptyContextIsTheBos) {
   for (const bool adds : {true, false}) {
     ASSERT_OK_AND_ASSIGN(
         const LikelihoodTask task,
@@ -105,6 +105,24 @@ TEST(LikelihoodTaskTest, AnEmptyContextIsTheTokenBeforeATextOrBos) {
           **ParseTokenizer(test::SmallTokenizer().dump(), ""), 0),
       StatusIs(absl::StatusCode::kInvalidArgument,
                HasSubstr("no token that could stand before an empty context")));
+}
+
+TEST(LikelihoodTaskTest, AnEmptyContextIsTheBosWhateverATextBeginsWith) {
+  nlohmann::json file = test::SmallTokenizer();
+  file["post_processor"] = nlohmann::json::parse(
+      R"({"type": "TemplateProcessing",
+          "single": [{"SpecialToken": {"id": "!", "type_id": 0}},
+                     {"Sequence": {"id": "A", "type_id": 0}}],
+          "special_tokens": {"!": {"id": "!", "ids": [33]}}})");
+  ASSERT_OK_AND_ASSIGN(const auto tokenizer,
+                       ParseTokenizer(file.dump(), R"({"bos_token": "~"})"));
+  ASSERT_OK_AND_ASSIGN(
+      const LikelihoodTask task,
+      LikelihoodTask::Create(Definition(TaskKind::kMultipleChoice),
+                             {Item("", {"ab"}, 0), Item("Q:", {"ab"}, 0)},
+                             *tokenizer, 0));
+  EXPECT_EQ(TextOf(task.requests()[0].tokens), "~ ab");
+  EXPECT_EQ(TextOf(task.requests()[1].tokens), "!Q: ab");
 }
 
 TEST(LikelihoodTaskTest, LongPromptsAreCutFromTheLeft) {

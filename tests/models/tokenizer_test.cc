@@ -217,6 +217,20 @@ TEST(TokenizerMarkersTest, ALeadingTokenNeedNotBeTheBos) {
   EXPECT_THAT(tokenizer->EncodeWithBos("a").value(), ElementsAre(300, 'a'));
 }
 
+TEST(TokenizerMarkersTest, ThePrefixTokenIsTheBosElseTheEos) {
+  json file = WithTemplate(300);
+  EXPECT_EQ(*Make(file)->PrefixToken(), 300);
+  EXPECT_EQ(*Make(file, R"({"bos_token":"</s>"})")->PrefixToken(), 301);
+  file["post_processor"] = nullptr;
+  EXPECT_EQ(
+      *Make(file, R"({"bos_token":"<s>","eos_token":"</s>"})")->PrefixToken(),
+      300);
+  EXPECT_EQ(*Make(file, R"({"eos_token":"</s>"})")->PrefixToken(), 301);
+  EXPECT_THAT(Make(file)->PrefixToken(),
+              StatusIs(absl::StatusCode::kInvalidArgument,
+                       HasSubstr("neither a BOS nor an EOS")));
+}
+
 TEST(TokenizerMarkersTest, EncodeWithBosAddsWhatTheTokenizerAdds) {
   json file = WithTemplate(300);
   EXPECT_THAT(Make(file)->EncodeWithBos("").value(), ElementsAre(300));
