@@ -4,17 +4,13 @@
 #include <memory>
 #include <utility>
 
-#include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
-#include "absl/strings/strip.h"
 #include "base/status_macros.h"
 #include "evaluators/task_scores.h"
-#include "evaluators/text_metrics/answer_extraction.h"
 #include "evaluators/text_metrics/bleu.h"
 #include "evaluators/text_metrics/chrf.h"
 #include "evaluators/text_metrics/repetition.h"
 #include "evaluators/text_metrics/rouge.h"
-#include "re2/re2.h"
 
 namespace quantd {
 namespace {
@@ -29,67 +25,6 @@ size_t FindStop(absl::string_view text, const std::vector<std::string>& until) {
   return at;
 }
 
-// All matches of `pattern` as lm-evaluation-harness takes them: the first group
-// that took part, or the whole match where there is no group.
-std::vector<std::string> MatchesOf(const RE2& pattern, absl::string_view text) {
-  const int groups = pattern.NumberOfCapturingGroups() + 1;
-  std::vector<re2::StringPiece> parts(static_cast<size_t>(groups));
-  const re2::StringPiece whole(text.data(), text.size());
-  std::vector<std::string> matches;
-  size_t begin = 0;
-  while (begin <= whole.size() &&
-         pattern.Match(whole, begin, whole.size(), RE2::UNANCHORED,
-                       parts.data(), groups)) {
-    std::string match(parts[0].data(), parts[0].size());
-    for (int g = 1; g < groups; ++g) {
-      const re2::StringPiece& part = parts[static_cast<size_t>(g)];
-      match.assign(part.data() == nullptr ? "" : part.data(), part.size());
-      if (!match.empty()) break;
-    }
-    matches.push_back(std::string(absl::StripAsciiWhitespace(match)));
-    const size_t end =
-        static_cast<size_t>(parts[0].data() - whole.data()) + parts[0].size();
-    begin = parts[0].empty() ? end + 1 : end;
-  }
-  return matches;
-}
-
-absl::StatusOr<std::string> ApplyStep(const AnswerFilterStep& step,
-                                      std::string answer) {
-  switch (step.function) {
-    case AnswerFilterStep::Function::kTakeFirst:
-      return answer;
-    case AnswerFilterStep::Function::kRemoveWhitespace:
-      return std::string(absl::StripPrefix(answer, " "));
-    case AnswerFilterStep::Function::kLowercase:
-      return NormalizeAnswer(answer, {.lowercase = true});
-    case AnswerFilterStep::Function::kUppercase:
-      return absl::AsciiStrToUpper(answer);
-    case AnswerFilterStep::Function::kRegex:
-      break;
-  }
-  const RE2 pattern(step.regex_pattern, RE2::Quiet);
-  if (!pattern.ok()) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("pattern ", step.regex_pattern, ": ", pattern.error()));
-  }
-  const std::vector<std::string> matches = MatchesOf(pattern, answer);
-  const int64_t count = static_cast<int64_t>(matches.size());
-  const int64_t at =
-      step.group_select < 0 ? count + step.group_select : step.group_select;
-  if (at < 0 || at >= count) return step.fallback;
-  return matches[static_cast<size_t>(at)];
-}
-
-std::string Normalized(const TaskMetric& rules, std::string text) {
-  for (const std::string& pattern : rules.regexes_to_ignore) {
-    RE2::GlobalReplace(&text, RE2(pattern, RE2::Quiet), "");
-  }
-  return NormalizeAnswer(text, {.lowercase = rules.ignore_case,
-                                .drop_punctuation = rules.ignore_punctuation,
-                                .drop_digits = rules.ignore_numbers});
-}
-
 // A metric over the answers of all items by one filter.
 using AnswerScorer = absl::Status (*)(const TaskMetric& metric,
                                       absl::Span<const TaskItem> items,
@@ -100,10 +35,11 @@ absl::Status ScoreExactMatch(const TaskMetric& metric,
                              absl::Span<const TaskItem> items,
                              const std::vector<std::string>& answers,
                              ItemScores* scores) {
+  ASSIGN_OR_RETURN(const ExactMatch match, ExactMatch::Create(metric));
   scores->is_share = true;
   for (size_t i = 0; i < items.size(); ++i) {
     scores->values.push_back(
-        MatchesExactly(metric, answers[i], items[i].references) ? 1 : 0);
+        match.Matches(answers[i], items[i].references) ? 1 : 0);
   }
   return absl::OkStatus();
 }
@@ -210,37 +146,15 @@ ItemScores Repetition(const std::vector<std::vector<int32_t>>& texts) {
 
 }  // namespace
 
-absl::StatusOr<std::vector<std::string>> ExtractAnswers(
-    const TaskDefinition& task, const std::string& text) {
-  std::vector<std::string> answers;
-  for (const AnswerFilter& filter : task.filters) {
-    std::string answer = text;
-    for (const AnswerFilterStep& step : filter.steps) {
-      ASSIGN_OR_RETURN(answer, Annotate(ApplyStep(step, std::move(answer)),
-                                        "filter ", filter.name));
-    }
-    answers.push_back(std::move(answer));
-  }
-  if (answers.empty()) {
-    answers.push_back(std::string(absl::StripAsciiWhitespace(text)));
-  }
-  return answers;
-}
-
-bool MatchesExactly(const TaskMetric& rules, const std::string& answer,
-                    const std::vector<std::string>& references) {
-  const std::string own = Normalized(rules, answer);
-  return std::any_of(references.begin(), references.end(),
-                     [&](const std::string& reference) {
-                       return Normalized(rules, reference) == own;
-                     });
-}
-
 absl::StatusOr<GenerationTask> GenerationTask::Create(
     TaskDefinition task, std::vector<TaskItem> items,
     const Tokenizer& tokenizer, std::vector<int32_t> stop_tokens,
     int64_t context_tokens) {
-  GenerationTask run(std::move(task), std::move(items), &tokenizer);
+  ASSIGN_OR_RETURN(
+      AnswerExtractor extractor,
+      Annotate(AnswerExtractor::Create(task.filters), "task ", task.name));
+  GenerationTask run(std::move(task), std::move(items), std::move(extractor),
+                     &tokenizer);
   const TaskGeneration& generation = run.task_.generation;
   run.options_.max_new_tokens = generation.max_new_tokens;
   run.options_.stop_tokens = std::move(stop_tokens);
@@ -321,8 +235,7 @@ absl::Status GenerationTask::Report(v1::TaskReport* report) const {
   for (const std::string& note : task_.notes) report->add_notes(note);
   std::vector<std::vector<std::string>> answers;  // by item, by filter
   for (const std::string& text : texts_) {
-    ASSIGN_OR_RETURN(std::vector<std::string> own, ExtractAnswers(task_, text));
-    answers.push_back(std::move(own));
+    answers.push_back(extractor_.Extract(text));
   }
   std::vector<ItemScores> scores;
   for (const TaskMetric& metric : task_.metrics) {

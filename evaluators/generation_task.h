@@ -3,10 +3,11 @@
 // compared with the references.
 //
 //   exact_match   one of the references is the answer, by the task's rules
-//   rouge1, rouge2, rougeL, rougeLsum   F of text_metrics/rouge.h, mean of
-//   items bleu, chrf, chrf++                  of the corpus
-//   (text_metrics/bleu.h,
-//                                       chrf.h), 0..100, errors by bootstrap
+//   rouge1, rouge2, rougeL, rougeLsum
+//                 F of text_metrics/rouge.h, mean of items
+//   bleu, chrf, chrf++
+//                 of the corpus (text_metrics/bleu.h, chrf.h), 0..100, errors
+//                 by bootstrap
 // With several filters each metric stands once per filter, "exact_match,strict-
 // match". Beside them, of the raw texts: distinct_1 and distinct_2, the share
 // of distinct n-grams, and repetition_4 (text_metrics/repetition.h).
@@ -24,21 +25,13 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "evaluators/generator.h"
+#include "evaluators/task_answers.h"
 #include "evaluators/tasks/task_definition.h"
 #include "evaluators/tasks/task_item.h"
 #include "models/tokenizer.h"
 #include "quantd/v1/evaluation.pb.h"
 
 namespace quantd {
-
-// Answers of a generated text, one a filter; without filters the text without
-// blanks around it.
-absl::StatusOr<std::vector<std::string>> ExtractAnswers(
-    const TaskDefinition& task, const std::string& text);
-
-// By the rules of the task's metric exact_match.
-bool MatchesExactly(const TaskMetric& rules, const std::string& answer,
-                    const std::vector<std::string>& references);
 
 class GenerationTask {
  public:
@@ -68,13 +61,15 @@ class GenerationTask {
 
  private:
   GenerationTask(TaskDefinition task, std::vector<TaskItem> items,
-                 const Tokenizer* tokenizer)
+                 AnswerExtractor extractor, const Tokenizer* tokenizer)
       : task_(std::move(task)),
         items_(std::move(items)),
+        extractor_(std::move(extractor)),
         tokenizer_(tokenizer) {}
 
   TaskDefinition task_;
   std::vector<TaskItem> items_;
+  AnswerExtractor extractor_;
   const Tokenizer* tokenizer_;
   GenerationOptions options_;
   std::vector<std::vector<int32_t>> prompts_;

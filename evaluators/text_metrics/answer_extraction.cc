@@ -13,8 +13,10 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/strip.h"
+#include "base/status_macros.h"
 #include "base/utf8.h"
 #include "evaluators/text_metrics/units.h"
+#include "models/json_text.h"
 
 namespace quantd {
 namespace {
@@ -141,16 +143,20 @@ std::string NormalizeNumber(absl::string_view number) {
   return plain;
 }
 
+absl::StatusOr<std::shared_ptr<const re2::RE2>> CompilePattern(
+    absl::string_view pattern) {
+  auto compiled =
+      std::make_shared<const re2::RE2>(Piece(pattern), re2::RE2::Quiet);
+  if (compiled->ok()) return compiled;
+  return absl::InvalidArgumentError(absl::StrCat(
+      "pattern ", Quoted(pattern), ": ", EscapeInvalidUtf8(compiled->error())));
+}
+
 absl::StatusOr<RegexFilter> RegexFilter::Create(absl::string_view pattern,
-                                                MatchChoice choice) {
-  re2::RE2::Options options;
-  options.set_log_errors(false);
-  auto compiled = std::make_shared<const re2::RE2>(Piece(pattern), options);
-  if (!compiled->ok()) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("pattern \"", pattern, "\": ", compiled->error()));
-  }
-  return RegexFilter(std::move(compiled), choice);
+                                                int match) {
+  ASSIGN_OR_RETURN(std::shared_ptr<const re2::RE2> compiled,
+                   CompilePattern(pattern));
+  return RegexFilter(std::move(compiled), match);
 }
 
 std::optional<std::string> RegexFilter::Apply(absl::string_view text) const {
@@ -158,19 +164,24 @@ std::optional<std::string> RegexFilter::Apply(absl::string_view text) const {
   const re2::StringPiece input(valid);
   std::vector<re2::StringPiece> groups(
       static_cast<size_t>(pattern_->NumberOfCapturingGroups()) + 1);
-  std::optional<std::string> answer;
+  // Of every match so far; nothing where all of several groups are empty.
+  std::vector<std::optional<absl::string_view>> answers;
   size_t pos = 0;
   while (pos <= input.size() &&
          pattern_->Match(input, pos, input.size(), re2::RE2::UNANCHORED,
                          groups.data(), static_cast<int>(groups.size()))) {
-    answer.reset();
-    for (size_t i = groups.size() > 1 ? 1 : 0; i < groups.size(); ++i) {
-      if (groups[i].empty()) continue;
-      answer = std::string(absl::StripAsciiWhitespace(
-          absl::string_view(groups[i].data(), groups[i].size())));
-      break;
+    const auto begin = groups.begin() + (groups.size() > 1 ? 1 : 0);
+    const auto chosen =
+        groups.size() > 2
+            ? std::find_if(begin, groups.end(),
+                           [](const auto& group) { return !group.empty(); })
+            : begin;
+    if (chosen == groups.end()) {
+      answers.push_back(std::nullopt);
+    } else {
+      answers.push_back(absl::string_view(chosen->data(), chosen->size()));
     }
-    if (choice_ == MatchChoice::kFirst) break;
+    if (match_ >= 0 && answers.size() > static_cast<size_t>(match_)) break;
     pos =
         static_cast<size_t>(groups[0].data() - input.data()) + groups[0].size();
     if (!groups[0].empty()) continue;
@@ -179,7 +190,14 @@ std::optional<std::string> RegexFilter::Apply(absl::string_view text) const {
     if (pos < valid.size()) DecodeUtf8(valid, pos, &length);
     pos += length;
   }
-  return answer;
+  const int64_t count = static_cast<int64_t>(answers.size());
+  const int64_t at = match_ < 0 ? count + match_ : match_;
+  if (at < 0 || at >= count) return std::nullopt;
+  const std::optional<absl::string_view> answer =
+      answers[static_cast<size_t>(at)];
+  if (!answer.has_value()) return std::nullopt;
+  // \C, which takes a byte, may have cut a character.
+  return ReplaceInvalidUtf8(absl::StripAsciiWhitespace(*answer));
 }
 
 }  // namespace quantd

@@ -63,28 +63,34 @@ std::optional<std::string> ExtractFlexibleNumber(absl::string_view text);
 // compared: as strings, so that 18.00 is not 18.
 std::string NormalizeNumber(absl::string_view number);
 
-// Which of a pattern's matches is the answer.
-enum class MatchChoice { kFirst, kLast };
-
 // A pattern in RE2's syntax (Perl's without look-around and back references;
-// \d, \w and \s are ASCII). Takes time linear in the text.
+// \d, \w and \s are ASCII), compiled once: matching takes time linear in the
+// text. Any thread may use it. InvalidArgument quotes the pattern and RE2's
+// reason.
+absl::StatusOr<std::shared_ptr<const re2::RE2>> CompilePattern(
+    absl::string_view pattern);
+
+// The answer that a pattern finds, by the rules of lm-evaluation-harness's
+// regex filter.
 class RegexFilter {
  public:
-  // InvalidArgument that quotes the pattern and RE2's reason.
+  // `match` is the number of the match that is the answer: from 0, or from -1
+  // backwards. Fails as CompilePattern() does.
   static absl::StatusOr<RegexFilter> Create(absl::string_view pattern,
-                                            MatchChoice choice);
+                                            int match);
 
-  // The chosen match, without white space around it: its first group that is
-  // not empty, or all of it where the pattern has no group. Nothing if there
-  // is no match, or all its groups are empty. Matches do not overlap.
+  // The chosen match, without white space around it: its group, or the first
+  // that is not empty where the pattern has several, or all of it where it has
+  // none. Nothing if there are not as many matches, or all of several groups
+  // are empty. Matches do not overlap, and may be empty. Always UTF-8.
   std::optional<std::string> Apply(absl::string_view text) const;
 
  private:
-  RegexFilter(std::shared_ptr<const re2::RE2> pattern, MatchChoice choice)
-      : pattern_(std::move(pattern)), choice_(choice) {}
+  RegexFilter(std::shared_ptr<const re2::RE2> pattern, int match)
+      : pattern_(std::move(pattern)), match_(match) {}
 
   std::shared_ptr<const re2::RE2> pattern_;
-  MatchChoice choice_;
+  int match_;
 };
 
 }  // namespace quantd

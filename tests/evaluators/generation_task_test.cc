@@ -15,51 +15,7 @@ namespace {
 
 using ::quantd::test::StatusIs;
 using ::quantd::test::TempDir;
-using ::testing::ElementsAre;
 using ::testing::HasSubstr;
-
-AnswerFilter Regex(const std::string& name, const std::string& pattern,
-                   int select) {
-  AnswerFilterStep step;
-  step.function = AnswerFilterStep::Function::kRegex;
-  step.regex_pattern = pattern;
-  step.group_select = select;
-  return {name, {step, {}}};
-}
-
-TEST(GenerationTaskTest, AnswersAreExtractedByEveryFilter) {
-  TaskDefinition task;
-  EXPECT_THAT(*ExtractAnswers(task, "  as it is \n"), ElementsAre("as it is"))
-      << "without filters";
-  task.filters = {Regex("strict", R"(The answer is (\-?[0-9\.\,]+)\.)", 0),
-                  Regex("flexible", R"((-?[$0-9.,]{2,})|(-?[0-9]+))", -1),
-                  Regex("second", "[0-9]+", 1)};
-  EXPECT_THAT(*ExtractAnswers(task, "First 7, then 12. The answer is 1,234."),
-              ElementsAre("1,234", "1,234.", "12"));
-  EXPECT_THAT(*ExtractAnswers(task, "It is 42"),
-              ElementsAre("[invalid]", "42", "[invalid]"));
-  AnswerFilterStep lower;
-  lower.function = AnswerFilterStep::Function::kLowercase;
-  AnswerFilterStep blank;
-  blank.function = AnswerFilterStep::Function::kRemoveWhitespace;
-  task.filters = {{"words", {blank, lower}}};
-  EXPECT_THAT(*ExtractAnswers(task, " Yes"), ElementsAre("yes"));
-  // A pattern that matches nothing at all does not run for ever.
-  task.filters = {Regex("empty", "x*", -1)};
-  EXPECT_THAT(*ExtractAnswers(task, "abc"), ElementsAre(""));
-}
-
-TEST(GenerationTaskTest, ExactMatchFollowsTheTasksRules) {
-  TaskMetric rules;
-  EXPECT_TRUE(MatchesExactly(rules, "18", {"17", "18"}));
-  EXPECT_FALSE(MatchesExactly(rules, "$18", {"18"}));
-  rules.regexes_to_ignore = {",", "\\$", "(?s).*#### ", "\\.$"};
-  EXPECT_TRUE(MatchesExactly(rules, "$1,800.", {"so 9 + 9\n#### 1800"}));
-  EXPECT_FALSE(MatchesExactly(rules, "Paris", {"paris"}));
-  rules.ignore_case = true;
-  rules.ignore_punctuation = true;
-  EXPECT_TRUE(MatchesExactly(rules, "Paris!", {"paris"}));
-}
 
 class GeneratedTextsTest : public testing::Test {
  protected:

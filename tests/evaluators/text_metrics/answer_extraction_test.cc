@@ -5,6 +5,7 @@
 #include <regex>
 #include <string>
 
+#include "base/utf8.h"
 #include "gmock/gmock.h"
 #include "tests/testing/status_matchers.h"
 
@@ -81,27 +82,32 @@ TEST(AnswerExtractionTest, NumbersAreThoseOfTheirPatterns) {
 }
 
 TEST(AnswerExtractionTest, FiltersChooseMatchAndGroup) {
-  ASSERT_OK_AND_ASSIGN(
-      const RegexFilter first,
-      RegexFilter::Create(R"(answer is (\(\w\))|(\w+)!)", MatchChoice::kFirst));
+  ASSERT_OK_AND_ASSIGN(const RegexFilter first,
+                       RegexFilter::Create(R"(answer is (\(\w\))|(\w+)!)", 0));
   EXPECT_THAT(first.Apply("The answer is (B). Yes!"),
               Optional<std::string>("(B)"));
   EXPECT_THAT(first.Apply("Oh! answer is (B)"), Optional<std::string>("Oh"));
   EXPECT_EQ(first.Apply("no"), std::nullopt);
   ASSERT_OK_AND_ASSIGN(const RegexFilter last,
-                       RegexFilter::Create("[a-z ]+", MatchChoice::kLast));
+                       RegexFilter::Create("[a-z ]+", -1));
   EXPECT_THAT(last.Apply("ab1 cd "), Optional<std::string>("cd"));
-  ASSERT_OK_AND_ASSIGN(const RegexFilter maybe,
-                       RegexFilter::Create("x*", MatchChoice::kLast));
-  EXPECT_EQ(maybe.Apply("xé"), std::nullopt);
+  ASSERT_OK_AND_ASSIGN(const RegexFilter maybe, RegexFilter::Create("x*", -1));
+  // Of "x", and the empty ones behind it and at the end.
+  EXPECT_THAT(maybe.Apply("xé"), Optional<std::string>(""));
+  ASSERT_OK_AND_ASSIGN(const RegexFilter third, RegexFilter::Create("x*", 3));
+  EXPECT_EQ(third.Apply("xé"), std::nullopt);
+  ASSERT_OK_AND_ASSIGN(const RegexFilter before_last,
+                       RegexFilter::Create("[a-z]", -2));
+  EXPECT_THAT(before_last.Apply("a1b"), Optional<std::string>("a"));
+  EXPECT_EQ(before_last.Apply("b"), std::nullopt);
 }
 
 TEST(AnswerExtractionTest, BadPatternsAreQuoted) {
-  EXPECT_THAT(RegexFilter::Create("(a", MatchChoice::kFirst),
+  EXPECT_THAT(RegexFilter::Create("(a", 0),
               StatusIs(absl::StatusCode::kInvalidArgument,
                        HasSubstr("pattern \"(a\": missing )")));
   EXPECT_THAT(
-      RegexFilter::Create("(?<=a)b", MatchChoice::kFirst),
+      RegexFilter::Create("(?<=a)b", 0),
       StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("pattern")));
 }
 
@@ -114,9 +120,10 @@ TEST(AnswerExtractionTest, AnyBytesPassAnyFilter) {
     for (char& c : text) {
       c = static_cast<char>(engine() % 2 ? "ab.1"[engine() % 4] : engine());
     }
-    const auto filter = RegexFilter::Create(
-        pattern, round % 2 ? MatchChoice::kFirst : MatchChoice::kLast);
-    if (filter.ok()) filter->Apply(text);
+    const auto filter = RegexFilter::Create(pattern, round % 3 - 1);
+    if (filter.ok()) {
+      EXPECT_TRUE(IsValidUtf8(filter->Apply(text).value_or("")));
+    }
     ExtractStrictNumber(text);
     ExtractFlexibleNumber(text);
     NormalizeAnswer(text, AnswerNormalization::Squad());
