@@ -12,7 +12,6 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
-#include "absl/strings/strip.h"
 #include "base/status_macros.h"
 #include "base/utf8.h"
 #include "evaluators/text_metrics/units.h"
@@ -36,11 +35,6 @@ bool IsArticle(absl::string_view word) {
     if (absl::EqualsIgnoreCase(word, article)) return true;
   }
   return false;
-}
-
-bool IsNumberMark(char c) {
-  return absl::ascii_isdigit(static_cast<unsigned char>(c)) || c == '.' ||
-         c == ',';
 }
 
 // Words are runs of ASCII letters and digits and of all that is not ASCII, as
@@ -87,60 +81,6 @@ std::string NormalizeAnswer(absl::string_view answer,
     text = absl::StrJoin(SplitOnWhiteSpace(text), " ");
   }
   return text;
-}
-
-bool IsExactMatch(absl::string_view answer,
-                  absl::Span<const std::string> references,
-                  const AnswerNormalization& normalization) {
-  const std::string normalized = NormalizeAnswer(answer, normalization);
-  return std::any_of(
-      references.begin(), references.end(), [&](const std::string& reference) {
-        return NormalizeAnswer(reference, normalization) == normalized;
-      });
-}
-
-std::optional<std::string> ExtractStrictNumber(absl::string_view text) {
-  constexpr absl::string_view kMark = "#### ";
-  for (size_t mark = text.find(kMark); mark != absl::string_view::npos;
-       mark = text.find(kMark, mark + 1)) {
-    absl::string_view rest = text.substr(mark + kMark.size());
-    const size_t sign = absl::StartsWith(rest, "-") ? 1 : 0;
-    size_t end = sign;
-    while (end < rest.size() && IsNumberMark(rest[end])) ++end;
-    if (end > sign) return std::string(rest.substr(0, end));
-  }
-  return std::nullopt;
-}
-
-std::optional<std::string> ExtractFlexibleNumber(absl::string_view text) {
-  absl::string_view last;
-  size_t pos = 0;
-  while (pos < text.size()) {
-    const size_t sign = text[pos] == '-' ? 1 : 0;
-    size_t end = pos + sign;
-    while (end < text.size() && (IsNumberMark(text[end]) || text[end] == '$')) {
-      ++end;
-    }
-    const size_t marks = end - pos - sign;
-    const bool is_digit =
-        marks == 1 &&
-        absl::ascii_isdigit(static_cast<unsigned char>(text[end - 1]));
-    if (marks >= 2 || is_digit) {
-      last = text.substr(pos, end - pos);
-      pos = end;
-    } else {
-      ++pos;
-    }
-  }
-  if (last.empty()) return std::nullopt;
-  return std::string(last);
-}
-
-std::string NormalizeNumber(absl::string_view number) {
-  std::string plain =
-      Without(number, [](unsigned char c) { return c == ',' || c == '$'; });
-  if (absl::EndsWith(plain, ".")) plain.pop_back();
-  return plain;
 }
 
 absl::StatusOr<std::shared_ptr<const re2::RE2>> CompilePattern(

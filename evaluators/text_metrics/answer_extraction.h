@@ -1,4 +1,5 @@
-// From a generated text to an answer, and from an answer to right or wrong.
+// From a generated text to an answer, and what of an answer counts when it is
+// compared.
 //
 // Texts are any bytes. Thread-safe: plain data, free functions of their
 // arguments; a RegexFilter may be used from any thread.
@@ -12,7 +13,6 @@
 
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
-#include "absl/types/span.h"
 
 namespace re2 {
 class RE2;
@@ -44,24 +44,6 @@ struct AnswerNormalization {
 
 std::string NormalizeAnswer(absl::string_view answer,
                             const AnswerNormalization& normalization);
-
-// Whether `answer` equals any of `references`, both normalized.
-bool IsExactMatch(absl::string_view answer,
-                  absl::Span<const std::string> references,
-                  const AnswerNormalization& normalization);
-
-// The number of GSM8K's (Cobbe et al., arXiv:2110.14168) answer line, as it
-// stands there: what follows the first "#### " and is of digits, points, commas
-// and a minus before them.
-std::optional<std::string> ExtractStrictNumber(absl::string_view text);
-
-// The last number of a text, as it stands there: a minus or none, then two or
-// more of digits, "$", "." and ",", or else digits alone.
-std::optional<std::string> ExtractFlexibleNumber(absl::string_view text);
-
-// Takes out every "," and "$" and a final ".", which is how GSM8K's numbers are
-// compared: as strings, so that 18.00 is not 18.
-std::string NormalizeNumber(absl::string_view number);
 
 // A pattern in RE2's syntax (Perl's without look-around and back references;
 // \d, \w and \s are ASCII), compiled once: matching takes time linear in the

@@ -2,7 +2,6 @@
 
 #include <optional>
 #include <random>
-#include <regex>
 #include <string>
 
 #include "base/utf8.h"
@@ -24,61 +23,6 @@ TEST(AnswerExtractionTest, NormalizationsTakeAwayWhatTheySay) {
   EXPECT_EQ(NormalizeAnswer("a1b22", {.drop_digits = true}), "ab");
   EXPECT_EQ(NormalizeAnswer("An ant", {.drop_articles = true}), "  ant");
   EXPECT_EQ(NormalizeAnswer("\xFF", {}), "\xEF\xBF\xBD");
-}
-
-TEST(AnswerExtractionTest, ExactMatchAgainstAnyReference) {
-  EXPECT_TRUE(IsExactMatch("Paris", {"London", "Paris"}, {}));
-  EXPECT_FALSE(IsExactMatch("paris", {"London", "Paris"}, {}));
-  EXPECT_TRUE(
-      IsExactMatch("the paris.", {"Paris"}, AnswerNormalization::Squad()));
-  EXPECT_FALSE(IsExactMatch("", {}, {}));
-}
-
-TEST(AnswerExtractionTest, StrictNumberFollowsItsMark) {
-  EXPECT_THAT(ExtractStrictNumber("2+2\n#### 4\n#### 5"),
-              Optional<std::string>("4"));
-  EXPECT_THAT(ExtractStrictNumber("#### $5 #### -1,234.50."),
-              Optional<std::string>("-1,234.50."));
-  EXPECT_EQ(ExtractStrictNumber("####4"), std::nullopt);
-  EXPECT_EQ(ExtractStrictNumber("the answer is 4"), std::nullopt);
-}
-
-TEST(AnswerExtractionTest, FlexibleNumberIsTheLast) {
-  EXPECT_THAT(ExtractFlexibleNumber("from 3 to $1,200."),
-              Optional<std::string>("$1,200."));
-  EXPECT_THAT(ExtractFlexibleNumber("x = -5"), Optional<std::string>("-5"));
-  EXPECT_THAT(ExtractFlexibleNumber("7, so."), Optional<std::string>("7,"));
-  EXPECT_EQ(ExtractFlexibleNumber("none."), std::nullopt);
-  // Two points are what the pattern in use takes for a number.
-  EXPECT_THAT(ExtractFlexibleNumber("4 ..."), Optional<std::string>("..."));
-}
-
-TEST(AnswerExtractionTest, NumbersLoseWhatDoesNotCount) {
-  EXPECT_EQ(NormalizeNumber("$1,234."), "1234");
-  EXPECT_EQ(NormalizeNumber("18.00"), "18.00");
-  EXPECT_EQ(NormalizeNumber(""), "");
-}
-
-TEST(AnswerExtractionTest, NumbersAreThoseOfTheirPatterns) {
-  const std::regex strict("#### (-?[0-9.,]+)");
-  const std::regex flexible("(-?[$0-9.,]{2,})|(-?[0-9]+)");
-  std::mt19937 engine(4);
-  const std::string alphabet = "#### -$.,19a ";
-  for (int round = 0; round < 20000; ++round) {
-    std::string text(engine() % 14, ' ');
-    for (char& c : text) c = alphabet[engine() % alphabet.size()];
-    if (round % 2 == 0) text = "#### " + text;
-    std::smatch match;
-    std::optional<std::string> first;
-    if (std::regex_search(text, match, strict)) first = match[1].str();
-    EXPECT_EQ(ExtractStrictNumber(text), first) << text;
-    std::optional<std::string> last;
-    for (std::sregex_iterator it(text.begin(), text.end(), flexible), end;
-         it != end; ++it) {
-      last = it->str();
-    }
-    EXPECT_EQ(ExtractFlexibleNumber(text), last) << text;
-  }
 }
 
 TEST(AnswerExtractionTest, FiltersChooseMatchAndGroup) {
@@ -124,8 +68,6 @@ TEST(AnswerExtractionTest, AnyBytesPassAnyFilter) {
     if (filter.ok()) {
       EXPECT_TRUE(IsValidUtf8(filter->Apply(text).value_or("")));
     }
-    ExtractStrictNumber(text);
-    ExtractFlexibleNumber(text);
     NormalizeAnswer(text, AnswerNormalization::Squad());
   }
 }
