@@ -93,6 +93,14 @@ void PrintTask(Session& session, const v1::TaskReport& report) {
     facts.AddRow({"ended by themselves",
                   absl::StrFormat("%.1f %%", 100 * report.stopped_share())});
   }
+  if (report.has_early_end_share()) {
+    facts.AddRow({"ended before 4 tokens",
+                  absl::StrFormat("%.1f %%", 100 * report.early_end_share())});
+  }
+  if (report.has_repeated_share()) {
+    facts.AddRow({"4-grams said before",
+                  absl::StrFormat("%.1f %%", 100 * report.repeated_share())});
+  }
   if (report.tokens_unshared() > 0) {
     facts.AddRow(
         {"tokens run",

@@ -17,6 +17,9 @@ namespace {
 
 // Texts that a report shows.
 constexpr size_t kShownAnswers = 20;
+// Repetition is seen in n-grams of so many tokens, seq-rep-4; a text that ends
+// before it has one shows none, and is counted by itself.
+constexpr int kRepeatedTokens = 4;
 
 // Where the first stop sequence begins, or npos.
 size_t FindStop(absl::string_view text, const std::vector<std::string>& until) {
@@ -135,10 +138,10 @@ ItemScores Distinct(const std::vector<std::vector<int32_t>>& texts) {
 
 ItemScores Repetition(const std::vector<std::vector<int32_t>>& texts) {
   ItemScores scores;
-  scores.name = "repetition_4";
+  scores.name = absl::StrCat("repetition_", kRepeatedTokens);
   scores.higher_is_better = false;
   for (const std::vector<int32_t>& text : texts) {
-    const auto own = CountRepeated(text, 4);
+    const auto own = CountRepeated(text, kRepeatedTokens);
     scores.values.push_back(own.ok() ? own->repeated_share() : 0);
   }
   return scores;
@@ -265,6 +268,15 @@ absl::Status GenerationTask::Report(v1::TaskReport* report) const {
   report->set_stopped_share(
       static_cast<double>(std::count(stopped_.begin(), stopped_.end(), true)) /
       static_cast<double>(stopped_.size()));
+  ASSIGN_OR_RETURN(const double repeated,
+                   RepetitionRate(tokens_, kRepeatedTokens));
+  report->set_repeated_share(repeated);
+  std::vector<GenerationEnd> ends;
+  for (size_t i = 0; i < tokens_.size(); ++i) {
+    ends.push_back({.tokens = tokens_[i].size(), .ended = stopped_[i]});
+  }
+  ASSIGN_OR_RETURN(const double early, EarlyEndRate(ends, kRepeatedTokens));
+  report->set_early_end_share(early);
   for (size_t i = 0; i < std::min(kShownAnswers, items_.size()); ++i) {
     v1::TaskAnswer* shown = report->add_answers();
     shown->set_item(i);

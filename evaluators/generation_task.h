@@ -10,7 +10,9 @@
 //                 by bootstrap
 // With several filters each metric stands once per filter, "exact_match,strict-
 // match". Beside them, of the raw texts: distinct_1 and distinct_2, the share
-// of distinct n-grams, and repetition_4 (text_metrics/repetition.h).
+// of distinct n-grams, and repetition_4 (text_metrics/repetition.h). The report
+// says besides how much texts repeat themselves and how many ended at once: a
+// broken model shows there, whatever its answers score.
 //
 // Confined to one thread; the device's threads work inside.
 #ifndef QUANTD_EVALUATORS_GENERATION_TASK_H_

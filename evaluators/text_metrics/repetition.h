@@ -48,7 +48,7 @@ absl::StatusOr<double> RepetitionRate(
     absl::Span<const std::vector<int32_t>> texts, int n);
 
 // One generated text: its length, without the token that ends it, and whether
-// it ended by that token rather than at the limit.
+// it ended by itself rather than at the limit.
 struct GenerationEnd {
   uint64_t tokens = 0;
   bool ended = false;

@@ -9,6 +9,7 @@
 namespace quantd::test {
 namespace {
 
+using ::testing::ContainsRegex;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::StartsWith;
@@ -109,6 +110,26 @@ TEST_F(QuantctlEvaluationTest, PeopleSeeTheDivergenceAndItsWorstTokens) {
   EXPECT_THAT(output.out, HasSubstr("0.03125 +/- 0.0005"));
   EXPECT_THAT(output.out, HasSubstr("91.25 +/- 0.00 %"));
   EXPECT_THAT(output.out, HasSubstr("\"It was\\nthe\""));
+}
+
+TEST_F(QuantctlEvaluationTest, GenerationTasksShowWhatABrokenModelWrites) {
+  v1::Evaluation evaluation;
+  evaluation.set_name("evaluations/written");
+  evaluation.set_target("models/m");
+  v1::TaskReport& report = *evaluation.add_tasks();
+  report.mutable_tag()->set_task("gsm8k");
+  report.set_kind("generate_until");
+  report.set_repeated_share(0.875);
+  report.set_early_end_share(0.125);
+  fake_.AddEvaluation(evaluation);
+  const Output shown = Run("evaluations show evaluations/written");
+  ASSERT_EQ(shown.code, 0) << shown.err;
+  EXPECT_THAT(shown.out, ContainsRegex("4-grams said before +87.5 %"));
+  EXPECT_THAT(shown.out, ContainsRegex("ended before 4 tokens +12.5 %"));
+  const auto json =
+      Run("evaluations show evaluations/written --json").Json()["tasks"];
+  EXPECT_EQ(json["gsm8k"]["repeated_share"], 0.875);
+  EXPECT_EQ(json["gsm8k"]["early_end_share"], 0.125);
 }
 
 TEST_F(QuantctlEvaluationTest, AnEfficiencyNeedsNoTextAndShowsAllNumbers) {

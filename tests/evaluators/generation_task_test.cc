@@ -98,6 +98,21 @@ TEST_F(GeneratedTextsTest, StopSequencesEndATextAndAreNotPartOfIt) {
   EXPECT_GT(cut.stopped_share(), 0);
 }
 
+TEST_F(GeneratedTextsTest, TextsThatEndAtOnceOrRepeatThemselvesAreCounted) {
+  ASSERT_OK_AND_ASSIGN(const v1::TaskReport whole, Run());
+  EXPECT_TRUE(whole.has_early_end_share());
+  EXPECT_EQ(whole.early_end_share(), 0);
+  EXPECT_TRUE(whole.has_repeated_share());
+  EXPECT_NEAR(whole.repeated_share(), Values(whole).at("repetition_4"), 1e-12);
+  // The first text ends with its first token, by what it begins with.
+  items_.resize(1);
+  ASSERT_FALSE(whole.answers(0).text().empty());
+  task_.generation.until = {whole.answers(0).text().substr(0, 1)};
+  ASSERT_OK_AND_ASSIGN(const v1::TaskReport early, Run());
+  EXPECT_EQ(early.early_end_share(), 1);
+  EXPECT_EQ(early.repeated_share(), 0);
+}
+
 TEST_F(GeneratedTextsTest, TextsThatDoNotFitAreRefusedOrCut) {
   items_[1].prompt = std::string(100, 'x');
   ASSERT_OK_AND_ASSIGN(const v1::TaskReport report, Run());
