@@ -75,11 +75,13 @@ ClusterRatio DifferencePer(const std::vector<double>& units,
   return RatioOfSums(sums, units);
 }
 
-void CompareWordsAndBytes(const Report& baseline, const Report& candidate,
-                          v1::Comparison* comparison) {
-  if (baseline.cluster_words().empty() || baseline.cluster_bytes().empty()) {
-    return;
-  }
+bool CountsWordsAndBytes(const Report& report) {
+  return !report.cluster_words().empty() && !report.cluster_bytes().empty();
+}
+
+// REQUIRES: both count words and bytes, in equal clusters.
+v1::WordsAndBytesComparison CompareWordsAndBytes(const Report& baseline,
+                                                 const Report& candidate) {
   // Sums of NLLs, of which equal clusters keep the mean alone.
   std::vector<double> tokens = TokensOf(baseline);
   if (baseline.cluster_tokens().empty()) {
@@ -92,14 +94,22 @@ void CompareWordsAndBytes(const Report& baseline, const Report& candidate,
   const ClusterRatio bytes =
       DifferencePer(PerCluster(baseline.cluster_bytes(), clusters), tokens,
                     baseline, candidate);
-  comparison->set_baseline_word_perplexity(baseline.word_perplexity().value());
-  comparison->set_candidate_word_perplexity(
-      candidate.word_perplexity().value());
-  comparison->set_word_ratio(std::exp(words.value));
-  comparison->set_word_ratio_error(std::exp(words.value) * words.error);
+  v1::WordsAndBytesComparison comparison;
+  comparison.set_convention(baseline.tag().convention());
+  *comparison.mutable_baseline_word_perplexity() = baseline.word_perplexity();
+  *comparison.mutable_candidate_word_perplexity() = candidate.word_perplexity();
+  comparison.set_word_ratio(std::exp(words.value));
+  comparison.set_word_ratio_error(std::exp(words.value) * words.error);
+  *comparison.mutable_baseline_byte_perplexity() = baseline.byte_perplexity();
+  *comparison.mutable_candidate_byte_perplexity() = candidate.byte_perplexity();
+  comparison.set_byte_ratio(std::exp(bytes.value));
+  comparison.set_byte_ratio_error(std::exp(bytes.value) * bytes.error);
+  *comparison.mutable_baseline_bits_per_byte() = baseline.bits_per_byte();
+  *comparison.mutable_candidate_bits_per_byte() = candidate.bits_per_byte();
   const double ln2 = std::log(2.0);
-  comparison->set_bits_per_byte_difference(bytes.value / ln2);
-  comparison->set_bits_per_byte_difference_error(bytes.error / ln2);
+  comparison.set_bits_per_byte_difference(bytes.value / ln2);
+  comparison.set_bits_per_byte_difference_error(bytes.error / ln2);
+  return comparison;
 }
 
 v1::Comparison Compare(const Report& baseline, const Report& candidate) {
@@ -115,7 +125,19 @@ v1::Comparison Compare(const Report& baseline, const Report& candidate) {
   comparison.set_log_ratio_error(log_ratio.error);
   comparison.set_ratio(ratio);
   comparison.set_ratio_error(ratio * log_ratio.error);
-  CompareWordsAndBytes(baseline, candidate, &comparison);
+  if (CountsWordsAndBytes(baseline)) {
+    const v1::WordsAndBytesComparison own =
+        CompareWordsAndBytes(baseline, candidate);
+    comparison.set_baseline_word_perplexity(
+        own.baseline_word_perplexity().value());
+    comparison.set_candidate_word_perplexity(
+        own.candidate_word_perplexity().value());
+    comparison.set_word_ratio(own.word_ratio());
+    comparison.set_word_ratio_error(own.word_ratio_error());
+    comparison.set_bits_per_byte_difference(own.bits_per_byte_difference());
+    comparison.set_bits_per_byte_difference_error(
+        own.bits_per_byte_difference_error());
+  }
   return comparison;
 }
 
@@ -174,6 +196,9 @@ absl::StatusOr<v1::Comparison> CompareEvaluations(
       if (comparison.metrics().empty()) comparison = Compare(b, c);
       ASSIGN_OR_RETURN(*comparison.add_metrics(),
                        ComparePerplexity(b, c, WeightsOf(b), options));
+      if (CountsWordsAndBytes(b)) {
+        *comparison.add_words_and_bytes() = CompareWordsAndBytes(b, c);
+      }
       break;
     }
   }

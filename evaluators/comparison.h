@@ -12,7 +12,8 @@ namespace quantd {
 // documents) of the difference of their means, weighted as the convention
 // weighs them, so that it is exactly the difference of both mean NLLs; its
 // standard error is that of a ratio over paired differences (cluster_ratio.h).
-// Where the convention counts words and bytes, likewise per word and per byte.
+// Where a convention counts words and bytes, likewise per word and per byte, of
+// every such convention.
 //
 // The first convention that both have under an equal tag is compared so; every
 // such convention and every task under an equal tag has a row of `metrics` with

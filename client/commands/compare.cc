@@ -1,5 +1,6 @@
 // quantctl compare
 #include <algorithm>
+#include <cmath>
 #include <optional>
 #include <string>
 #include <utility>
@@ -125,6 +126,41 @@ class Compare : public Command {
     return request;
   }
 
+  // A row a number, both beside each other.
+  static void PrintWordsAndBytes(Session& session,
+                                 const v1::Comparison& comparison) {
+    Table table({"WORDS AND BYTES", "BASELINE", "CANDIDATE", "CHANGE"},
+                {Align::kLeft, Align::kRight, Align::kRight, Align::kRight});
+    const auto text = [](const v1::UncertainValue& value) {
+      return HumanNumber(value.value(), value.error_clustered());
+    };
+    for (const auto& own : comparison.words_and_bytes()) {
+      const auto add = [&](const char* name, const v1::UncertainValue& baseline,
+                           const v1::UncertainValue& candidate,
+                           std::string change) {
+        table.AddRow({absl::StrCat(own.convention(), " ", name), text(baseline),
+                      text(candidate), std::move(change)});
+      };
+      add("word perplexity", own.baseline_word_perplexity(),
+          own.candidate_word_perplexity(),
+          absl::StrCat("x ",
+                       HumanNumber(own.word_ratio(), own.word_ratio_error())));
+      add("byte perplexity", own.baseline_byte_perplexity(),
+          own.candidate_byte_perplexity(),
+          absl::StrCat("x ",
+                       HumanNumber(own.byte_ratio(), own.byte_ratio_error())));
+      const double bits = own.bits_per_byte_difference();
+      add("bits per byte", own.baseline_bits_per_byte(),
+          own.candidate_bits_per_byte(),
+          absl::StrCat(bits < 0 ? "- " : "+ ",
+                       HumanNumber(std::fabs(bits),
+                                   own.bits_per_byte_difference_error())));
+    }
+    if (comparison.words_and_bytes_size() > 0) {
+      session.out() << "\n" << table.ToString();
+    }
+  }
+
   void Print(Session& session, const v1::Comparison& comparison) const {
     if (session.json()) {
       Json json = MessageToJson(comparison);
@@ -134,6 +170,7 @@ class Compare : public Command {
     session.out() << "baseline   " << comparison.baseline() << "\n"
                   << "candidate  " << comparison.candidate() << "\n\n";
     PrintVerdicts(session, comparison);
+    PrintWordsAndBytes(session, comparison);
     if (!comparison.has_tag()) return;
     session.out() << "\n";
     Table table({"", "EVALUATION", "PERPLEXITY"},

@@ -70,6 +70,22 @@ class FakeQuantd::Evaluations : public v1::EvaluationService::Service {
         AddMetric(x.tag().convention(), "ln_perplexity",
                   std::log(x.perplexity()), std::log(y.perplexity()),
                   std::log(y.perplexity() / x.perplexity()), comparison);
+        if (!x.has_bits_per_byte()) continue;
+        auto* own = comparison->add_words_and_bytes();
+        own->set_convention(x.tag().convention());
+        *own->mutable_baseline_word_perplexity() = x.word_perplexity();
+        *own->mutable_candidate_word_perplexity() = y.word_perplexity();
+        own->set_word_ratio(1.25);
+        own->set_word_ratio_error(0.125);
+        *own->mutable_baseline_byte_perplexity() = x.byte_perplexity();
+        *own->mutable_candidate_byte_perplexity() = y.byte_perplexity();
+        own->set_byte_ratio(1.0625);
+        own->set_byte_ratio_error(0.0625);
+        *own->mutable_baseline_bits_per_byte() = x.bits_per_byte();
+        *own->mutable_candidate_bits_per_byte() = y.bits_per_byte();
+        own->set_bits_per_byte_difference(y.bits_per_byte().value() -
+                                          x.bits_per_byte().value());
+        own->set_bits_per_byte_difference_error(0.03125);
       }
     }
     if (a.perplexities().empty() || b.perplexities().empty()) return Status::OK;

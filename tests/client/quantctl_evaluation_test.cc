@@ -12,6 +12,7 @@ namespace {
 using ::testing::ContainsRegex;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
+using ::testing::Not;
 using ::testing::StartsWith;
 
 class QuantctlEvaluationTest : public QuantctlTest {
@@ -229,6 +230,48 @@ TEST_F(QuantctlEvaluationTest, CompareUsesTheLatestOfTheSameTag) {
   EXPECT_NEAR(json["ratio"].get<double>(), 125.5 / 120.3396, 1e-12);
   EXPECT_EQ(json["ratio_error"], 0.01);
   EXPECT_THAT(Run("compare m out").out, HasSubstr("ratio      1.0429 +/- "));
+}
+
+// An evaluation with word and byte perplexities of a rolling convention.
+v1::Evaluation Rolling(const std::string& name, const std::string& target,
+                       double scale) {
+  v1::Evaluation evaluation;
+  evaluation.set_name("evaluations/" + name);
+  evaluation.set_target(target);
+  v1::PerplexityReport& report = *evaluation.add_perplexities();
+  report.mutable_tag()->set_convention("ppl/lmeval-rolling-128");
+  report.set_perplexity(16 * scale);
+  report.mutable_word_perplexity()->set_value(32 * scale);
+  report.mutable_word_perplexity()->set_error_clustered(0.5);
+  report.mutable_byte_perplexity()->set_value(1.5 * scale);
+  report.mutable_bits_per_byte()->set_value(0.75 * scale);
+  return evaluation;
+}
+
+TEST_F(QuantctlEvaluationTest, CompareSetsWordsAndBytesSideBySide) {
+  fake_.AddEvaluation(Rolling("a", "models/m", 1));
+  fake_.AddEvaluation(Rolling("b", "artifacts/out", 1.25));
+  const Output output = Run("compare m out");
+  ASSERT_EQ(output.code, 0) << output.err;
+  EXPECT_THAT(
+      output.out,
+      ContainsRegex("ppl/lmeval-rolling-128 word perplexity +32.0000 .* "
+                    "+40.0000 .* +x 1.2500 .* 0.1250"));
+  EXPECT_THAT(output.out,
+              ContainsRegex("byte perplexity +1.5000 .* +1.8750 .* +x 1.0625"));
+  EXPECT_THAT(output.out, ContainsRegex("bits per byte +0.7500 .* +0.9375 .* "
+                                        "[+] 0.1875 .* 0.0312"));
+  const auto json = Run("compare m out --json").Json()["words_and_bytes"][0];
+  EXPECT_EQ(json["convention"], "ppl/lmeval-rolling-128");
+  EXPECT_EQ(json["baseline_word_perplexity"]["value"], 32);
+  EXPECT_EQ(json["candidate_word_perplexity"]["value"], 40);
+  EXPECT_EQ(json["candidate_bits_per_byte"]["value"], 0.9375);
+  EXPECT_EQ(json["bits_per_byte_difference"], 0.1875);
+  // Nothing of it where words are not counted.
+  const std::string a = Evaluate("m").Json()["evaluation"];
+  const std::string b = Evaluate("out").Json()["evaluation"];
+  EXPECT_THAT(Run("compare " + a + " " + b).out,
+              Not(HasSubstr("WORDS AND BYTES")));
 }
 
 TEST_F(QuantctlEvaluationTest, CompareTakesEvaluationsByName) {

@@ -1,6 +1,8 @@
 #include "evaluators/comparison.h"
 
 #include <cmath>
+#include <string>
+#include <utility>
 
 #include "gmock/gmock.h"
 #include "tests/testing/status_matchers.h"
@@ -106,6 +108,51 @@ TEST(ComparisonTest, DocumentsWeighWhatTheyHaveOfTokens) {
               std::hypot(0.3 - 9 * 0.065, 0.6 - 4 * 0.065, 0.4 - 7 * 0.065) /
                   20 * std::sqrt(1.5) / std::log(2.0),
               1e-12);
+}
+
+TEST(ComparisonTest, EveryConventionOfWordsAndBytesStandsSideBySide) {
+  v1::Evaluation a = WithWindows({1, 2}), b = WithWindows({1, 3});
+  const std::string names[] = {"ppl/lmeval-rolling-64",
+                               "ppl/lmeval-rolling-128"};
+  for (size_t i = 0; i < 2; ++i) {
+    const double more = static_cast<double>(i);
+    for (auto [evaluation, shift] : {std::pair(&a, 0.0), std::pair(&b, 0.25)}) {
+      v1::PerplexityReport& report = *evaluation->add_perplexities();
+      report = WithDocuments({1 + shift, 2 + more, 3}).perplexities(0);
+      report.mutable_tag()->set_convention(names[i]);
+      const double sum = 3 * (1 + shift) + 2 + more + 6;
+      report.mutable_byte_perplexity()->set_value(std::exp(sum / 20));
+      report.mutable_byte_perplexity()->set_error_clustered(0.5);
+    }
+  }
+  ASSERT_OK_AND_ASSIGN(const v1::Comparison c, CompareEvaluations(a, b));
+  // That of the first convention counts neither.
+  EXPECT_EQ(c.word_ratio(), 0);
+  ASSERT_EQ(c.words_and_bytes_size(), 2);
+  for (int i = 0; i < 2; ++i) {
+    const v1::WordsAndBytesComparison& own = c.words_and_bytes(i);
+    EXPECT_EQ(own.convention(), names[static_cast<size_t>(i)]);
+    EXPECT_NEAR(own.word_ratio(),
+                own.candidate_word_perplexity().value() /
+                    own.baseline_word_perplexity().value(),
+                1e-12);
+    EXPECT_NEAR(own.byte_ratio(),
+                own.candidate_byte_perplexity().value() /
+                    own.baseline_byte_perplexity().value(),
+                1e-12);
+    EXPECT_NEAR(own.bits_per_byte_difference(),
+                own.candidate_bits_per_byte().value() -
+                    own.baseline_bits_per_byte().value(),
+                1e-12);
+    EXPECT_EQ(own.baseline_byte_perplexity().error_clustered(), 0.5);
+    // Sums of differences 0.75, 0, 0 over 9, 4 and 7 bytes.
+    const double mean = 0.75 / 20;
+    EXPECT_NEAR(own.byte_ratio_error(),
+                own.byte_ratio() *
+                    std::hypot(0.75 - 9 * mean, 4 * mean, 7 * mean) / 20 *
+                    std::sqrt(1.5),
+                1e-12);
+  }
 }
 
 TEST(ComparisonTest, WeightsOfTheConventionComeBeforeTokens) {
