@@ -1,6 +1,5 @@
 #include "client/task_options.h"
 
-#include <fnmatch.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -12,6 +11,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "base/file.h"
+#include "base/joined_files.h"
 #include "base/status_macros.h"
 #include "client/job_options.h"
 
@@ -57,32 +57,12 @@ constexpr Suite kSuites[] = {
     {"all", [](const v1::TaskInfo&) { return true; }, nullptr},
 };
 
-// The files that `pattern` names, whose last part may have *, sorted.
-std::vector<std::string> FilesOf(const fs::path& pattern) {
-  std::vector<std::string> files;
-  std::error_code error;
-  for (fs::directory_iterator it(pattern.parent_path(), error), end;
-       !error && it != end; it.increment(error)) {
-    if (fnmatch(pattern.filename().c_str(), it->path().filename().c_str(),
-                FNM_PERIOD) == 0 &&
-        it->is_regular_file(error)) {
-      files.push_back(it->path().string());
-    }
-  }
-  std::sort(files.begin(), files.end());
-  return files;
-}
-
 // Several files as one: a temporary file, gone with the object.
 class JoinedFile {
  public:
-  static absl::StatusOr<JoinedFile> Of(const std::vector<std::string>& files) {
-    std::string content;
-    for (const std::string& file : files) {
-      ASSIGN_OR_RETURN(const std::string part, ReadFile(file));
-      absl::StrAppend(&content, part);
-      if (!content.empty() && content.back() != '\n') content += '\n';
-    }
+  static absl::StatusOr<JoinedFile> Of(const std::vector<std::string>& files,
+                                       FileHead head) {
+    ASSIGN_OR_RETURN(const std::string content, ReadJoined(files, head));
     JoinedFile joined;
     joined.path_ = absl::StrCat(fs::temp_directory_path().string(),
                                 "/quantctl-", getpid(), ".records");
@@ -168,18 +148,24 @@ void TaskOptions::Define(CLI::App& app) {
 }
 
 absl::StatusOr<std::optional<std::string>> TaskOptions::Upload(
-    Session& session, const std::string& hint) const {
+    Session& session, const std::string& hint,
+    const google::protobuf::RepeatedPtrField<std::string>& formats) const {
   if (hint.empty()) return std::nullopt;
-  const std::vector<std::string> files = FilesOf(fs::path(data_) / hint);
-  if (files.empty()) return std::nullopt;
-  if (files.size() == 1) {
-    ASSIGN_OR_RETURN(const v1::Dataset dataset,
-                     session.client().UploadDataset(files[0], ""));
-    return dataset.name();
+  const absl::StatusOr<std::vector<std::string>> files = FindFiles(data_, hint);
+  if (absl::IsNotFound(files.status())) return std::nullopt;
+  RETURN_IF_ERROR(files.status());
+  std::string path = (*files)[0];
+  std::optional<JoinedFile> joined;
+  if (files->size() > 1) {
+    const bool may_be_csv =
+        std::find(formats.begin(), formats.end(), "csv") != formats.end();
+    absl::StatusOr<JoinedFile> one = JoinedFile::Of(
+        *files, may_be_csv ? FileHead::kColumnNames : FileHead::kNone);
+    RETURN_IF_ERROR(one.status());
+    path = joined.emplace(*std::move(one)).path();
   }
-  ASSIGN_OR_RETURN(const JoinedFile joined, JoinedFile::Of(files));
   ASSIGN_OR_RETURN(const v1::Dataset dataset,
-                   session.client().UploadDataset(joined.path(), ""));
+                   session.client().UploadDataset(path, ""));
   return dataset.name();
 }
 
@@ -215,8 +201,12 @@ absl::Status TaskOptions::Apply(Session& session,
     const v1::TaskInfo& task = tasks[i];
     std::optional<std::string> data, examples;
     if (is_folder) {
-      ASSIGN_OR_RETURN(data, Upload(session, task.data_file()));
-      ASSIGN_OR_RETURN(examples, Upload(session, task.few_shot_file()));
+      ASSIGN_OR_RETURN(
+          data, Annotate(Upload(session, task.data_file(), task.data_formats()),
+                         "task ", task.name()));
+      ASSIGN_OR_RETURN(examples, Annotate(Upload(session, task.few_shot_file(),
+                                                 task.few_shot_formats()),
+                                          "task ", task.name()));
     } else {
       ASSIGN_OR_RETURN(data, Annotate(ResolveText(session, data_), "--data"));
     }

@@ -36,10 +36,11 @@ class TaskOptions {
   absl::Status Apply(Session& session, v1::EvaluateSpec* spec) const;
 
  private:
-  // The dataset that `hint` below the data folder is; nullopt when no such file
-  // is there.
+  // The dataset that `hint` below the data folder is, several files as one
+  // (base/joined_files.h); nullopt when no such file is there.
   absl::StatusOr<std::optional<std::string>> Upload(
-      Session& session, const std::string& hint) const;
+      Session& session, const std::string& hint,
+      const google::protobuf::RepeatedPtrField<std::string>& formats) const;
 
   std::vector<std::string> tasks_;
   std::string suite_;

@@ -51,8 +51,14 @@ absl::StatusOr<v1::TaskInfo> DescribeTask(absl::string_view text) {
     info.add_metrics(metric.name);
   }
   info.set_data_file(definition.data.file);
+  for (const RecordFormat format : definition.data.formats) {
+    info.add_data_formats(std::string(RecordFormatName(format)));
+  }
   if (definition.few_shot_data.has_value()) {
     info.set_few_shot_file(definition.few_shot_data->file);
+    for (const RecordFormat format : definition.few_shot_data->formats) {
+      info.add_few_shot_formats(std::string(RecordFormatName(format)));
+    }
   }
   info.set_few_shot(static_cast<uint32_t>(definition.num_fewshot.value_or(0)));
   info.set_definition(std::string(text));

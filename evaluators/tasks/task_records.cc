@@ -9,9 +9,9 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
+#include "base/bzip2.h"
 #include "base/status_macros.h"
 #include "base/utf8.h"
-#include "evaluators/tasks/bzip2.h"
 #include "evaluators/tasks/csv.h"
 #include "models/json_text.h"
 

@@ -119,6 +119,13 @@ class FakeQuantd::Evaluations : public v1::EvaluationService::Service {
       task->set_kind("multiple_choice");
       task->set_data_file(std::string(name) + ".jsonl");
     }
+    for (const char* format : {"json", "csv"}) {
+      v1::TaskInfo* task = response->add_tasks();
+      task->set_name(std::string("many_") + format);
+      task->set_kind("multiple_choice");
+      task->set_data_file(std::string("many/*.") + format);
+      task->add_data_formats(format);
+    }
     return Status::OK;
   }
 

@@ -1,5 +1,6 @@
 // quantctl: evaluate, evaluations, compare, report.
 #include <algorithm>
+#include <filesystem>
 #include <set>
 #include <string>
 
@@ -230,6 +231,32 @@ TEST_F(QuantctlEvaluationTest, CompareUsesTheLatestOfTheSameTag) {
   EXPECT_NEAR(json["ratio"].get<double>(), 125.5 / 120.3396, 1e-12);
   EXPECT_EQ(json["ratio_error"], 0.01);
   EXPECT_THAT(Run("compare m out").out, HasSubstr("ratio      1.0429 +/- "));
+}
+
+TEST_F(QuantctlEvaluationTest, DataOfSeveralFilesIsSentAsOne) {
+  std::filesystem::create_directory(dir_.File("many"));
+  WriteFile("many/b.json", "{\"n\": 2}");
+  WriteFile("many/a.json", "{\"n\": 1}");
+  WriteFile("many/.c.json", "hidden");
+  const Output output =
+      Run("evaluate m --task many_json --wait --data " + dir_.path());
+  ASSERT_EQ(output.code, 0) << output.err;
+  const std::string dataset =
+      fake_.created_jobs().back().spec().evaluate().tasks(0).dataset();
+  EXPECT_EQ(fake_.dataset_bytes(BareId(dataset)), "{\"n\": 1}\n{\"n\": 2}");
+}
+
+TEST_F(QuantctlEvaluationTest, TablesWithColumnNamesAreNotPutTogether) {
+  std::filesystem::create_directory(dir_.File("many"));
+  WriteFile("many/a.csv", "n\n1\n");
+  const std::string command =
+      "evaluate m --task many_csv --wait --data " + dir_.path();
+  EXPECT_EQ(Run(command).code, 0);
+  WriteFile("many/b.csv", "n\n2\n");
+  const Output output = Run(command);
+  EXPECT_NE(output.code, 0);
+  EXPECT_THAT(output.err, HasSubstr("task many_csv"));
+  EXPECT_THAT(output.err, HasSubstr("several files"));
 }
 
 // An evaluation with word and byte perplexities of a rolling convention.

@@ -150,6 +150,29 @@ TEST_F(EvaluationServiceTest, AMissingSideIsNamed) {
               ElementsAre("candidate"));
 }
 
+TEST_F(EvaluationServiceTest, TasksSayWhereAndWhatTheirDataIs) {
+  grpc::ClientContext context;
+  v1::ListTasksResponse response;
+  ASSERT_THAT(server_->evaluations().ListTasks(&context, v1::ListTasksRequest(),
+                                               &response),
+              IsGrpcOk());
+  int found = 0;
+  for (const v1::TaskInfo& task : response.tasks()) {
+    EXPECT_FALSE(task.data_formats().empty()) << task.name();
+    if (task.name() == "truthfulqa_mc1") {
+      EXPECT_THAT(task.data_formats(), ElementsAre("json", "csv"));
+    } else if (task.name() == "hellaswag") {
+      EXPECT_NE(task.few_shot_file(), "");
+      EXPECT_THAT(task.few_shot_formats(),
+                  ElementsAre("json", "hellaswag_text"));
+    } else {
+      continue;
+    }
+    ++found;
+  }
+  EXPECT_EQ(found, 2);
+}
+
 TEST_F(EvaluationServiceTest, TextsThatAreNotUtf8AreShownAsText) {
   v1::CheckContaminationRequest request;
   request.set_calibration("bytes");

@@ -10,7 +10,7 @@
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
-#include "evaluators/tasks/task_data.h"
+#include "base/joined_files.h"
 #include "evaluators/tasks/task_item.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
@@ -72,7 +72,10 @@ void ExpectContext(const TaskItem& item, const std::string& context) {
 std::optional<std::string> SharedData(const TaskDefinition& task) {
   const std::string folder = SharedPath("data");
   if (!std::filesystem::exists(folder)) return std::nullopt;
-  auto data = ReadTaskFiles(task.data, folder);
+  const auto files = FindFiles(folder, task.data.file);
+  EXPECT_THAT(files, IsOk());
+  if (!files.ok()) return "";
+  auto data = ReadJoined(*files, FileHead::kNone);
   EXPECT_THAT(data, IsOk());
   return data.value_or("");
 }

@@ -7,20 +7,16 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
-#include "base/file.h"
 #include "evaluators/tasks/few_shot.h"
-#include "evaluators/tasks/task_data.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "tests/testing/status_matchers.h"
-#include "tests/testing/temp_dir.h"
 
 namespace quantd::test {
 namespace {
 
 using ::testing::AllOf;
 using ::testing::ElementsAre;
-using ::testing::EndsWith;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 using ::testing::Not;
@@ -370,37 +366,6 @@ TEST(FewShotTest, EqualRecordsAreNotExamplesOfEachOther) {
   EXPECT_THAT(BuildTaskItems(task, twice + twice, ""),
               StatusIs(kInvalid, HasSubstr("data: line 1: needs 1 examples, "
                                            "but there are 0")));
-}
-
-TEST(TaskDataTest, FilesOfAPatternAreReadAsOne) {
-  const TempDir folder;
-  const std::string root = folder.path();
-  ASSERT_THAT(CreateDirectories(root + "/set"), IsOk());
-  ASSERT_THAT(WriteFileDurably(root + "/set/b_x.jsonl", "{\"n\": 2}"), IsOk());
-  ASSERT_THAT(WriteFileDurably(root + "/set/a_x.jsonl", "{\"n\": 1}"), IsOk());
-  ASSERT_THAT(WriteFileDurably(root + "/set/a_y.json", "{\"n\": 3}"), IsOk());
-  TaskDataFile data;
-  data.file = "set/*_x.jsonl";
-  EXPECT_THAT(
-      *FindTaskFiles(data, root),
-      ElementsAre(EndsWith("set/a_x.jsonl"), EndsWith("set/b_x.jsonl")));
-  EXPECT_EQ(*ReadTaskFiles(data, root), "{\"n\": 1}\n{\"n\": 2}");
-  data.file = "set/a_y.json";
-  EXPECT_EQ(*ReadTaskFiles(data, root), "{\"n\": 3}");
-  data.file = "set/*.csv";
-  EXPECT_THAT(ReadTaskFiles(data, root),
-              StatusIs(absl::StatusCode::kNotFound, HasSubstr("set/*.csv")));
-  data.file = "other/x";
-  EXPECT_THAT(ReadTaskFiles(data, root),
-              StatusIs(absl::StatusCode::kNotFound, HasSubstr("other/x")));
-  EXPECT_THAT(ReadTaskFiles(TaskDataFile(), root),
-              StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr("")));
-  ASSERT_THAT(WriteFileDurably(root + "/set/a.csv", "a\n1\n"), IsOk());
-  ASSERT_THAT(WriteFileDurably(root + "/set/b.csv", "a\n2\n"), IsOk());
-  data.file = "set/*.csv";
-  data.formats = {RecordFormat::kCsv};
-  EXPECT_THAT(ReadTaskFiles(data, root),
-              StatusIs(kInvalid, HasSubstr("several files")));
 }
 
 }  // namespace

@@ -5,7 +5,7 @@
 #include <string>
 #include <vector>
 
-#include "evaluators/tasks/bzip2.h"
+#include "base/bzip2.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "tests/testing/status_matchers.h"

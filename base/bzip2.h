@@ -1,6 +1,6 @@
 // Data files that are published as bzip2, read as they lie.
-#ifndef QUANTD_EVALUATORS_TASKS_BZIP2_H_
-#define QUANTD_EVALUATORS_TASKS_BZIP2_H_
+#ifndef QUANTD_BASE_BZIP2_H_
+#define QUANTD_BASE_BZIP2_H_
 
 #include <cstdint>
 #include <string>
@@ -21,4 +21,4 @@ absl::StatusOr<std::string> DecompressBzip2(absl::string_view bytes,
 
 }  // namespace quantd
 
-#endif  // QUANTD_EVALUATORS_TASKS_BZIP2_H_
+#endif  // QUANTD_BASE_BZIP2_H_

@@ -1,4 +1,4 @@
-#include "evaluators/tasks/task_data.h"
+#include "base/joined_files.h"
 
 #include <algorithm>
 #include <filesystem>
@@ -10,9 +10,9 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
+#include "base/bzip2.h"
 #include "base/file.h"
 #include "base/status_macros.h"
-#include "evaluators/tasks/bzip2.h"
 
 namespace quantd {
 namespace {
@@ -23,6 +23,9 @@ constexpr uint64_t kMaxFileBytes = uint64_t{1} << 30;
 
 // Whether `name` is `pattern` with every * replaced by something, or nothing.
 bool Fits(absl::string_view name, absl::string_view pattern) {
+  if (absl::StartsWith(name, ".") != absl::StartsWith(pattern, ".")) {
+    return false;
+  }
   // What is left to try after the last *: greedy matching with one place to
   // return to decides it, in time linear in name times pattern.
   size_t n = 0, p = 0, star = absl::string_view::npos, resume = 0;
@@ -46,15 +49,11 @@ bool Fits(absl::string_view name, absl::string_view pattern) {
 
 }  // namespace
 
-absl::StatusOr<std::vector<std::string>> FindTaskFiles(
-    const TaskDataFile& data, const std::string& folder) {
-  if (data.file.empty()) {
-    return absl::FailedPreconditionError(
-        "the task does not say where its data lies; name the file");
-  }
-  const fs::path path = fs::path(folder) / data.file;
+absl::StatusOr<std::vector<std::string>> FindFiles(const std::string& folder,
+                                                   const std::string& pattern) {
+  const fs::path path = fs::path(folder) / pattern;
   std::vector<std::string> files;
-  if (!absl::StrContains(data.file, "*")) {
+  if (!absl::StrContains(pattern, "*")) {
     std::error_code error;
     if (!fs::is_regular_file(path, error)) {
       return absl::NotFoundError(absl::StrCat("no file ", path.string()));
@@ -78,10 +77,8 @@ absl::StatusOr<std::vector<std::string>> FindTaskFiles(
   return files;
 }
 
-absl::StatusOr<std::string> ReadTaskFiles(const TaskDataFile& data,
-                                          const std::string& folder) {
-  ASSIGN_OR_RETURN(const std::vector<std::string> files,
-                   FindTaskFiles(data, folder));
+absl::StatusOr<std::string> ReadJoined(absl::Span<const std::string> files,
+                                       FileHead head) {
   std::string content;
   for (const std::string& file : files) {
     ASSIGN_OR_RETURN(std::string bytes, ReadFile(file, kMaxFileBytes));
@@ -89,17 +86,14 @@ absl::StatusOr<std::string> ReadTaskFiles(const TaskDataFile& data,
       ASSIGN_OR_RETURN(bytes,
                        Annotate(DecompressBzip2(bytes, kMaxFileBytes), file));
     }
-    const bool has_header =
-        std::count(data.formats.begin(), data.formats.end(),
-                   RecordFormat::kCsv) > 0 &&
-        !absl::StartsWith(absl::StripLeadingAsciiWhitespace(bytes), "{");
-    const bool is_array =
-        absl::StartsWith(absl::StripLeadingAsciiWhitespace(bytes), "[");
-    if (files.size() > 1 && (has_header || is_array)) {
+    const absl::string_view begin = absl::StripLeadingAsciiWhitespace(bytes);
+    const bool has_names =
+        head == FileHead::kColumnNames && !absl::StartsWith(begin, "{");
+    if (files.size() > 1 && (has_names || absl::StartsWith(begin, "["))) {
       return absl::InvalidArgumentError(absl::StrCat(
           file,
-          ": several files can be read as one only if they are JSON "
-          "lines or HellaSwag's text"));
+          ": several files can be read as one only if they are JSON lines or "
+          "plain text, without names of columns and no arrays"));
     }
     if (content.size() + bytes.size() > kMaxFileBytes) {
       return absl::ResourceExhaustedError(

@@ -1,4 +1,4 @@
-#include "evaluators/tasks/bzip2.h"
+#include "base/bzip2.h"
 
 #include <bzlib.h>
 
