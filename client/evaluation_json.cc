@@ -1,9 +1,13 @@
 #include "client/evaluation_json.h"
 
+#include <algorithm>
 #include <cstdint>
 #include <vector>
 
+#include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
+#include "absl/strings/strip.h"
 #include "client/task_text.h"
 #include "google/protobuf/util/message_differencer.h"
 
@@ -198,6 +202,22 @@ Json EvaluationToJson(const v1::Evaluation& evaluation) {
 bool SameTag(const google::protobuf::Message& a,
              const google::protobuf::Message& b) {
   return google::protobuf::util::MessageDifferencer::Equals(a, b);
+}
+
+bool IsOfMetric(const v1::PerplexityTag& tag, absl::string_view metric) {
+  absl::string_view rest = tag.convention();
+  if (!absl::ConsumePrefix(&rest, metric)) return false;
+  if (rest.empty()) return true;
+  if (!absl::ConsumePrefix(&rest, "-")) return false;
+  // Without "/first-20" of a limited run.
+  for (absl::string_view number :
+       absl::StrSplit(rest.substr(0, rest.find('/')), '-')) {
+    if (number.empty() ||
+        !std::all_of(number.begin(), number.end(), absl::ascii_isdigit)) {
+      return false;
+    }
+  }
+  return true;
 }
 
 std::string TagText(const v1::PerplexityTag& tag) {

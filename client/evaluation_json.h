@@ -14,6 +14,7 @@
 
 #include <string>
 
+#include "absl/strings/string_view.h"
 #include "client/message_json.h"
 #include "quantd/v1/evaluation.pb.h"
 
@@ -28,6 +29,12 @@ Json DivergenceToJson(const v1::DivergenceReport& report);
 // Whether two perplexities, or scores of a task, may be compared.
 bool SameTag(const google::protobuf::Message& a,
              const google::protobuf::Message& b);
+
+// Whether a perplexity is of `metric`: its convention, or that without its last
+// numbers, which names all that begin so ("ppl/lmeval-rolling" for
+// "ppl/lmeval-rolling-512", "ppl/hf-stride-128" for "ppl/hf-stride-128-512"),
+// limited runs too.
+bool IsOfMetric(const v1::PerplexityTag& tag, absl::string_view metric);
 
 // "ppl/gptq-512 on text 696cca6b, 397372 tokens": enough for a person to see
 // why two tags differ.

@@ -66,8 +66,9 @@ class Report : public Command {
         ->required()
         ->type_name("MODEL");
     app.add_option("--metric", metric_,
-                   "Use the model's latest evaluation of this metric; "
-                   "default: its latest of any")
+                   "Use the model's latest evaluation of this metric, with any "
+                   "window where it has no number (ppl/gptq); default: its "
+                   "latest of any")
         ->type_name("METRIC");
   }
 
@@ -111,7 +112,7 @@ class Report : public Command {
       const std::vector<v1::Evaluation>& evaluations) const {
     for (const v1::Evaluation& evaluation : evaluations) {
       for (const v1::PerplexityReport& report : evaluation.perplexities()) {
-        if (metric_.empty() || report.tag().convention() == metric_) {
+        if (metric_.empty() || IsOfMetric(report.tag(), metric_)) {
           return report.tag();
         }
       }

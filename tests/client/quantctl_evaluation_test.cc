@@ -364,5 +364,28 @@ TEST_F(QuantctlEvaluationTest, ReportCanChooseTheMetric) {
   EXPECT_EQ(Run("report nothing").code, 3);
 }
 
+TEST_F(QuantctlEvaluationTest, ReportFindsAMetricWithoutItsNumber) {
+  for (const char* convention :
+       {"ppl/lmeval-rolling-128", "ppl/gptq-512", "ppl/gptq-64/first-3",
+        "ppl/llamacpp-512", "ppl/hf-stride-32-128", "ppl/hf-stride-64-128"}) {
+    ASSERT_EQ(Evaluate("m", convention).code, 0);
+  }
+  const auto chosen = [&](const std::string& metric) {
+    return Run("report m --json --metric " + metric)
+        .Json()["tag"]["convention"];
+  };
+  EXPECT_EQ(chosen("ppl/lmeval-rolling"), "ppl/lmeval-rolling-128");
+  EXPECT_EQ(chosen("ppl/llamacpp"), "ppl/llamacpp-512");
+  // The latest of all that begin so.
+  EXPECT_EQ(chosen("ppl/gptq"), "ppl/gptq-64/first-3");
+  EXPECT_EQ(chosen("ppl/hf-stride"), "ppl/hf-stride-64-128");
+  EXPECT_EQ(chosen("ppl/hf-stride-32"), "ppl/hf-stride-32-128");
+  for (const char* metric : {"ppl/lmeval", "ppl/gptq-51", "ppl/gptq-64", "ppl",
+                             "ppl/hf-stride-32-12"}) {
+    EXPECT_EQ(Run(std::string("report m --metric ") + metric).code, 3)
+        << metric;
+  }
+}
+
 }  // namespace
 }  // namespace quantd::test
