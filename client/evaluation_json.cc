@@ -156,7 +156,9 @@ Json EvaluationToJson(const v1::Evaluation& evaluation) {
   json["size_bytes"] = evaluation.target_size_bytes();
   json["wall_seconds"] = evaluation.wall_seconds();
   json["peak_memory_bytes"] = evaluation.peak_memory_bytes();
-  json["tokens_per_second"] = evaluation.tokens_per_second();
+  if (evaluation.tokens_per_second() > 0) {
+    json["tokens_per_second"] = evaluation.tokens_per_second();
+  }
   if (evaluation.perplexities_size() > 1) {
     Json& metrics = json["metrics"] = Json::array();
     for (const auto& report : evaluation.perplexities()) {

@@ -2,9 +2,11 @@
 //   {"perplexity": 120.3396, "perplexity_error_iid": ..., "windows": ...,
 //    "tag": {"convention": "ppl/gptq-512", ...}, "target": ..., ...}
 // An evaluation of several metrics shows the first one flat and all of them
-// in "metrics". Tasks are in "tasks" by name (task_text.h). A divergence from a
-// baseline is in "divergence", and all of several in "divergences": every field
-// of v1::DivergenceReport under its name there; a mean with its errors is
+// in "metrics". "tokens_per_second" is that of scoring, and is not there where
+// nothing was scored. Tasks are in "tasks" by name (task_text.h). A divergence
+// from a baseline is in "divergence", and all of several in "divergences":
+// every field of v1::DivergenceReport under its name there; a mean with its
+// errors is
 // {"mean": ..., "error_iid": ..., "error_clustered": ...}, a distribution has
 // "percentiles": {"99.9": ...} beside them. Speeds are in "efficiencies" and
 // attributions in "attributions", arrays of v1::EfficiencyReport and

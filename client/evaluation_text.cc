@@ -196,8 +196,11 @@ void PrintEvaluation(Session& session, const v1::Evaluation& evaluation) {
   }
   facts.AddRow({"wall time", HumanSeconds(evaluation.wall_seconds())});
   facts.AddRow({"peak memory", HumanBytes(evaluation.peak_memory_bytes())});
-  facts.AddRow(
-      {"tokens per second", HumanNumber(evaluation.tokens_per_second())});
+  // Of scoring; measured speeds stand in tables of their own.
+  if (evaluation.tokens_per_second() > 0) {
+    facts.AddRow(
+        {"tokens per second", HumanNumber(evaluation.tokens_per_second())});
+  }
   const std::map<std::string, std::string> context(evaluation.context().begin(),
                                                    evaluation.context().end());
   for (const auto& [key, value] : context) facts.AddRow({key, value});

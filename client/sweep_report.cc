@@ -74,7 +74,7 @@ TitledTable CostTable(const SweepResult& result) {
              : "-",
          row.scores.has_value() ? HumanBytes(row.scores->peak_memory_bytes())
                                 : "-",
-         row.scores.has_value()
+         row.scores.has_value() && row.scores->tokens_per_second() > 0
              ? absl::StrFormat("%.1f", row.scores->tokens_per_second())
              : "-"});
   }

@@ -122,7 +122,10 @@ void AddMetrics(const v1::Evaluation& evaluation, v1::JobResult* result) {
           metric.value();
     }
   }
-  metrics["tokens_per_second"] = evaluation.tokens_per_second();
+  // Where nothing is scored there is no such speed.
+  if (evaluation.tokens_per_second() > 0) {
+    metrics["tokens_per_second"] = evaluation.tokens_per_second();
+  }
 }
 
 // What a metric that is measured counts beside scored requests.

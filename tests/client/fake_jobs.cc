@@ -280,7 +280,6 @@ class FakeQuantd::Jobs : public v1::JobService::Service {
         1700000000 + static_cast<int64_t>(fake_.jobs_.size()));
     evaluation.set_wall_seconds(2.5);
     evaluation.set_peak_memory_bytes(1 << 20);
-    evaluation.set_tokens_per_second(1000);
     evaluation.set_target_size_bytes(2000000);
     evaluation.set_bits_per_weight(artifact ? 3.5 : 0);
     for (std::string metric : job->spec().evaluate().metrics()) {
@@ -364,6 +363,9 @@ class FakeQuantd::Jobs : public v1::JobService::Service {
       metric->set_name("acc");
       metric->set_value(0.75 - 0.03125 * loss);
       metric->set_error_clustered(0.02);
+    }
+    if (evaluation.perplexities_size() + evaluation.tasks_size() > 0) {
+      evaluation.set_tokens_per_second(1000);
     }
     fake_.evaluations_[evaluation.name()] = evaluation;
     result->set_evaluation(evaluation.name());

@@ -77,6 +77,7 @@ TEST_F(QuantctlEvaluationTest, PeopleGetATable) {
       Run("evaluate m --metric ppl/gptq-512 --wait --text " + text_);
   ASSERT_EQ(output.code, 0);
   EXPECT_THAT(output.out, StartsWith("METRIC"));
+  EXPECT_THAT(output.out, ContainsRegex("tokens per second +1000.0000"));
   EXPECT_THAT(output.out, HasSubstr("120.3396"));
   EXPECT_THAT(output.out, HasSubstr("models/m"));
 }
@@ -144,6 +145,7 @@ TEST_F(QuantctlEvaluationTest, AnEfficiencyNeedsNoTextAndShowsAllNumbers) {
   EXPECT_EQ(report["target"]["prompt"]["mean"], 1234);
   EXPECT_EQ(report["target"]["latency"]["p99_seconds"], 0.0205);
   EXPECT_FALSE(report.contains("baseline"));
+  EXPECT_FALSE(output.Json().contains("tokens_per_second"));
   EXPECT_THAT(Run("evaluations list").out, HasSubstr("56.25 tokens/s"));
 }
 
@@ -157,6 +159,8 @@ TEST_F(QuantctlEvaluationTest, PeopleSeeSpeedsBesideTheBaselines) {
   EXPECT_THAT(output.out, HasSubstr("20.5"));
   EXPECT_THAT(output.out, HasSubstr("models/m"));
   EXPECT_THAT(output.out, HasSubstr("3.0 MiB"));
+  // Nothing was scored: there is no speed of it.
+  EXPECT_THAT(output.out, Not(HasSubstr("tokens per second")));
   EXPECT_EQ(Run("evaluate out --metric efficiency/pp8-tg4 --wait")
                 .out.find("BASELINE"),
             std::string::npos);

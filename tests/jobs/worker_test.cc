@@ -206,6 +206,7 @@ TEST_F(WorkerTest, MeasuresSpeedWithoutATextBesideABaseline) {
   EXPECT_GT(metrics.at(prefix + "prompt_tokens_per_second"), 0);
   EXPECT_GT(metrics.at(prefix + "generated_tokens_per_second"), 0);
   EXPECT_GT(metrics.at(prefix + "generation_speed_ratio"), 0);
+  EXPECT_EQ(metrics.count("tokens_per_second"), 0u);
 }
 
 TEST_F(WorkerTest, AttributesNothingBetweenEqualModels) {
