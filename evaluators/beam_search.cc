@@ -61,9 +61,9 @@ BeamSearch::BeamSearch(const BeamOptions& options)
 
 double BeamSearch::Rank(const Beam& beam) const {
   if (options_.length_penalty == 0) return beam.score;
-  const size_t length = beam.tokens.size() + (beam.stopped ? 1 : 0);
-  return beam.score / std::pow(static_cast<double>(std::max<size_t>(1, length)),
-                               options_.length_penalty);
+  const size_t length = std::max<size_t>(1, beam.scored_tokens());
+  return beam.score /
+         std::pow(static_cast<double>(length), options_.length_penalty);
 }
 
 bool BeamSearch::CanImprove(const Group& group) const {
@@ -111,10 +111,16 @@ void BeamSearch::AdvanceGroup(
     chosen->push_back(candidate.token);
     if (absl::c_linear_search(options_.stop_tokens, candidate.token)) {
       beam.stopped = true;
+      beam.stop_token = candidate.token;
       group->finished.push_back(std::move(beam));
       continue;
     }
     beam.tokens.push_back(candidate.token);
+    if (options_.is_complete && options_.is_complete(beam.tokens)) {
+      beam.stopped = true;
+      group->finished.push_back(std::move(beam));
+      continue;
+    }
     sources->push_back(group->rows[candidate.beam]);
     alive.push_back(std::move(beam));
   }

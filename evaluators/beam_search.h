@@ -8,7 +8,10 @@
 #ifndef QUANTD_EVALUATORS_BEAM_SEARCH_H_
 #define QUANTD_EVALUATORS_BEAM_SEARCH_H_
 
+#include <cstddef>
 #include <cstdint>
+#include <functional>
+#include <optional>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -28,6 +31,9 @@ struct BeamOptions {
   double length_penalty = 0.0;
   int max_new_tokens = 64;
   std::vector<int32_t> stop_tokens;
+  // Whether a beam is complete with the tokens it has so far, its last one new:
+  // for stop sequences, which may take several tokens. Empty: never.
+  std::function<bool(absl::Span<const int32_t> tokens)> is_complete;
 };
 
 // InvalidArgument names the option.
@@ -37,7 +43,14 @@ struct Beam {
   std::vector<int32_t> tokens;  // new ones, without the stop token
   double log_probability = 0;   // sum over its tokens, the stop token included
   double score = 0;             // the same less the price of diversity
-  bool stopped = false;         // by a stop token, not by the length
+  bool stopped = false;  // by a stop token or complete, not by the length
+  // The one that ended it; absent where what completed it is among `tokens`.
+  std::optional<int32_t> stop_token;
+
+  // Those that log_probability is a sum over.
+  size_t scored_tokens() const {
+    return tokens.size() + (stop_token.has_value() ? 1 : 0);
+  }
 };
 
 class BeamSearch {

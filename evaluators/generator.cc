@@ -21,6 +21,7 @@ BeamOptions BeamOptionsOf(const GenerationOptions& options) {
   beam.length_penalty = options.length_penalty;
   beam.max_new_tokens = options.max_new_tokens;
   beam.stop_tokens = options.stop_tokens;
+  beam.is_complete = options.is_complete;
   return beam;
 }
 
@@ -116,6 +117,7 @@ absl::StatusOr<std::vector<Continuations>> Generator::Sample(
       result.score = result.log_probability;
       if (absl::c_linear_search(options.stop_tokens, token)) {
         result.stopped = true;
+        result.stop_token = token;
         continue;
       }
       result.tokens.push_back(token);

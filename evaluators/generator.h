@@ -35,8 +35,8 @@ struct GenerationOptions {
   // Prompts that advance together; changes speed and memory only.
   int batch_prompts = 8;
   // Whether a continuation is complete with the tokens it has so far, its last
-  // one new; asked after every token of one beam. Such a continuation counts as
-  // stopped. Empty: never.
+  // one new; asked after every token, of every beam that is kept. Such a
+  // continuation counts as stopped and grows no further. Empty: never.
   std::function<bool(absl::Span<const int32_t> tokens)> is_complete;
 };
 

@@ -4,7 +4,10 @@
 #include <cmath>
 #include <functional>
 #include <map>
+#include <optional>
 #include <random>
+#include <utility>
+#include <vector>
 
 #include "gmock/gmock.h"
 #include "tests/testing/status_matchers.h"
@@ -171,6 +174,62 @@ TEST(BeamSearchTest, StoppedBeamsKeepTheirScoreAndEndTheSearch) {
   EXPECT_NEAR(beams[0].log_probability, std::log(.6), 1e-6);
   EXPECT_THAT(beams[1].tokens, ElementsAre(1));
   EXPECT_NEAR(beams[1].log_probability, std::log(.3 * .6), 1e-6);
+}
+
+// Complete with `end` behind each other.
+std::function<bool(absl::Span<const int32_t>)> EndsIn(
+    std::vector<int32_t> end) {
+  return [end = std::move(end)](absl::Span<const int32_t> tokens) {
+    return tokens.size() >= end.size() &&
+           std::equal(end.rbegin(), end.rend(), tokens.rbegin());
+  };
+}
+
+TEST(BeamSearchTest, CompleteBeamsKeepTheirTokensAndGrowNoFurther) {
+  const Model model = [](const std::vector<int32_t>&) {
+    return std::vector<float>{std::log(.6f), std::log(.3f), std::log(.1f)};
+  };
+  BeamOptions options;
+  options.beams = 2;
+  options.max_new_tokens = 50;
+  options.is_complete = EndsIn({0, 0});
+  const std::vector<Beam> beams = Search(model, options);
+  ASSERT_EQ(beams.size(), 2u);
+  for (const Beam& beam : beams) {
+    EXPECT_TRUE(beam.stopped);
+    EXPECT_EQ(beam.stop_token, std::nullopt);
+    EXPECT_EQ(beam.scored_tokens(), beam.tokens.size());
+  }
+  EXPECT_THAT(beams[0].tokens, ElementsAre(0, 0));
+  EXPECT_NEAR(beams[0].log_probability, std::log(.6 * .6), 1e-6);
+  EXPECT_THAT(beams[1].tokens, ElementsAre(0, 1, 0, 0));
+  EXPECT_NEAR(beams[1].log_probability, std::log(.6 * .3 * .6 * .6), 1e-6);
+}
+
+TEST(BeamSearchTest, ASequenceOfOneTokenEndsWhereTheStopTokenDoes) {
+  const Model model = RandomLanguage(5, 3);
+  for (const double length_penalty : {0.0, 1.0}) {
+    BeamOptions by_token;
+    by_token.beams = 4;
+    by_token.groups = 2;
+    by_token.max_new_tokens = 12;
+    by_token.length_penalty = length_penalty;
+    BeamOptions by_sequence = by_token;
+    by_token.stop_tokens = {0};
+    by_sequence.is_complete = EndsIn({0});
+    const std::vector<Beam> expected = Search(model, by_token);
+    const std::vector<Beam> beams = Search(model, by_sequence);
+    ASSERT_EQ(beams.size(), expected.size());
+    for (size_t b = 0; b < beams.size(); ++b) {
+      std::vector<int32_t> tokens = expected[b].tokens;
+      if (expected[b].stopped) tokens.push_back(0);
+      EXPECT_EQ(beams[b].tokens, tokens);
+      EXPECT_EQ(beams[b].stopped, expected[b].stopped);
+      EXPECT_EQ(beams[b].score, expected[b].score);
+      EXPECT_EQ(beams[b].log_probability, expected[b].log_probability);
+      EXPECT_EQ(beams[b].scored_tokens(), expected[b].scored_tokens());
+    }
+  }
 }
 
 TEST(BeamSearchTest, LengthPenaltyFavoursLongerBeams) {

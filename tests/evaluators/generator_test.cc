@@ -202,6 +202,35 @@ TEST_F(GeneratorTest, BeamSearchIsAtLeastAsLikelyAsGreedy) {
   }
 }
 
+TEST_F(GeneratorTest, WhatCompletesATextEndsItWithBeamsToo) {
+  GenerationOptions options;
+  options.max_new_tokens = 8;
+  ASSERT_OK_AND_ASSIGN(const auto free, Generate(kPrompts, options));
+  // Two tokens that the first prompt's continuation has one after the other.
+  const int32_t first = free[0][0].tokens[1];
+  const int32_t second = free[0][0].tokens[2];
+  options.is_complete = [=](absl::Span<const int32_t> tokens) {
+    return tokens.size() >= 2 && tokens[tokens.size() - 2] == first &&
+           tokens.back() == second;
+  };
+  for (const int beams : {1, 6}) {
+    options.beams = beams;
+    ASSERT_OK_AND_ASSIGN(const auto results, Generate(kPrompts, options));
+    bool any_complete = false;
+    for (const Continuations& continuations : results) {
+      for (const Beam& beam : continuations) {
+        const absl::Span<const int32_t> tokens = beam.tokens;
+        EXPECT_EQ(beam.stopped, options.is_complete(tokens));
+        any_complete = any_complete || beam.stopped;
+        for (size_t n = 0; n < tokens.size(); ++n) {
+          EXPECT_FALSE(options.is_complete(tokens.first(n)));
+        }
+      }
+    }
+    EXPECT_TRUE(any_complete) << beams << " beams";
+  }
+}
+
 TEST_F(GeneratorTest, OptionsAndPromptsAreChecked) {
   GenerationOptions options;
   EXPECT_THAT(
