@@ -9,6 +9,7 @@
 #include "client/connection.h"
 #include "client/uuid.h"
 #include "google/protobuf/empty.pb.h"
+#include "proto/message_text.h"
 
 namespace quantd {
 namespace {
@@ -27,6 +28,8 @@ absl::StatusOr<Response> Call(Client::Connection& connection,
                               absl::Duration timeout, Stub& stub,
                               Method<Stub, Request, Response> method,
                               const Request& request) {
+  // Words of a command line are any bytes.
+  RETURN_IF_ERROR(CheckStrings(request));
   ScopedCall call(connection, timeout);
   Response response;
   RETURN_IF_ERROR(

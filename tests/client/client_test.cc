@@ -56,6 +56,15 @@ TEST(RandomUuidTest, IsVersionFourAndUnique) {
   }
 }
 
+TEST(ClientTest, WhatIsNoTextIsRefusedBeforeItIsSent) {
+  FakeQuantd fake;
+  Client client(OptionsFor(fake));
+  EXPECT_THAT(client.GetModel("\xFF"),
+              StatusIs(absl::StatusCode::kInvalidArgument,
+                       HasSubstr("name: \"models/\\xff\" is not valid")));
+  EXPECT_EQ(fake.calls("GetModel"), 0);
+}
+
 TEST(ClientTest, ListsAllPages) {
   FakeQuantd fake;
   Client client(OptionsFor(fake));
