@@ -94,6 +94,7 @@ class TaskFileReader {
   absl::Status ReadGroupMean(const YamlValue& value, absl::string_view key);
   absl::Status Cluster(const YamlValue& value, absl::string_view key);
   absl::Status Elsewhere(const YamlValue& value, absl::string_view key);
+  absl::Status NoEffect(const YamlValue& value, absl::string_view key);
 
   static absl::Status Text(const YamlValue& value, absl::string_view key,
                            std::string& text);
@@ -107,6 +108,7 @@ class TaskFileReader {
 
   TaskDefinition task_;
   std::vector<std::string> elsewhere_;  // keys that are about hub datasets
+  std::vector<std::string> no_effect_;  // keys that change no score
 };
 
 absl::Span<const TaskFileReader::Key> TaskFileReader::Keys() {
@@ -158,6 +160,13 @@ absl::Span<const TaskFileReader::Key> TaskFileReader::Keys() {
       {"fewshot_split", &R::Elsewhere, "noted, no effect"},
       {"tag", &R::Elsewhere, "noted, no effect"},
       {"group", &R::Elsewhere, "noted, no effect"},
+      {"group_alias", &R::NoEffect, "noted, no effect"},
+      {"task_alias", &R::NoEffect, "noted, no effect"},
+      {"multiple_inputs", &R::NoEffect, "noted, no effect"},
+      {"should_decontaminate", &R::NoEffect, "noted, no effect"},
+      {"doc_to_decontamination_query", &R::NoEffect, "noted, no effect"},
+      {"trust_remote_code", &R::NoEffect, "noted, no effect"},
+      {"unsafe_code", &R::NoEffect, "noted, no effect"},
   };
   return kKeys;
 }
@@ -166,16 +175,16 @@ absl::Span<const TaskFileReader::Key> TaskFileReader::Keys() {
 absl::string_view WhyNot(absl::string_view key) {
   static constexpr std::pair<absl::string_view, absl::string_view> kReasons[] =
       {
-          {"should_decontaminate",
-           "contamination is measured for every metric or not at all, not by "
-           "task; remove the key"},
-          {"doc_to_decontamination_query",
-           "remove it (see should_decontaminate)"},
           {"include", "a task is one file; write the keys of the other here"},
           {"process_docs",
            "a task has no code; write the change as a template"},
           {"process_results", "a task has no code; choose a metric"},
           {"use_prompt", "write the prompt here"},
+          {"gen_prefix", "write it at the end of doc_to_text, behind a blank"},
+          {"custom_dataset", "data is a file"},
+          {"aggregate_metric_list",
+           "a file is one task; run those of a group one by one"},
+          {"weight_by_size", "a file is one task; see group_mean"},
           {"doc_to_image", "prompts are text"},
           {"doc_to_audio", "prompts are text"},
       };
@@ -225,6 +234,14 @@ absl::Status TaskFileReader::Name(const YamlValue& value,
 
 absl::Status TaskFileReader::Metadata(const YamlValue& value,
                                       absl::string_view key) {
+  // Some files of lm-evaluation-harness have a list of maps.
+  if (value.kind == YamlValue::Kind::kList) {
+    for (const YamlValue& item : value.items) {
+      RETURN_IF_ERROR(NeedYamlMap(item, key));
+      RETURN_IF_ERROR(Metadata(item, key));
+    }
+    return absl::OkStatus();
+  }
   RETURN_IF_ERROR(NeedYamlMap(value, key));
   const YamlValue* version = value.Find("version");
   if (version == nullptr) return absl::OkStatus();
@@ -348,6 +365,11 @@ absl::Status TaskFileReader::Elsewhere(const YamlValue&,
   return absl::OkStatus();
 }
 
+absl::Status TaskFileReader::NoEffect(const YamlValue&, absl::string_view key) {
+  no_effect_.push_back(std::string(key));
+  return absl::OkStatus();
+}
+
 absl::Status TaskFileReader::CheckComplete(const YamlValue& file) const {
   for (const absl::string_view key :
        {"task", "output_type", "doc_to_text", "doc_to_target"}) {
@@ -401,7 +423,11 @@ void TaskFileReader::FillDefaults() {
     task_.notes.push_back(absl::StrCat(
         absl::StrJoin(elsewhere_, ", "),
         ": say where lm-evaluation-harness finds the data or lists the task; "
-        "quantd reads the data from the file it is given"));
+        "quantd reads the data from the file it is given; no effect"));
+  }
+  if (!no_effect_.empty()) {
+    task_.notes.push_back(
+        absl::StrCat(absl::StrJoin(no_effect_, ", "), ": no effect"));
   }
 }
 

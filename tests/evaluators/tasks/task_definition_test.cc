@@ -205,6 +205,29 @@ TEST(TaskDefinitionTest, HubKeysAreNotedAndNullMeansAbsent) {
   EXPECT_EQ(task.num_fewshot, std::nullopt);
 }
 
+TEST(TaskDefinitionTest, KeysThatChangeNoScoreAreNoted) {
+  ASSERT_OK_AND_ASSIGN(
+      const TaskDefinition task,
+      ParseTaskFile(
+          Choice("should_decontaminate: true\n"
+                 "doc_to_decontamination_query: \"{{ q }} {{ c }}\"\n"
+                 "task_alias: T\ngroup_alias: G\n"
+                 "group: [x]\nmultiple_inputs: true\n"
+                 "dataset_kwargs: {trust_remote_code: true}\n"
+                 "trust_remote_code: true\nunsafe_code: false\n"
+                 "repeats: 1\nmetadata: [{version: 1.0}, {x: 2}]\n")));
+  ASSERT_THAT(task.notes, SizeIs(2));
+  EXPECT_THAT(task.notes[0], AllOf(HasSubstr("dataset_kwargs, group: say"),
+                                   HasSubstr("no effect")));
+  EXPECT_EQ(task.notes[1],
+            "group_alias, task_alias, multiple_inputs, should_decontaminate, "
+            "doc_to_decontamination_query, trust_remote_code, unsafe_code: no "
+            "effect");
+  EXPECT_EQ(task.version, "1.0");
+  ExpectFault(Choice("metadata: [1]\n"), "metadata: expected a map");
+  ExpectFault(Choice("metadata: [[{version: 1}]]\n"), "expected a map");
+}
+
 TEST(TaskDefinitionTest, UnknownKeysAreRefusedWithAllKnown) {
   const auto refused = ParseTaskFile(Choice("doc_to_txt: q\n"));
   EXPECT_THAT(refused,
@@ -215,8 +238,9 @@ TEST(TaskDefinitionTest, UnknownKeysAreRefusedWithAllKnown) {
                 HasSubstr(std::string(key.name)));
     EXPECT_FALSE(key.meaning.empty());
   }
-  ExpectFault(Choice("should_decontaminate: true\n"),
-              "line 6: should_decontaminate: not supported");
+  ExpectFault(Choice("gen_prefix: So\n"), "line 6: gen_prefix: not supported");
+  ExpectFault(Choice("process_results: x\n"), "choose a metric");
+  ExpectFault(Choice("use_prompt: x\n"), "write the prompt here");
   ExpectFault(Choice("include: other.yaml\n"), "a task is one file");
   ExpectFault(Choice("process_docs: x\n"), "a task has no code");
   ExpectFault(Choice("data: {path: x}\n"),
