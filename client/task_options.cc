@@ -214,15 +214,23 @@ absl::Status TaskOptions::Apply(Session& session,
       ASSIGN_OR_RETURN(examples, Annotate(ResolveText(session, few_shot_data_),
                                           "--few-shot-data"));
     }
+    const uint32_t wanted = few_shot_.value_or(task.few_shot());
+    std::string missing;
     if (!data.has_value()) {
-      const std::string missing =
-          task.data_file().empty()
-              ? absl::StrCat("task ", task.name(),
-                             " does not say where its data lies; name the file "
-                             "with --data")
-              : absl::StrCat("task ", task.name(), ": no file ", data_, "/",
-                             task.data_file());
+      missing = task.data_file().empty()
+                    ? absl::StrCat("task ", task.name(),
+                                   " does not say where its data lies; name "
+                                   "the file with --data")
+                    : absl::StrCat("task ", task.name(), ": no file ", data_,
+                                   "/", task.data_file());
       if (i < named) return absl::NotFoundError(missing);
+    } else if (i >= named && wanted > 0 && !examples.has_value() &&
+               !task.few_shot_file().empty()) {
+      missing = absl::StrCat("task ", task.name(), ": no file ", data_, "/",
+                             task.few_shot_file(), " for its ", wanted,
+                             " examples (--few-shot 0 asks for none)");
+    }
+    if (!missing.empty()) {
       session.Note(absl::StrCat(missing, "; left out"));
       continue;
     }

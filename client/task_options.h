@@ -30,9 +30,10 @@ class TaskOptions {
 
   bool any() const { return !tasks_.empty() || !suite_.empty(); }
 
-  // Uploads the data and adds the tasks to `spec`. Tasks of a suite whose data
-  // is not there are left out with a note; of a task that was named, that is an
-  // error that says which file was looked for.
+  // Uploads the data and adds the tasks to `spec`. Tasks of a suite whose data,
+  // or whose file of the examples that are wanted, is not there are left out
+  // with a note; of a task that was named, missing data is an error that says
+  // which file was looked for, and examples are the server's business.
   absl::Status Apply(Session& session, v1::EvaluateSpec* spec) const;
 
  private:

@@ -118,6 +118,7 @@ class FakeQuantd::Evaluations : public v1::EvaluationService::Service {
       task->set_name(name);
       task->set_kind("multiple_choice");
       task->set_data_file(std::string(name) + ".jsonl");
+      task->set_few_shot_file(std::string(name) + "_train.jsonl");
     }
     for (const char* format : {"json", "csv"}) {
       v1::TaskInfo* task = response->add_tasks();
@@ -126,6 +127,13 @@ class FakeQuantd::Evaluations : public v1::EvaluationService::Service {
       task->set_data_file(std::string("many/*.") + format);
       task->add_data_formats(format);
     }
+    // One that wants examples.
+    v1::TaskInfo* task = response->add_tasks();
+    task->set_name("gsm8k");
+    task->set_kind("generate_until");
+    task->set_data_file("gsm8k.jsonl");
+    task->set_few_shot_file("gsm8k_train.jsonl");
+    task->set_few_shot(5);
     return Status::OK;
   }
 

@@ -3,6 +3,7 @@
 #include <filesystem>
 #include <set>
 #include <string>
+#include <vector>
 
 #include "base/sha256.h"
 #include "tests/client/quantctl_fixture.h"
@@ -70,6 +71,41 @@ TEST_F(QuantctlEvaluationTest, SeveralMetricsAreListed) {
   EXPECT_EQ(spec.max_windows(), 5u);
   EXPECT_EQ(spec.batch_windows(), 2u);
   EXPECT_EQ(spec.dataset(), "datasets/" + Sha256Hex("text").substr(0, 16));
+}
+
+TEST_F(QuantctlEvaluationTest, SuitesLeaveOutWhatHasNoData) {
+  WriteFile("piqa.jsonl", "{}\n");
+  WriteFile("gsm8k.jsonl", "{ }\n");
+  const auto run = [&](const std::string& options) {
+    return Run("evaluate m " + options + " --data " + dir_.path());
+  };
+  const auto tasks = [&] {
+    const v1::EvaluateSpec spec = fake_.created_jobs().back().spec().evaluate();
+    std::vector<std::string> names;
+    for (const v1::TaskRun& task : spec.tasks()) names.push_back(task.name());
+    return names;
+  };
+  const Output without = run("--suite all");
+  ASSERT_EQ(without.code, 0) << without.err;
+  EXPECT_THAT(without.err, HasSubstr("task arc_easy: no file " + dir_.path() +
+                                     "/arc_easy.jsonl; left out"));
+  EXPECT_THAT(
+      without.err,
+      HasSubstr("task gsm8k: no file " + dir_.path() +
+                "/gsm8k_train.jsonl for its 5 examples (--few-shot 0 asks for "
+                "none); left out"));
+  EXPECT_THAT(tasks(), ElementsAre("piqa"));
+  ASSERT_EQ(run("--suite all --few-shot 0").code, 0);
+  EXPECT_THAT(tasks(), ElementsAre("piqa", "gsm8k"));
+  // Examples that are asked for count as well.
+  ASSERT_EQ(run("--suite all --few-shot 2 --task gsm8k").code, 0);
+  EXPECT_THAT(tasks(), ElementsAre("gsm8k"));
+  WriteFile("gsm8k_train.jsonl", "{  }\n");
+  ASSERT_EQ(run("--suite generation").code, 0);
+  EXPECT_THAT(tasks(), ElementsAre("gsm8k"));
+  EXPECT_NE(
+      fake_.created_jobs().back().spec().evaluate().tasks(0).few_shot_dataset(),
+      "");
 }
 
 TEST_F(QuantctlEvaluationTest, PeopleGetATable) {
