@@ -18,6 +18,12 @@ struct Candidate {
   double score;
 };
 
+double Rank(const Beam& beam, double length_penalty) {
+  if (length_penalty == 0) return beam.score;
+  const size_t length = std::max<size_t>(1, beam.scored_tokens());
+  return beam.score / std::pow(static_cast<double>(length), length_penalty);
+}
+
 // Best first; of equal scores the earlier beam, then the lower token.
 bool Better(const Candidate& a, const Candidate& b) {
   if (a.score != b.score) return a.score > b.score;
@@ -48,6 +54,12 @@ absl::Status CheckBeamOptions(const BeamOptions& options) {
   return absl::OkStatus();
 }
 
+const Beam& BestBeam(absl::Span<const Beam> beams, double length_penalty) {
+  return *absl::c_max_element(beams, [&](const Beam& a, const Beam& b) {
+    return Rank(a, length_penalty) < Rank(b, length_penalty);
+  });
+}
+
 BeamSearch::BeamSearch(const BeamOptions& options)
     : options_(options),
       beams_per_group_(static_cast<size_t>(options.beams / options.groups)),
@@ -57,13 +69,6 @@ BeamSearch::BeamSearch(const BeamOptions& options)
     group.alive.resize(1);
     group.rows.assign(1, 0);
   }
-}
-
-double BeamSearch::Rank(const Beam& beam) const {
-  if (options_.length_penalty == 0) return beam.score;
-  const size_t length = std::max<size_t>(1, beam.scored_tokens());
-  return beam.score /
-         std::pow(static_cast<double>(length), options_.length_penalty);
 }
 
 bool BeamSearch::CanImprove(const Group& group) const {
@@ -163,7 +168,8 @@ std::vector<Beam> BeamSearch::Finish() const {
     std::vector<Beam> beams = group.finished;
     beams.insert(beams.end(), group.alive.begin(), group.alive.end());
     absl::c_stable_sort(beams, [this](const Beam& a, const Beam& b) {
-      return Rank(a) > Rank(b);
+      return Rank(a, options_.length_penalty) >
+             Rank(b, options_.length_penalty);
     });
     if (beams.size() > beams_per_group_) beams.resize(beams_per_group_);
     result.insert(result.end(), beams.begin(), beams.end());

@@ -53,6 +53,10 @@ struct Beam {
   }
 };
 
+// The beam with the highest score by the length penalty, of all groups, as
+// transformers chooses it; of equal ones the first. REQUIRES: there are beams.
+const Beam& BestBeam(absl::Span<const Beam> beams, double length_penalty);
+
 class BeamSearch {
  public:
   // REQUIRES: CheckBeamOptions() was OK.
@@ -81,7 +85,6 @@ class BeamSearch {
     bool ended = false;
   };
 
-  double Rank(const Beam& beam) const;
   void AdvanceGroup(const std::vector<std::vector<double>>& log_probabilities,
                     const std::vector<int32_t>& chosen_before, Group* group,
                     std::vector<int>* sources, std::vector<int32_t>* chosen);

@@ -166,6 +166,8 @@ absl::StatusOr<GenerationTask> GenerationTask::Create(
   run.options_.sampling.top_p = generation.top_p;
   run.options_.seed = run.task_.few_shot.seed;
   run.options_.beams = generation.beams;
+  run.options_.beam_groups = generation.beam_groups;
+  run.options_.beam_diversity = generation.beam_diversity;
   run.options_.length_penalty = generation.length_penalty;
   RETURN_IF_ERROR(
       Annotate(CheckGenerationOptions(run.options_), "task ", run.task_.name));
@@ -220,7 +222,7 @@ absl::Status GenerationTask::Run(
   ASSIGN_OR_RETURN(const std::vector<Continuations> results,
                    generator.Generate(prompts_, options, on_progress, ctx));
   for (const Continuations& continuations : results) {
-    const Beam& best = continuations[0];
+    const Beam& best = BestBeam(continuations, options.length_penalty);
     generated_tokens_ += best.tokens.size();
     ASSIGN_OR_RETURN(std::string text, tokenizer_->Decode(best.tokens));
     const size_t stop = FindStop(text, until);

@@ -142,7 +142,7 @@ absl::Span<const TaskFileReader::Key> TaskFileReader::Keys() {
       {"metric_list", &R::MetricList, "what is reported"},
       {"generation_kwargs", &R::GenerationKwargs,
        "until, max_gen_toks, do_sample, temperature, top_k, top_p, num_beams, "
-       "length_penalty"},
+       "num_beam_groups, diversity_penalty, length_penalty"},
       {"filter_list", &R::FilterList,
        "how an answer is taken out of a generated text"},
       {"repeats", &R::Repeats, "1"},

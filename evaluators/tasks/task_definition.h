@@ -74,6 +74,8 @@ struct TaskGeneration {
   int top_k = 0;             // 0: all
   double top_p = 1.0;
   int beams = 1;
+  int beam_groups = 1;          // more than one: diverse beam search
+  double beam_diversity = 0.0;  // price of a token that an earlier group chose
   double length_penalty = 1.0;  // with beams
 };
 

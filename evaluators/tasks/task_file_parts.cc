@@ -315,13 +315,20 @@ absl::StatusOr<TaskGeneration> ReadTaskGeneration(const YamlValue& value,
       ASSIGN_OR_RETURN(generation.top_p, YamlNumber(member.value, at, 1e-6, 1));
     } else if (member.key == "num_beams") {
       ASSIGN_OR_RETURN(generation.beams, YamlInteger(member.value, at, 1, 64));
+    } else if (member.key == "num_beam_groups") {
+      ASSIGN_OR_RETURN(generation.beam_groups,
+                       YamlInteger(member.value, at, 1, 64));
+    } else if (member.key == "diversity_penalty") {
+      ASSIGN_OR_RETURN(generation.beam_diversity,
+                       YamlNumber(member.value, at, 0, 1000));
     } else if (member.key == "length_penalty") {
       ASSIGN_OR_RETURN(generation.length_penalty,
                        YamlNumber(member.value, at, -100, 100));
     } else {
       return UnknownYamlKey(member, path,
                             "until, max_gen_toks, do_sample, temperature, "
-                            "top_k, top_p, num_beams, length_penalty");
+                            "top_k, top_p, num_beams, num_beam_groups, "
+                            "diversity_penalty, length_penalty");
     }
   }
   // do_sample decides, as in the library the key comes from; without it a
@@ -334,6 +341,18 @@ absl::StatusOr<TaskGeneration> ReadTaskGeneration(const YamlValue& value,
   }
   if (generation.beams > 1 && generation.temperature > 0) {
     return YamlFault(value, path, "num_beams and sampling exclude each other");
+  }
+  if (generation.beams % generation.beam_groups != 0) {
+    return YamlFault(
+        value, path,
+        absl::StrCat("num_beam_groups ", generation.beam_groups,
+                     " does not divide num_beams ", generation.beams));
+  }
+  // As transformers has it: groups without a price are copies of one another.
+  if ((generation.beam_groups > 1) != (generation.beam_diversity > 0)) {
+    return YamlFault(value, path,
+                     "num_beam_groups above 1 and a diversity_penalty above 0 "
+                     "have no meaning without each other");
   }
   return generation;
 }

@@ -113,6 +113,33 @@ TEST_F(GeneratedTextsTest, TextsThatEndAtOnceOrRepeatThemselvesAreCounted) {
   EXPECT_EQ(early.repeated_share(), 0);
 }
 
+TEST_F(GeneratedTextsTest, DiverseBeamsGiveTheBestOfAllGroups) {
+  task_.generation.beams = 4;
+  task_.generation.beam_groups = 2;
+  task_.generation.beam_diversity = 0.7;
+  ASSERT_OK_AND_ASSIGN(const v1::TaskReport report, Run());
+  GenerationOptions options;
+  options.max_new_tokens = task_.generation.max_new_tokens;
+  options.beams = 4;
+  options.beam_groups = 2;
+  options.beam_diversity = 0.7;
+  options.length_penalty = task_.generation.length_penalty;
+  const auto device = NewCpuDevice(1);
+  ExecutionContext ctx(device.get());
+  ASSERT_OK_AND_ASSIGN(Generator generator, Generator::Load(*model_, ctx));
+  for (size_t i = 0; i < items_.size(); ++i) {
+    ASSERT_OK_AND_ASSIGN(const std::vector<int32_t> prompt,
+                         tokenizer_->EncodeWithBos(items_[i].prompt));
+    ASSERT_OK_AND_ASSIGN(const auto beams,
+                         generator.Generate(
+                             {prompt}, options, [](size_t) {}, ctx));
+    ASSERT_EQ(beams[0].size(), 4u);
+    EXPECT_EQ(
+        report.answers(static_cast<int>(i)).text(),
+        *tokenizer_->Decode(BestBeam(beams[0], options.length_penalty).tokens));
+  }
+}
+
 TEST_F(GeneratedTextsTest, TextsThatDoNotFitAreRefusedOrCut) {
   items_[1].prompt = std::string(100, 'x');
   ASSERT_OK_AND_ASSIGN(const v1::TaskReport report, Run());

@@ -191,6 +191,13 @@ TEST(TaskDefinitionTest, GenerationDefaultsStopAtTheNextExample) {
           "generation_kwargs: {num_beams: 4, length_penalty: 0.5}\n")));
   EXPECT_EQ(beams.generation.beams, 4);
   EXPECT_EQ(beams.generation.length_penalty, 0.5);
+  EXPECT_EQ(beams.generation.beam_groups, 1);
+  ASSERT_OK_AND_ASSIGN(
+      const TaskDefinition diverse,
+      ParseTaskFile(Generate("generation_kwargs: {num_beams: 4, "
+                             "num_beam_groups: 2, diversity_penalty: 0.7}\n")));
+  EXPECT_EQ(diverse.generation.beam_groups, 2);
+  EXPECT_EQ(diverse.generation.beam_diversity, 0.7);
 }
 
 TEST(TaskDefinitionTest, HubKeysAreNotedAndNullMeansAbsent) {
@@ -318,6 +325,15 @@ TEST(TaskDefinitionTest, WrongValuesNameLineAndKey) {
        "do_sample at temperature 0"},
       {"generation_kwargs: {num_beams: 2, temperature: 1}\n",
        "num_beams and sampling exclude each other"},
+      {"generation_kwargs: {num_beams: 4, num_beam_groups: 3, "
+       "diversity_penalty: 1}\n",
+       "num_beam_groups 3 does not divide num_beams 4"},
+      {"generation_kwargs: {num_beams: 4, num_beam_groups: 2}\n",
+       "have no meaning without each other"},
+      {"generation_kwargs: {num_beams: 4, diversity_penalty: 1}\n",
+       "have no meaning without each other"},
+      {"generation_kwargs: {num_beams: 2, diversity_penalty: -1}\n",
+       "diversity_penalty: expected a number in [0, 1000]"},
       {"filter_list: []\n", "filter_list: an empty list"},
       {"filter_list: [{filter: []}]\n", "a filter without a name"},
       {"filter_list: [{name: a, filter: []}, {name: a, filter: []}]\n",
