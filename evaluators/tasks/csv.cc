@@ -30,7 +30,7 @@ absl::StatusOr<std::string> CsvReader::QuotedValue() {
       value.push_back('"');
       continue;
     }
-    if (!AtRowEnd() && text_[at_] != ',') {
+    if (!AtRowEnd() && text_[at_] != separator_) {
       return absl::InvalidArgumentError("text behind a closing quote");
     }
     return value;
@@ -40,8 +40,8 @@ absl::StatusOr<std::string> CsvReader::QuotedValue() {
 
 absl::StatusOr<std::string> CsvReader::PlainValue() {
   const size_t begin = at_;
-  while (!AtRowEnd() && text_[at_] != ',') {
-    if (text_[at_] == '"') {
+  while (!AtRowEnd() && text_[at_] != separator_) {
+    if (has_quotes_ && text_[at_] == '"') {
       return absl::InvalidArgumentError(
           "a quote inside a value that is not in quotes");
     }
@@ -54,7 +54,7 @@ absl::StatusOr<std::vector<std::string>> CsvReader::Next() {
   const size_t begin = at_;
   std::vector<std::string> row;
   while (true) {
-    const bool quoted = !done() && text_[at_] == '"';
+    const bool quoted = has_quotes_ && !done() && text_[at_] == '"';
     ASSIGN_OR_RETURN(std::string value, quoted ? QuotedValue() : PlainValue());
     row.push_back(std::move(value));
     if (at_ - begin > max_row_bytes_) {
@@ -62,7 +62,7 @@ absl::StatusOr<std::vector<std::string>> CsvReader::Next() {
           absl::StrCat("a record of more than ", max_row_bytes_, " bytes"));
     }
     if (AtRowEnd()) break;
-    ++at_;  // the comma
+    ++at_;  // the separator
   }
   if (!done()) {
     at_ += text_[at_] == '\r' && at_ + 1 < text_.size() ? 2 : 1;

@@ -1,5 +1,8 @@
-// Comma-separated values as RFC 4180 has them: a value in double quotes may
-// hold commas, line ends and doubled quotes; rows end with LF or CR LF.
+// Tables as text; rows end with LF or CR LF.
+//   comma-separated values as RFC 4180 has them: a value in double quotes may
+//     hold commas, line ends and doubled quotes
+//   tab-separated values as IANA has them (text/tab-separated-values): a value
+//     ends with a tab or the row, and quotes are part of it
 //
 // Points into the text it was made from; confined to one thread.
 #ifndef QUANTD_EVALUATORS_TASKS_CSV_H_
@@ -14,10 +17,16 @@
 
 namespace quantd {
 
+enum class TableSyntax { kCommas, kTabs };
+
 class CsvReader {
  public:
-  CsvReader(absl::string_view text, size_t max_row_bytes)
-      : text_(text), max_row_bytes_(max_row_bytes) {}
+  CsvReader(absl::string_view text, size_t max_row_bytes,
+            TableSyntax syntax = TableSyntax::kCommas)
+      : text_(text),
+        max_row_bytes_(max_row_bytes),
+        has_quotes_(syntax == TableSyntax::kCommas),
+        separator_(has_quotes_ ? ',' : '\t') {}
 
   bool done() const { return at_ == text_.size(); }
   // Where the next row begins, from 1.
@@ -36,6 +45,8 @@ class CsvReader {
 
   const absl::string_view text_;
   const size_t max_row_bytes_;
+  const bool has_quotes_;
+  const char separator_;
   size_t at_ = 0;
   size_t line_ = 1;
 };

@@ -29,6 +29,7 @@ constexpr FormatRow kFormats[] = {
     {RecordFormat::kJson, "json"},
     {RecordFormat::kCsv, "csv"},
     {RecordFormat::kHellaswagText, "hellaswag_text"},
+    {RecordFormat::kTsv, "tsv"},
 };
 
 constexpr int kHellaswagEndings = 4;
@@ -176,8 +177,9 @@ absl::Status ReadJson(absl::string_view text, RecordList& records) {
   return absl::OkStatus();
 }
 
-absl::Status ReadCsv(absl::string_view text, RecordList& records) {
-  CsvReader reader(text, records.limits().max_record_bytes);
+absl::Status ReadTable(absl::string_view text, TableSyntax syntax,
+                       RecordList& records) {
+  CsvReader reader(text, records.limits().max_record_bytes, syntax);
   std::vector<std::string> header;
   while (!reader.done()) {
     const size_t line = reader.line();
@@ -316,7 +318,10 @@ absl::StatusOr<std::vector<TaskRecord>> ParseTaskRecords(
       RETURN_IF_ERROR(ReadJson(data, records));
       break;
     case RecordFormat::kCsv:
-      RETURN_IF_ERROR(ReadCsv(data, records));
+      RETURN_IF_ERROR(ReadTable(data, TableSyntax::kCommas, records));
+      break;
+    case RecordFormat::kTsv:
+      RETURN_IF_ERROR(ReadTable(data, TableSyntax::kTabs, records));
       break;
     case RecordFormat::kHellaswagText:
       RETURN_IF_ERROR(ReadHellaswagText(data, records));

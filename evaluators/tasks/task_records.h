@@ -4,6 +4,7 @@
 //   json           JSON objects one after another, usually one a line ("JSON
 //                  lines"), or one JSON array of objects
 //   csv            RFC 4180 with a header line; every value is a string
+//   tsv            the same with tabs, and no quoting: quotes are text
 //   hellaswag_text six lines a record, as klosax/hellaswag_text_data has them:
 //                  context, index of the right ending, four endings; becomes
 //                  {"context": .., "label": n, "endings": [4 strings]}
@@ -26,9 +27,9 @@
 
 namespace quantd {
 
-enum class RecordFormat { kJson, kCsv, kHellaswagText };
+enum class RecordFormat { kJson, kCsv, kHellaswagText, kTsv };
 
-// "json", "csv", "hellaswag_text".
+// "json", "csv", "hellaswag_text", "tsv".
 absl::string_view RecordFormatName(RecordFormat format);
 std::optional<RecordFormat> FindRecordFormat(absl::string_view name);
 // All names, separated by ", ", for messages.

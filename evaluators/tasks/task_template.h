@@ -9,25 +9,27 @@
 //   {{ expression }}            printed
 //   {% if e %} {% elif e %} {% else %} {% endif %}
 //   {% for x in list %} {% endfor %}    with loop.index, loop.index0,
-//                               loop.first, loop.last, loop.length
+//                               loop.first, loop.last, loop.length;
+//                               {% for a, b in pairs %} takes items apart
 //   {% set x = e %}             until the end of the enclosing for
 //   {# comment #}               dropped; a dash ({{-, -}}) drops white space
 //
 //   names       fields of the record; `record` is the record itself, for
 //               fields whose names are no words: record["Best Answer"]
-//   literals    "text", 'text' (escapes of Python), 1, 1.5, [a, b], true,
-//               false, none, range(n), range(first, last)
+//   literals    "text", 'text' (escapes of Python), 1, 1.5, [a, b], {"k": a},
+//               true, false, none, range(n), range(first, last)
 //   access      a.b, a["b"], a[0], a[-1], a[1:], a[:-1], a[1:3]
-//   operators   or, and, not; == != < <= > >= in, not in; + - * // %;
+//   operators   or, and, not; == != < <= > >= in, not in; + - * / // %;
 //               ~ joins texts; x if c else y
 //   tests       x is [not] defined, undefined, none, string, number, list
-//   filters     x | name(arguments), map('filter'): template_functions.cc
+//   filters     x | name(arguments), map('filter'), map(attribute='a.b');
+//               arguments may have their names: template_functions.cc
 //   methods     x.name(arguments): the same table
 //
 // Differences from Jinja: a list, none or object is never printed (a prompt
 // with "['a', 'b']" or "None" in it is a mistake), `x | int` refuses what is
-// no integer, an if needs its else, comparisons are not chained, arguments have
-// no names. Line ends are kept as written.
+// no integer, an if needs its else, comparisons are not chained, the members of
+// an object are in the order of their names. Line ends are kept as written.
 //
 // Bounds: 32 KiB of template nested 100 deep; 4 MiB of text, 100 000 items of a
 // list, and a budget of steps and bytes for one evaluation.

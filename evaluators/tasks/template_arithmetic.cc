@@ -54,6 +54,9 @@ absl::StatusOr<json> FloatArithmetic(absl::string_view op, const json& left,
     result = a - b;
   } else if (op == "*") {
     result = a * b;
+  } else if (op == "/") {
+    if (b == 0) return absl::InvalidArgumentError("division by zero");
+    result = a / b;
   } else {
     return absl::InvalidArgumentError(
         absl::StrCat(op, " of numbers that are not integers"));
@@ -121,7 +124,8 @@ absl::StatusOr<json> TemplateArithmetic(absl::string_view op, const json& left,
     return list;
   }
   if (op == "*" && left.is_array()) return Repeat(left, right);
-  if (left.is_number_float() || right.is_number_float()) {
+  // The quotient of integers is a number with a point, as in Python.
+  if (op == "/" || left.is_number_float() || right.is_number_float()) {
     return FloatArithmetic(op, left, right);
   }
   ASSIGN_OR_RETURN(const int64_t a, TemplateInteger(left));

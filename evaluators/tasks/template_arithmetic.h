@@ -8,7 +8,7 @@
 
 namespace quantd {
 
-// left op right for + - * // % and ~. Numbers; + also of two texts or two
+// left op right for + - * / // % and ~. Numbers; + also of two texts or two
 // lists, * also of a list and a count; ~ of what prints. InvalidArgument: other
 // types, an overflow, division by zero, a list over kMaxTemplateItems.
 absl::StatusOr<nlohmann::json> TemplateArithmetic(absl::string_view op,

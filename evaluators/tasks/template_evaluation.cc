@@ -52,21 +52,6 @@ class Operand {
   const json* borrowed_ = nullptr;
 };
 
-// Missing fields travel under this code so that `is defined` and `default`
-// can tell them from faults; EvaluateTemplate() turns it into InvalidArgument.
-absl::Status Missing(absl::string_view name, const json& object) {
-  std::string fields;
-  for (const auto& member : object.items()) {
-    if (fields.size() > 500) {
-      absl::StrAppend(&fields, ", ...");
-      break;
-    }
-    absl::StrAppend(&fields, fields.empty() ? "" : ", ", Quoted(member.key()));
-  }
-  return absl::NotFoundError(
-      absl::StrCat("no field ", Quoted(name), "; there are: ", fields));
-}
-
 class Evaluation {
  public:
   explicit Evaluation(const json& record) : record_(record) {}
@@ -197,8 +182,7 @@ class Evaluation {
     const size_t size = list.get().size();
     const size_t outer = variables_.size();
     for (size_t i = 0; i < size; ++i) {
-      RETURN_IF_ERROR(Spend(kStepsPerRound));
-      variables_.push_back({node.text, list.get()[i]});
+      RETURN_IF_ERROR(Unpack(node.value, list.get()[i]));
       variables_.push_back({"loop",
                             {{"index", i + 1},
                              {"index0", i},
@@ -208,6 +192,24 @@ class Evaluation {
       RETURN_IF_ERROR(Execute(*node.children[1]));
       variables_.erase(variables_.begin() + static_cast<int64_t>(outer),
                        variables_.end());
+    }
+    return absl::OkStatus();
+  }
+
+  // Gives a round's variables their values: the item, or its items where there
+  // are several names.
+  absl::Status Unpack(const json& names, const json& item) {
+    RETURN_IF_ERROR(Spend(kStepsPerRound * static_cast<int64_t>(names.size())));
+    if (names.size() == 1) {
+      variables_.push_back({names[0].get<std::string>(), item});
+      return absl::OkStatus();
+    }
+    if (!item.is_array() || item.size() != names.size()) {
+      return WrongType(absl::StrCat("a list of ", names.size(), " items"),
+                       item);
+    }
+    for (size_t i = 0; i < names.size(); ++i) {
+      variables_.push_back({names[i].get<std::string>(), item[i]});
     }
     return absl::OkStatus();
   }
@@ -223,6 +225,8 @@ class Evaluation {
         return Range(node);
       case Kind::kList:
         return List(node);
+      case Kind::kObject:
+        return Object(node);
       case Kind::kAttribute: {
         ASSIGN_OR_RETURN(Operand object, Evaluate(*node.children[0]));
         return Member(std::move(object), node.text);
@@ -235,6 +239,8 @@ class Evaluation {
         return Call(node);
       case Kind::kMap:
         return Map(node);
+      case Kind::kMapPart:
+        return MapPart(node);
       case Kind::kIs:
         return Is(node);
       case Kind::kConditional: {
@@ -284,7 +290,7 @@ class Evaluation {
     }
     if (name == "record") return Operand(&record_);
     const auto field = record_.find(name);
-    if (field == record_.end()) return Missing(name, record_);
+    if (field == record_.end()) return MissingField(name, record_);
     return Operand(&*field);
   }
 
@@ -314,13 +320,22 @@ class Evaluation {
     return Made(std::move(list));
   }
 
-  OperandOr Member(Operand object, const std::string& name) {
-    if (!object.get().is_object()) {
-      return absl::NotFoundError(absl::StrCat("no field ", Quoted(name), " in ",
-                                              DescribeJson(object.get())));
+  // The last of equal keys counts, as in Python.
+  OperandOr Object(const TemplateNode& node) {
+    json object = json::object();
+    for (size_t i = 0; i + 1 < node.children.size(); i += 2) {
+      ASSIGN_OR_RETURN(const Operand key, Evaluate(*node.children[i]));
+      ASSIGN_OR_RETURN(std::string name, TemplateKey(key.get()));
+      ASSIGN_OR_RETURN(Operand value, Evaluate(*node.children[i + 1]));
+      object[std::move(name)] = std::move(value).Take();
     }
+    return Made(std::move(object));
+  }
+
+  OperandOr Member(Operand object, const std::string& name) {
+    if (!object.get().is_object()) return MissingField(name, object.get());
     const auto member = object.get().find(name);
-    if (member == object.get().end()) return Missing(name, object.get());
+    if (member == object.get().end()) return MissingField(name, object.get());
     return std::move(object).Part(*member);
   }
 
@@ -342,9 +357,9 @@ class Evaluation {
   OperandOr Index(const TemplateNode& node) {
     ASSIGN_OR_RETURN(Operand object, Evaluate(*node.children[0]));
     ASSIGN_OR_RETURN(const Operand index, Evaluate(*node.children[1]));
-    if (index.get().is_string()) {
-      return Member(std::move(object),
-                    index.get().get_ref<const std::string&>());
+    if (index.get().is_string() || object.get().is_object()) {
+      ASSIGN_OR_RETURN(const std::string name, TemplateKey(index.get()));
+      return Member(std::move(object), name);
     }
     const json& value = object.get();
     ASSIGN_OR_RETURN(const int64_t size, SizeOf(value));
@@ -394,16 +409,6 @@ class Evaluation {
     return arguments;
   }
 
-  // Which of the two the parser found it under makes no difference here.
-  static const TemplateFunction& Function(const std::string& name) {
-    const TemplateFunction* function =
-        FindTemplateFunction(name, FunctionUse::kFilter);
-    if (function == nullptr) {
-      function = FindTemplateFunction(name, FunctionUse::kMethod);
-    }
-    return *function;
-  }
-
   OperandOr Apply(const TemplateFunction& function, const json& self,
                   const std::vector<json>& arguments) {
     // A function reads all of its object.
@@ -417,11 +422,11 @@ class Evaluation {
   OperandOr Call(const TemplateNode& node) {
     OperandOr self = Evaluate(*node.children[0]);
     ASSIGN_OR_RETURN(std::vector<json> arguments, Arguments(node));
-    if (absl::IsNotFound(self.status()) && node.text == "default") {
+    if (absl::IsNotFound(self.status()) && node.function->name == "default") {
       return Operand(std::move(arguments[0]));
     }
     RETURN_IF_ERROR(self.status());
-    return Apply(Function(node.text), self->get(), arguments);
+    return Apply(*node.function, self->get(), arguments);
   }
 
   OperandOr Map(const TemplateNode& node) {
@@ -431,11 +436,38 @@ class Evaluation {
     json mapped = json::array();
     for (const json& item : list.get()) {
       RETURN_IF_ERROR(Spend(1));
-      ASSIGN_OR_RETURN(Operand value,
-                       Apply(Function(node.text), item, arguments));
+      ASSIGN_OR_RETURN(Operand value, Apply(*node.function, item, arguments));
       mapped.push_back(std::move(value).Take());
     }
     return Made(std::move(mapped));
+  }
+
+  OperandOr MapPart(const TemplateNode& node) {
+    ASSIGN_OR_RETURN(const Operand list, Evaluate(*node.children[0]));
+    if (!list.get().is_array()) return WrongType("a list", list.get());
+    ASSIGN_OR_RETURN(const std::vector<json> arguments, Arguments(node));
+    ASSIGN_OR_RETURN(const int64_t bytes, Measure(list.get(), 0));
+    RETURN_IF_ERROR(Spend(bytes / kBytesPerStep));
+    json mapped = json::array();
+    for (const json& item : list.get()) {
+      RETURN_IF_ERROR(Spend(1));
+      const absl::StatusOr<const json*> part = TemplatePart(item, arguments[0]);
+      if (absl::IsNotFound(part.status()) && arguments.size() > 1) {
+        RETURN_IF_ERROR(AppendCopy(arguments[1], mapped));
+        continue;
+      }
+      RETURN_IF_ERROR(part.status());
+      mapped.push_back(**part);
+    }
+    return Made(std::move(mapped));
+  }
+
+  // Of a value that may be copied once an item.
+  absl::Status AppendCopy(const json& value, json& list) {
+    ASSIGN_OR_RETURN(const int64_t bytes, Measure(value, 0));
+    RETURN_IF_ERROR(Spend(bytes / kBytesPerStep));
+    list.push_back(value);
+    return absl::OkStatus();
   }
 
   OperandOr Is(const TemplateNode& node) {

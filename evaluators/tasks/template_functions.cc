@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <numeric>
 #include <utility>
 #include <vector>
 
@@ -11,6 +12,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
 #include "base/status_macros.h"
 #include "base/utf8.h"
 #include "evaluators/tasks/template_value.h"
@@ -27,6 +29,9 @@ using JsonOr = absl::StatusOr<json>;
 
 // RE2 is linear in the text; this bounds what one pattern may cost.
 constexpr int64_t kMaxPatternMemory = int64_t{1} << 20;
+
+// Of decimal places: a double has no more.
+constexpr int64_t kMaxPrecision = 15;
 
 absl::Status TooLarge() {
   return absl::InvalidArgumentError(absl::StrCat("the result is larger than ",
@@ -251,6 +256,22 @@ JsonOr Join(const json& self, Arguments arguments) {
   return JoinList(self, separator);
 }
 
+// Of the parts of items that `attribute` names, where it is given.
+JsonOr JoinItems(const json& self, Arguments arguments) {
+  absl::string_view separator;
+  if (!arguments.empty() && !arguments[0].is_null()) {
+    ASSIGN_OR_RETURN(separator, Text(arguments[0]));
+  }
+  if (arguments.size() < 2) return JoinList(self, separator);
+  ASSIGN_OR_RETURN(const json::array_t* items, List(self));
+  json parts = json::array();
+  for (const json& item : *items) {
+    ASSIGN_OR_RETURN(const json* part, TemplatePart(item, arguments[1]));
+    parts.push_back(*part);
+  }
+  return JoinList(parts, separator);
+}
+
 JsonOr StartsWith(const json& self, Arguments arguments) {
   ASSIGN_OR_RETURN(const absl::string_view text, Text(self));
   ASSIGN_OR_RETURN(const absl::string_view part, Text(arguments[0]));
@@ -347,6 +368,59 @@ JsonOr Int(const json& self, Arguments) {
   return json(integer);
 }
 
+// As Int(): an error where the text is no number.
+JsonOr Float(const json& self, Arguments) {
+  double number = 0;
+  if (self.is_string()) {
+    if (!absl::SimpleAtod(self.get_ref<const std::string&>(), &number) ||
+        !std::isfinite(number)) {
+      return WrongType("a number", self);
+    }
+    return json(number);
+  }
+  if (self.is_boolean()) return json(self.get<bool>() ? 1.0 : 0.0);
+  if (!self.is_number()) return WrongType("a number", self);
+  return json(self.get<double>());
+}
+
+// Digits behind the point of the decimal number nearest to a binary one, ties
+// to even, as Python rounds; integers stay what they are.
+JsonOr Round(const json& self, Arguments arguments) {
+  int64_t precision = 0;
+  if (!arguments.empty() && !arguments[0].is_null()) {
+    ASSIGN_OR_RETURN(precision, TemplateInteger(arguments[0]));
+    if (precision < 0 || precision > kMaxPrecision) {
+      return absl::InvalidArgumentError(absl::StrCat(
+          "precision ", precision, ", expected 0 to ", kMaxPrecision));
+    }
+  }
+  absl::string_view method = "common";
+  if (arguments.size() > 1) {
+    ASSIGN_OR_RETURN(method, Text(arguments[1]));
+  }
+  if (method == "common" && !self.is_number_float()) {
+    ASSIGN_OR_RETURN(const int64_t integer, TemplateInteger(self));
+    return json(integer);
+  }
+  ASSIGN_OR_RETURN(const json value, Float(self, {}));
+  double number = value.get<double>();
+  if (method == "common") {
+    const std::string text =
+        absl::StrFormat("%.*f", static_cast<int>(precision), number);
+    if (!absl::SimpleAtod(text, &number)) return WrongType("a number", self);
+    return json(number);
+  }
+  if (method != "ceil" && method != "floor") {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "method ", Quoted(method), ", expected common, ceil or floor"));
+  }
+  const double scale = std::pow(10.0, static_cast<double>(precision));
+  number *= scale;
+  number = (method == "ceil" ? std::ceil(number) : std::floor(number)) / scale;
+  if (!std::isfinite(number)) return WrongType("a smaller number", self);
+  return json(number);
+}
+
 JsonOr String(const json& self, Arguments) {
   ASSIGN_OR_RETURN(std::string text, TemplateText(self));
   return json(std::move(text));
@@ -363,6 +437,147 @@ JsonOr ToList(const json& self, Arguments) {
     list.push_back(std::string(character));
     text.remove_prefix(character.size());
   }
+  return list;
+}
+
+JsonOr TitleFilter(const json& self, Arguments) {
+  return OnText(self, TitleWords);
+}
+
+JsonOr TitleMethod(const json& self, Arguments) {
+  return OnText(self, TitleLetters);
+}
+
+JsonOr Reverse(const json& self, Arguments) {
+  if (self.is_array()) {
+    ASSIGN_OR_RETURN(const json::array_t* items, List(self));
+    return json(json::array_t(items->rbegin(), items->rend()));
+  }
+  ASSIGN_OR_RETURN(const absl::string_view text, Text(self));
+  return json(Reversed(text));
+}
+
+// What items are sorted by, made comparable: all integers, all numbers or all
+// texts.
+absl::StatusOr<std::vector<json>> SortKeys(const json::array_t& items,
+                                           bool case_sensitive,
+                                           const json& attribute) {
+  std::vector<json> keys;
+  bool texts = true, integers = true, numbers = true;
+  for (const json& item : items) {
+    const json* key = &item;
+    if (!attribute.is_null()) {
+      ASSIGN_OR_RETURN(key, TemplatePart(item, attribute));
+    }
+    texts = texts && key->is_string();
+    integers = integers && TemplateInteger(*key).ok();
+    numbers = numbers && (key->is_number() || key->is_boolean());
+    if (!texts && !numbers) {
+      return WrongType("items that are all numbers or all texts", *key);
+    }
+    keys.push_back(*key);
+  }
+  for (json& key : keys) {
+    if (texts) {
+      if (!case_sensitive) key = LowerCase(key.get_ref<const std::string&>());
+    } else if (integers) {
+      ASSIGN_OR_RETURN(key, TemplateInteger(key));
+    } else {
+      ASSIGN_OR_RETURN(key, Float(key, {}));
+    }
+  }
+  return keys;
+}
+
+// Equal items keep their order, also in reverse.
+JsonOr Sort(const json& self, Arguments arguments) {
+  const auto is_set = [&](size_t i) {
+    return arguments.size() > i && IsTruthy(arguments[i]);
+  };
+  ASSIGN_OR_RETURN(const json::array_t* items, List(self));
+  ASSIGN_OR_RETURN(const std::vector<json> keys,
+                   SortKeys(*items, is_set(1),
+                            arguments.size() > 2 ? arguments[2] : json()));
+  std::vector<size_t> order(items->size());
+  std::iota(order.begin(), order.end(), size_t{0});
+  const bool reverse = is_set(0);
+  std::stable_sort(order.begin(), order.end(), [&](size_t a, size_t b) {
+    return reverse ? keys[b] < keys[a] : keys[a] < keys[b];
+  });
+  json sorted = json::array();
+  for (const size_t i : order) sorted.push_back((*items)[i]);
+  return sorted;
+}
+
+// Python's json.dumps() with sorted keys, and without the characters that HTML
+// gives a meaning, as Jinja's filter writes it.
+absl::Status AppendJson(const json& value, std::string& text) {
+  if (text.size() > kMaxTemplateText) return TooLarge();
+  const auto append_text = [&](const json& string) {
+    for (const char c : string.dump(-1, ' ', /*ensure_ascii=*/true)) {
+      if (c == '<' || c == '>' || c == '&' || c == '\'') {
+        absl::StrAppendFormat(&text, "\\u%04x", static_cast<int>(c));
+      } else {
+        text.push_back(c);
+      }
+    }
+  };
+  if (value.is_array()) {
+    text.push_back('[');
+    for (size_t i = 0; i < value.size(); ++i) {
+      if (i > 0) absl::StrAppend(&text, ", ");
+      RETURN_IF_ERROR(AppendJson(value[i], text));
+    }
+    text.push_back(']');
+  } else if (value.is_object()) {
+    text.push_back('{');
+    bool first = true;
+    for (const auto& member : value.items()) {
+      if (!std::exchange(first, false)) absl::StrAppend(&text, ", ");
+      append_text(json(member.key()));
+      absl::StrAppend(&text, ": ");
+      RETURN_IF_ERROR(AppendJson(member.value(), text));
+    }
+    text.push_back('}');
+  } else if (value.is_string()) {
+    append_text(value);
+  } else if (value.is_number()) {
+    ASSIGN_OR_RETURN(const std::string number, TemplateText(value));
+    absl::StrAppend(&text, number);
+  } else {
+    absl::StrAppend(&text, value.dump());  // true, false, null
+  }
+  return absl::OkStatus();
+}
+
+// How deep it may be nested is checked before a filter is called.
+JsonOr ToJson(const json& self, Arguments) {
+  std::string text;
+  RETURN_IF_ERROR(AppendJson(self, text));
+  return Bounded(std::move(text));
+}
+
+// Members in the order of their names: records do not keep that of the file.
+JsonOr Items(const json& self, Arguments) {
+  if (!self.is_object()) return WrongType("an object", self);
+  json list = json::array();
+  for (const auto& member : self.items()) {
+    list.push_back(json::array({member.key(), member.value()}));
+  }
+  return list;
+}
+
+JsonOr Keys(const json& self, Arguments) {
+  if (!self.is_object()) return WrongType("an object", self);
+  json list = json::array();
+  for (const auto& member : self.items()) list.push_back(member.key());
+  return list;
+}
+
+JsonOr Values(const json& self, Arguments) {
+  if (!self.is_object()) return WrongType("an object", self);
+  json list = json::array();
+  for (const json& value : self) list.push_back(value);
   return list;
 }
 
@@ -394,33 +609,50 @@ JsonOr Get(const json& self, Arguments arguments) {
 }
 
 constexpr TemplateFunction kFunctions[] = {
-    // name, filter, method, fewest and most arguments
-    {"capitalize", true, true, 0, 0, Capital},
-    {"count", false, true, 1, 1, Count},
-    {"default", true, false, 1, 2, Default},
-    {"endswith", false, true, 1, 1, EndsWith},
-    {"find", false, true, 1, 1, Find},
-    {"first", true, false, 0, 0, First},
-    {"get", false, true, 1, 2, Get},
-    {"index", false, true, 1, 1, Index},
-    {"int", true, false, 0, 0, Int},
-    {"join", true, true, 0, 1, Join},
-    {"last", true, false, 0, 0, Last},
-    {"length", true, false, 0, 0, Length},
-    {"list", true, false, 0, 0, ToList},
-    {"lower", true, true, 0, 0, Lower},
-    {"lstrip", true, true, 0, 1, StripBegin},
-    {"regex_replace", true, false, 2, 2, RegexReplace},
-    {"replace", true, true, 2, 3, Replace},
-    {"rsplit", true, true, 0, 2, RightSplit},
-    {"rstrip", true, true, 0, 1, StripEnd},
-    {"select", true, false, 0, 0, Select},
-    {"split", true, true, 0, 2, Split},
-    {"startswith", false, true, 1, 1, StartsWith},
-    {"string", true, false, 0, 0, String},
-    {"strip", true, true, 0, 1, Strip},
-    {"trim", true, false, 0, 1, Strip},
-    {"upper", true, true, 0, 0, Upper},
+    // name, filter, method, fewest and most arguments, their names
+    {"capitalize", true, true, 0, 0, {}, Capital},
+    {"count", false, true, 1, 1, {"sub"}, Count},
+    {"default", true, false, 1, 2, {"default_value", "boolean"}, Default},
+    {"endswith", false, true, 1, 1, {"suffix"}, EndsWith},
+    {"find", false, true, 1, 1, {"sub"}, Find},
+    {"first", true, false, 0, 0, {}, First},
+    {"float", true, false, 0, 0, {}, Float},
+    {"get", false, true, 1, 2, {"key", "default"}, Get},
+    {"index", false, true, 1, 1, {"sub"}, Index},
+    {"int", true, false, 0, 0, {}, Int},
+    {"items", true, true, 0, 0, {}, Items},
+    {"join", true, false, 0, 2, {"d", "attribute"}, JoinItems},
+    {"join", false, true, 0, 1, {"iterable"}, Join},
+    {"keys", false, true, 0, 0, {}, Keys},
+    {"last", true, false, 0, 0, {}, Last},
+    {"length", true, false, 0, 0, {}, Length},
+    {"list", true, false, 0, 0, {}, ToList},
+    {"lower", true, true, 0, 0, {}, Lower},
+    {"lstrip", true, true, 0, 1, {"chars"}, StripBegin},
+    {"regex_replace", true, false, 2, 2, {"find", "replace"}, RegexReplace},
+    {"replace", true, true, 2, 3, {"old", "new", "count"}, Replace},
+    {"reverse", true, false, 0, 0, {}, Reverse},
+    {"round", true, false, 0, 2, {"precision", "method"}, Round},
+    {"rsplit", true, true, 0, 2, {"sep", "maxsplit"}, RightSplit},
+    {"rstrip", true, true, 0, 1, {"chars"}, StripEnd},
+    {"select", true, false, 0, 0, {}, Select},
+    {"sort",
+     true,
+     false,
+     0,
+     3,
+     {"reverse", "case_sensitive", "attribute"},
+     Sort},
+    {"split", true, true, 0, 2, {"sep", "maxsplit"}, Split},
+    {"startswith", false, true, 1, 1, {"prefix"}, StartsWith},
+    {"string", true, false, 0, 0, {}, String},
+    {"strip", true, true, 0, 1, {"chars"}, Strip},
+    {"title", true, false, 0, 0, {}, TitleFilter},
+    {"title", false, true, 0, 0, {}, TitleMethod},
+    {"tojson", true, false, 0, 0, {}, ToJson},
+    {"trim", true, false, 0, 1, {"chars"}, Strip},
+    {"upper", true, true, 0, 0, {}, Upper},
+    {"values", false, true, 0, 0, {}, Values},
 };
 
 bool Has(const TemplateFunction& function, FunctionUse use) {

@@ -21,6 +21,9 @@ struct TemplateFunction {
   bool is_method = false;
   size_t min_arguments = 0;
   size_t max_arguments = 0;
+  // The names of so many.
+  absl::string_view parameters[3];
+  // Arguments that a call passes over to name a later one are null.
   // InvalidArgument: a value of the wrong type, or a result over the limits.
   absl::StatusOr<nlohmann::json> (*run)(
       const nlohmann::json& self, absl::Span<const nlohmann::json> arguments);

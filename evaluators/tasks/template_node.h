@@ -18,6 +18,7 @@ inline constexpr size_t kMaxTemplateBytes = size_t{32} << 10;
 // Of a tree and of brackets: bounds the stack of parser and evaluation.
 inline constexpr int kMaxTemplateDepth = 100;
 
+struct TemplateFunction;
 struct TemplateNode;
 using TemplateNodePtr = std::unique_ptr<TemplateNode>;
 
@@ -29,15 +30,17 @@ struct TemplateNode {
     kName,         // text
     kRange,        // children: 1 or 2 bounds
     kList,         // children: items
+    kObject,       // children: key, value, key, value, ...
     kAttribute,    // text: name; children: object
     kIndex,        // children: object, index
     kSlice,        // children: object, first or null, last or null
-    kCall,         // text: method or filter; children: object, arguments
-    kMap,          // text: filter; children: list, arguments
+    kCall,         // function; children: object, arguments
+    kMap,          // function; children: list, arguments
+    kMapPart,      // children: list, path, and perhaps what stands for none
     kIs,           // text: test; children: object
     kNot,          // children: operand
     kNegate,       // children: operand
-    kArithmetic,   // text: + - * // % ~; children: left, right
+    kArithmetic,   // text: + - * / // % ~; children: left, right
     kCompare,      // text: == != < <= > >= in, "not in"; children: left, right
     kAnd,          // children: left, right
     kOr,           // children: left, right
@@ -47,13 +50,14 @@ struct TemplateNode {
     kOutput,  // children: expression
     kSet,     // text: variable; children: expression
     kIf,     // children: condition, block, condition, block, ..., block or null
-    kFor,    // text: variable; children: list, block
+    kFor,    // value: names of variables; children: list, block
     kBlock,  // children: statements
   };
 
   Kind kind = Kind::kText;
   std::string text;
   nlohmann::json value;
+  const TemplateFunction* function = nullptr;
   std::vector<TemplateNodePtr> children;
   int depth = 1;  // levels of the tree from here down
 };

@@ -7,6 +7,8 @@
 #include "absl/status/status.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "absl/types/span.h"
 #include "base/status_macros.h"
 #include "base/utf8.h"
 #include "evaluators/tasks/template_cursor.h"
@@ -32,7 +34,7 @@ TemplateNodePtr NewNode(Kind kind, std::string text = "") {
 }
 
 // Recursive descent; precedences as in Jinja, lowest first: x if c else y; or;
-// and; not; comparison; + -; ~; * // %; unary minus; filters, tests, calls.
+// and; not; comparison; + -; ~; * / // %; unary minus; filters, tests, calls.
 class Parser : private TemplateCursor {
  public:
   using TemplateCursor::TemplateCursor;
@@ -137,8 +139,11 @@ class Parser : private TemplateCursor {
   }
 
   NodeOr For() {
-    ASSIGN_OR_RETURN(std::string name, Name("a name"));
-    TemplateNodePtr node = NewNode(Kind::kFor, std::move(name));
+    TemplateNodePtr node = NewNode(Kind::kFor);
+    do {
+      ASSIGN_OR_RETURN(std::string name, Name("a name"));
+      node->value.push_back(std::move(name));
+    } while (TakeSymbol(","));
     if (!TakeWord("in")) return Expected("in");
     RETURN_IF_ERROR(Operand(*node));
     RETURN_IF_ERROR(NeedEnd(TokenKind::kStatementEnd));
@@ -254,7 +259,7 @@ class Parser : private TemplateCursor {
     return Chain(
         Kind::kArithmetic, [&] { return Unary(); },
         [&] {
-          return TakeAnySymbol({"*", "//", "%"});
+          return TakeAnySymbol({"*", "//", "/", "%"});
         });
   }
 
@@ -308,8 +313,16 @@ class Parser : private TemplateCursor {
                   TakeSymbol("("));
     }
     RETURN_IF_ERROR(NeedSymbol("("));
+    if (IsArgumentName()) {
+      TemplateNodePtr node = NewNode(Kind::kMapPart);
+      RETURN_IF_ERROR(Adopt(*node, std::move(object)));
+      static constexpr absl::string_view kParameters[] = {"attribute",
+                                                          "default"};
+      RETURN_IF_ERROR(Arguments("filter map", 1, kParameters, *node));
+      return node;
+    }
     if (Peek().kind != TokenKind::kString) {
-      return Expected("the name of a filter in quotes");
+      return Expected("the name of a filter in quotes, or attribute=");
     }
     const std::string mapped = Take().text;
     if (!TakeSymbol(",") && !IsSymbol(")")) return Expected("a comma or )");
@@ -330,16 +343,72 @@ class Parser : private TemplateCursor {
       return Fault(absl::StrCat("unknown ", what, " ", Quoted(name),
                                 "; known: ", TemplateFunctionNames(use)));
     }
-    TemplateNodePtr node = NewNode(Kind::kCall, name);
+    TemplateNodePtr node = NewNode(Kind::kCall);
+    node->function = function;
     RETURN_IF_ERROR(Adopt(*node, std::move(object)));
-    if (has_arguments) RETURN_IF_ERROR(Items(*node, ")"));
-    const size_t given = node->children.size() - 1;
-    if (given < function->min_arguments || given > function->max_arguments) {
-      return Fault(absl::StrCat(
-          what, " ", name, " takes ", function->min_arguments, " to ",
-          function->max_arguments, " arguments, got ", given));
-    }
+    RETURN_IF_ERROR(Arguments(
+        absl::StrCat(what, " ", name), function->min_arguments,
+        absl::MakeSpan(function->parameters).first(function->max_arguments),
+        *node, has_arguments));
     return node;
+  }
+
+  // Whether here is `name =`.
+  bool IsArgumentName() const {
+    return Peek().kind == TokenKind::kName &&
+           Ahead().kind == TokenKind::kSymbol && Ahead().text == "=";
+  }
+
+  // Arguments of `what` up to the bracket that closes them, behind the children
+  // that `node` has: one for each of `parameters` as far as they are given, and
+  // none where one is passed over. The first `least` are needed.
+  absl::Status Arguments(absl::string_view what, size_t least,
+                         absl::Span<const absl::string_view> parameters,
+                         TemplateNode& node, bool has_arguments = true) {
+    std::vector<TemplateNodePtr> given;
+    size_t count = 0;
+    bool named = false;
+    while (has_arguments && !TakeSymbol(")")) {
+      size_t at = given.size();
+      if (IsArgumentName()) {
+        named = true;
+        const auto* found =
+            std::find(parameters.begin(), parameters.end(), Peek().text);
+        at = static_cast<size_t>(found - parameters.begin());
+        if (at == parameters.size()) {
+          return Fault(
+              absl::StrCat(what, " has no argument ", Quoted(Peek().text),
+                           "; known: ", absl::StrJoin(parameters, ", ")));
+        }
+        if (at < given.size() && given[at] != nullptr) {
+          return Fault(
+              absl::StrCat("argument ", Peek().text, " is given twice"));
+        }
+        Take();
+        Take();
+      } else if (named) {
+        return Fault("an argument without a name behind one that has a name");
+      }
+      if (at >= given.size()) given.resize(at + 1);
+      ASSIGN_OR_RETURN(given[at], Expression());
+      ++count;
+      if (!TakeSymbol(",") && !IsSymbol(")")) {
+        return Expected("a comma or \")\"");
+      }
+    }
+    const bool complete =
+        given.size() >= least &&
+        std::none_of(given.begin(), given.begin() + least,
+                     [](const TemplateNodePtr& one) { return one == nullptr; });
+    if (!complete || given.size() > parameters.size()) {
+      return Fault(absl::StrCat(what, " takes ", least, " to ",
+                                parameters.size(), " arguments, got ", count));
+    }
+    for (TemplateNodePtr& argument : given) {
+      if (argument == nullptr) argument = NewNode(Kind::kLiteral);
+      RETURN_IF_ERROR(Adopt(node, std::move(argument)));
+    }
+    return absl::OkStatus();
   }
 
   NodeOr Test(TemplateNodePtr object) {
@@ -405,6 +474,7 @@ class Parser : private TemplateCursor {
           RETURN_IF_ERROR(Items(*list, "]"));
           return list;
         }
+        if (TakeSymbol("{")) return Object();
         return Expected("a value");
       case TokenKind::kName:
         break;
@@ -430,6 +500,20 @@ class Parser : private TemplateCursor {
       return Fault("range takes one or two numbers");
     }
     return range;
+  }
+
+  // Behind the brace that opens it.
+  NodeOr Object() {
+    TemplateNodePtr node = NewNode(Kind::kObject);
+    while (!TakeSymbol("}")) {
+      RETURN_IF_ERROR(Operand(*node));
+      RETURN_IF_ERROR(NeedSymbol(":"));
+      RETURN_IF_ERROR(Operand(*node));
+      if (!TakeSymbol(",") && !IsSymbol("}")) {
+        return Expected("a comma or \"}\"");
+      }
+    }
+    return node;
   }
 
   absl::Status Number(const std::string& text, nlohmann::json& value) {

@@ -19,8 +19,8 @@ using Kind = TemplateToken::Kind;
 
 // Longest first.
 constexpr absl::string_view kSymbols[] = {
-    "==", "!=", "<=", ">=", "//", "(", ")", "[", "]", ",", ".",
-    ":",  "|",  "~",  "+",  "-",  "*", "%", "<", ">", "=",
+    "==", "!=", "<=", ">=", "//", "(", ")", "[", "]", "{", "}", ",",
+    ".",  ":",  "|",  "~",  "+",  "-", "*", "/", "%", "<", ">", "=",
 };
 
 class Tokenizer {
@@ -82,6 +82,7 @@ class Tokenizer {
       return trim;
     }
     const bool output = kind == '{';
+    braces_ = 0;
     const absl::string_view close = output ? "}}" : "%}";
     Emit(output ? Kind::kOutputBegin : Kind::kStatementBegin, "", begin);
     while (true) {
@@ -92,7 +93,7 @@ class Tokenizer {
       }
       const bool trim =
           rest[0] == '-' && absl::StartsWith(rest.substr(1), close);
-      if (trim || absl::StartsWith(rest, close)) {
+      if (braces_ == 0 && (trim || absl::StartsWith(rest, close))) {
         Emit(output ? Kind::kOutputEnd : Kind::kStatementEnd, "", at_);
         at_ += trim ? 3 : 2;
         return trim;
@@ -127,7 +128,10 @@ class Tokenizer {
       return absl::OkStatus();
     }
     for (const absl::string_view symbol : kSymbols) {
+      if (symbol == "}" && braces_ == 0) continue;
       if (absl::StartsWith(text_.substr(at_), symbol)) {
+        if (symbol == "{") ++braces_;
+        if (symbol == "}") --braces_;
         at_ += symbol.size();
         Emit(Kind::kSymbol, std::string(symbol), begin);
         return absl::OkStatus();
@@ -203,6 +207,8 @@ class Tokenizer {
 
   const absl::string_view text_;
   size_t at_ = 0;
+  // Of objects in this tag that are open: }} ends it only outside of them.
+  int braces_ = 0;
   std::vector<TemplateToken> tokens_;
 };
 

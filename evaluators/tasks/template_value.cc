@@ -5,7 +5,10 @@
 #include <iterator>
 #include <limits>
 
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
+#include "base/status_macros.h"
 #include "models/json_text.h"
 
 namespace quantd {
@@ -32,6 +35,53 @@ std::string FloatText(double number) {
 absl::Status WrongType(absl::string_view expected, const json& got) {
   return absl::InvalidArgumentError(
       absl::StrCat("expected ", expected, ", got ", DescribeJson(got)));
+}
+
+absl::Status MissingField(absl::string_view name, const json& object) {
+  if (!object.is_object()) {
+    return absl::NotFoundError(
+        absl::StrCat("no field ", Quoted(name), " in ", DescribeJson(object)));
+  }
+  std::string fields;
+  for (const auto& member : object.items()) {
+    if (fields.size() > 500) {
+      absl::StrAppend(&fields, ", ...");
+      break;
+    }
+    absl::StrAppend(&fields, fields.empty() ? "" : ", ", Quoted(member.key()));
+  }
+  return absl::NotFoundError(
+      absl::StrCat("no field ", Quoted(name), "; there are: ", fields));
+}
+
+absl::StatusOr<std::string> TemplateKey(const json& value) {
+  if (value.is_string()) return value.get<std::string>();
+  if (!value.is_number_integer()) {
+    return WrongType("a text or an integer", value);
+  }
+  return TemplateText(value);
+}
+
+absl::StatusOr<const json*> TemplatePart(const json& value, const json& path) {
+  ASSIGN_OR_RETURN(const std::string names, TemplateKey(path));
+  if (names.size() > kMaxTemplatePath) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("an attribute of more than ", kMaxTemplatePath, " bytes"));
+  }
+  const json* part = &value;
+  for (const absl::string_view name : absl::StrSplit(names, '.')) {
+    size_t place = 0;
+    if (part->is_array() && absl::SimpleAtoi(name, &place) &&
+        place < part->size()) {
+      part = &(*part)[place];
+      continue;
+    }
+    if (!part->is_object()) return MissingField(name, *part);
+    const auto member = part->find(std::string(name));
+    if (member == part->end()) return MissingField(name, *part);
+    part = &*member;
+  }
+  return part;
 }
 
 bool IsTruthy(const json& value) {

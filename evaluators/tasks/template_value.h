@@ -30,6 +30,22 @@ absl::StatusOr<std::string> TemplateText(const nlohmann::json& value);
 // An integer that fits int64, or a boolean as 0 and 1.
 absl::StatusOr<int64_t> TemplateInteger(const nlohmann::json& value);
 
+// The name of a member: a text, or an integer as its digits.
+absl::StatusOr<std::string> TemplateKey(const nlohmann::json& value);
+
+// The part of `value` that `path` names: fields and places from 0 with dots
+// between them ("text.0"), or one place. NotFound when there is none;
+// InvalidArgument for a path of more than kMaxTemplatePath bytes, which bounds
+// what a part of every item of a list costs.
+inline constexpr size_t kMaxTemplatePath = 128;
+absl::StatusOr<const nlohmann::json*> TemplatePart(const nlohmann::json& value,
+                                                   const nlohmann::json& path);
+
+// Missing fields travel under the code NotFound so that `is defined` and
+// `default` can tell them from faults; EvaluateTemplate() turns it into
+// InvalidArgument. Says which there are.
+absl::Status MissingField(absl::string_view name, const nlohmann::json& object);
+
 // InvalidArgument "expected <expected>, got <got>".
 absl::Status WrongType(absl::string_view expected, const nlohmann::json& got);
 

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "absl/strings/match.h"
 #include "base/utf8.h"
 
 namespace quantd {
@@ -67,6 +68,43 @@ std::string Capitalize(absl::string_view text) {
   const absl::string_view first = CharacterSlice(text, 0, 1);
   return MapCharacters(first, utf8proc_totitle) +
          LowerCase(text.substr(first.size()));
+}
+
+std::string TitleLetters(absl::string_view text) {
+  bool inside = false;
+  return MapCharacters(text, [&](utf8proc_int32_t c) {
+    const utf8proc_int32_t mapped =
+        inside ? utf8proc_tolower(c) : utf8proc_totitle(c);
+    const utf8proc_category_t category = utf8proc_category(c);
+    inside = category == UTF8PROC_CATEGORY_LU ||
+             category == UTF8PROC_CATEGORY_LL ||
+             category == UTF8PROC_CATEGORY_LT;
+    return mapped;
+  });
+}
+
+std::string TitleWords(absl::string_view text) {
+  constexpr absl::string_view kOpening = "-({[<";
+  bool inside = false;
+  return MapCharacters(text, [&](utf8proc_int32_t c) {
+    const utf8proc_int32_t mapped =
+        inside ? utf8proc_tolower(c) : utf8proc_toupper(c);
+    inside = !IsBlank(static_cast<char32_t>(c)) &&
+             !(c < 0x80 && absl::StrContains(kOpening, static_cast<char>(c)));
+    return mapped;
+  });
+}
+
+std::string Reversed(absl::string_view text) {
+  std::string result;
+  result.reserve(text.size());
+  while (!text.empty()) {
+    size_t begin = text.size() - 1;
+    while (!IsLeadByte(text[begin])) --begin;
+    result.append(text.data() + begin, text.size() - begin);
+    text.remove_suffix(text.size() - begin);
+  }
+  return result;
 }
 
 bool IsBlank(char32_t c) {

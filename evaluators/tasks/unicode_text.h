@@ -27,6 +27,15 @@ std::string UpperCase(absl::string_view text);
 // The first character in upper case, all others in lower case.
 std::string Capitalize(absl::string_view text);
 
+// str.title(): the first letter of every run of letters in upper case ("They'Re
+// Here"), the others in lower case.
+std::string TitleLetters(absl::string_view text);
+// Jinja's filter title: the same for words between blanks, dashes and opening
+// brackets ("They're Here").
+std::string TitleWords(absl::string_view text);
+// Its characters from the last to the first.
+std::string Reversed(absl::string_view text);
+
 // What str.isspace() holds for: blanks of every width, tabs, line ends.
 bool IsBlank(char32_t character);
 

@@ -120,7 +120,7 @@ class FakeQuantd::Evaluations : public v1::EvaluationService::Service {
       task->set_data_file(std::string(name) + ".jsonl");
       task->set_few_shot_file(std::string(name) + "_train.jsonl");
     }
-    for (const char* format : {"json", "csv"}) {
+    for (const char* format : {"json", "csv", "tsv"}) {
       v1::TaskInfo* task = response->add_tasks();
       task->set_name(std::string("many_") + format);
       task->set_kind("multiple_choice");

@@ -288,15 +288,17 @@ TEST_F(QuantctlEvaluationTest, DataOfSeveralFilesIsSentAsOne) {
 
 TEST_F(QuantctlEvaluationTest, TablesWithColumnNamesAreNotPutTogether) {
   std::filesystem::create_directory(dir_.File("many"));
-  WriteFile("many/a.csv", "n\n1\n");
-  const std::string command =
-      "evaluate m --task many_csv --wait --data " + dir_.path();
-  EXPECT_EQ(Run(command).code, 0);
-  WriteFile("many/b.csv", "n\n2\n");
-  const Output output = Run(command);
-  EXPECT_NE(output.code, 0);
-  EXPECT_THAT(output.err, HasSubstr("task many_csv"));
-  EXPECT_THAT(output.err, HasSubstr("several files"));
+  for (const std::string format : {"csv", "tsv"}) {
+    WriteFile("many/a." + format, "n\n1\n");
+    const std::string command =
+        "evaluate m --task many_" + format + " --wait --data " + dir_.path();
+    EXPECT_EQ(Run(command).code, 0);
+    WriteFile("many/b." + format, "n\n2\n");
+    const Output output = Run(command);
+    EXPECT_NE(output.code, 0);
+    EXPECT_THAT(output.err, HasSubstr("task many_" + format));
+    EXPECT_THAT(output.err, HasSubstr("several files"));
+  }
 }
 
 // An evaluation with word and byte perplexities of a rolling convention.

@@ -13,8 +13,9 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   using quantd::test::FuzzCheck;
   if (size == 0) return 0;
   std::vector<RecordFormat> formats;
-  for (const RecordFormat format : {RecordFormat::kJson, RecordFormat::kCsv,
-                                    RecordFormat::kHellaswagText}) {
+  for (const RecordFormat format :
+       {RecordFormat::kJson, RecordFormat::kCsv, RecordFormat::kHellaswagText,
+        RecordFormat::kTsv}) {
     if ((data[0] >> static_cast<int>(format)) & 1) formats.push_back(format);
   }
   if (formats.empty()) formats.push_back(RecordFormat::kJson);

@@ -145,6 +145,28 @@ TEST(TaskRecordsTest, CsvFaultsNameTheLine) {
   EXPECT_THAT(Csv("a,b\n"), StatusIs(kInvalid, HasSubstr("no records")));
 }
 
+TEST(TaskRecordsTest, TsvHasTabsAndTakesQuotesAsText) {
+  const auto tsv = [](const std::string& text) {
+    return Parse(text, {RecordFormat::kTsv});
+  };
+  ASSERT_OK_AND_ASSIGN(const auto records,
+                       tsv("index\tthe text\tlabel\r\n"
+                           "0\t\"Yes\", he said, \"no\t1\r\n"
+                           "\n"
+                           "1\t\"\t"));
+  ASSERT_THAT(records, SizeIs(2));
+  EXPECT_EQ(records[0].line, 2u);
+  EXPECT_EQ(records[0].fields["the text"], "\"Yes\", he said, \"no");
+  EXPECT_EQ(records[0].fields["label"], "1");
+  EXPECT_EQ(records[1].line, 4u);
+  EXPECT_EQ(records[1].fields["the text"], "\"");
+  EXPECT_EQ(records[1].fields["label"], "");
+  EXPECT_THAT(tsv("a\tb\n1,2\n"),
+              StatusIs(kInvalid, AllOf(HasSubstr("line 2: 1 values"),
+                                       HasSubstr("names 2 columns"))));
+  EXPECT_THAT(tsv("a\ta\n1\t2\n"), StatusIs(kInvalid, HasSubstr("twice")));
+}
+
 TEST(TaskRecordsTest, HellaswagTextHasSixLinesARecord) {
   ASSERT_OK_AND_ASSIGN(
       const auto records,
@@ -173,12 +195,13 @@ TEST(TaskRecordsTest, SeveralFormatsAreToldApartByTheFirstCharacter) {
 }
 
 TEST(TaskRecordsTest, FormatsHaveNames) {
-  for (const RecordFormat format : {RecordFormat::kJson, RecordFormat::kCsv,
-                                    RecordFormat::kHellaswagText}) {
+  for (const RecordFormat format :
+       {RecordFormat::kJson, RecordFormat::kCsv, RecordFormat::kHellaswagText,
+        RecordFormat::kTsv}) {
     EXPECT_EQ(FindRecordFormat(RecordFormatName(format)), format);
   }
   EXPECT_EQ(FindRecordFormat("parquet"), std::nullopt);
-  EXPECT_EQ(RecordFormatNames(), "json, csv, hellaswag_text");
+  EXPECT_EQ(RecordFormatNames(), "json, csv, hellaswag_text, tsv");
 }
 
 TEST(TaskRecordsTest, Bzip2IsReadAsItLies) {

@@ -181,6 +181,100 @@ TEST(TaskTemplateTest, FiltersAndMethodsOfListsAndObjects) {
   EXPECT_EQ(Of("{{ choices.get('other') is none }}"), true);
 }
 
+TEST(TaskTemplateTest, PartsOfItemsAreMapped) {
+  const json record = json::parse(R"({
+    "options": [{"text": "one", "n": 2}, {"text": "two", "n": 1}],
+    "pairs": [["a", ["x"]], ["b", ["y"]]]
+  })");
+  EXPECT_EQ(Of("{{ options | map(attribute='text') }}", record),
+            json({"one", "two"}));
+  EXPECT_EQ(Text("{{ options | map(attribute='text') | join('/') }}", record),
+            "one/two");
+  EXPECT_EQ(Of("{{ pairs | map(attribute='1.0') }}", record), json({"x", "y"}));
+  EXPECT_EQ(Of("{{ pairs | map(attribute=0) | list }}", record),
+            json({"a", "b"}));
+  EXPECT_EQ(Of("{{ options | map(attribute='m', default=0) }}", record),
+            json({0, 0}));
+  EXPECT_EQ(Text("{{ options | join(', ', attribute='text') }}", record),
+            "one, two");
+  EXPECT_EQ(Text("{{ options | join(attribute='n') }}", record), "21");
+  EXPECT_EQ(
+      Of("{{ options | sort(attribute='n') | map(attribute='text') }}", record),
+      json({"two", "one"}));
+  EXPECT_THAT(Value("{{ options | map(attribute='m') }}", record),
+              StatusIs(kInvalid, HasSubstr("no field \"m\"; there are: ")));
+  EXPECT_THAT(Value("{{ pairs | map(attribute='2') }}", record),
+              StatusIs(kInvalid, HasSubstr("no field \"2\" in ")));
+}
+
+TEST(TaskTemplateTest, ArgumentsMayHaveNames) {
+  EXPECT_EQ(Text("{{ 'aXbXc'.replace('X', '', count=1) }}"), "abXc");
+  EXPECT_EQ(Text("{{ 'aXbXc' | replace(new='-', old='X') }}"), "a-b-c");
+  EXPECT_EQ(Of("{{ 'a b c'.split(maxsplit=1) }}"), json({"a", "b c"}));
+  EXPECT_EQ(Of("{{ 'a,b,c'.rsplit(sep=',', maxsplit=1,) }}"),
+            json({"a,b", "c"}));
+  EXPECT_EQ(Text("{{ '' | default('empty', boolean=true) }}"), "empty");
+  EXPECT_EQ(Text("{{ m | default(default_value='none') }}"), "none");
+  EXPECT_EQ(Text("{{ words | map('replace', new='x', old='a') | join('.') }}"),
+            "x..b");
+}
+
+// Jinja 3.1.6 prints the same.
+TEST(TaskTemplateTest, FiltersThatOrderRoundAndWrite) {
+  EXPECT_EQ(Text("{{ \"they're HERE (now)-x\" | title }}"),
+            "They're Here (Now)-X");
+  EXPECT_EQ(Text("{{ \"they're HERE (now)-x\".title() }}"),
+            "They'Re Here (Now)-X");
+  EXPECT_EQ(Text("{{ umlaut | title }}"), "Ärger Über Öl");
+  EXPECT_EQ(Text("{{ umlaut | reverse }}"), "lÖ rebü regrä");
+  EXPECT_EQ(Of("{{ choices.text | reverse }}"), json({"blue", "green", "red"}));
+  EXPECT_EQ(Of("{{ ['b', 'A', 'a', 'B'] | sort }}"),
+            json({"A", "a", "b", "B"}));
+  EXPECT_EQ(Of("{{ ['b', 'A', 'a', 'B'] | sort(case_sensitive=true) }}"),
+            json({"A", "B", "a", "b"}));
+  EXPECT_EQ(Of("{{ [2, 1.5, true, 10] | sort }}"), json({true, 1.5, 2, 10}));
+  EXPECT_EQ(Of("{{ [1, 3, 2] | sort(true) }}"), json({3, 2, 1}));
+  // Equal keys keep their order in reverse as well.
+  EXPECT_EQ(Of("{{ ['b', 'a', 'B'] | sort(reverse=true) }}"),
+            json({"b", "B", "a"}));
+  EXPECT_EQ(Of("{{ [] | sort }}"), json::array());
+  EXPECT_EQ(Text("{{ 42.55 | round }} {{ 42.55 | round(1) }}"), "43.0 42.5");
+  EXPECT_EQ(Text("{{ 2.5 | round }} {{ 0.125 | round(precision=2) }}"),
+            "2.0 0.12");
+  EXPECT_EQ(Text("{{ 42.55 | round(1, 'floor') }} "
+                 "{{ 42.51 | round(method='ceil') }} {{ 7 | round }}"),
+            "42.5 43.0 7");
+  EXPECT_EQ(Of("{{ '2.5' | float + 1 }}"), 3.5);
+  EXPECT_EQ(Text("{{ n | float }} {{ yes | float }}"), "3.0 1.0");
+  EXPECT_EQ(Of("{{ 7 / 2 }}"), 3.5);
+  EXPECT_EQ(Text("{{ 6 / 3 }} {{ 6 // 3 }} {{ 1 / 2 * 4 }}"), "2.0 2 2.0");
+  EXPECT_EQ(Text("{{ {'b': [1, 2.0, none], 'a': 'x\"<\u00e4'} | tojson }}"),
+            "{\"a\": \"x\\\"\\u003c\\u00e4\", \"b\": [1, 2.0, null]}");
+  EXPECT_EQ(Text("{{ \"it's\" | tojson }}{{ true | tojson }}{{ [] | tojson }}"),
+            "\"it\\u0027s\"true[]");
+}
+
+TEST(TaskTemplateTest, ObjectsAreWrittenAndTakenApart) {
+  EXPECT_EQ(Of("{{ {'A': 0, 'B': 1,}['B'] }}"), 1);
+  EXPECT_EQ(Text("{{ {0: 'no', 1: 'yes'}[yes | int] }}"), "yes");
+  EXPECT_EQ(Text("{{ {'a': {'b': 'deep'}}.a.b }}{{ {} | length }}"), "deep0");
+  EXPECT_EQ(Of("{{ {'a': 1}}}"), json({{"a", 1}}));
+  EXPECT_EQ(Of("{{ choices.items() | map('first') }}"),
+            json({"label", "text"}));
+  EXPECT_EQ(Of("{{ choices.keys() }}"), json({"label", "text"}));
+  EXPECT_EQ(Of("{{ {'b': 2, 'a': 1}.values() }}"), json({1, 2}));
+  EXPECT_EQ(Of("{{ {'b': 2} | items }}"), json::array({{"b", 2}}));
+  EXPECT_EQ(Text("{% for k, v in {'b': 2, 'a': 1}.items() %}{{ k }}={{ v }}"
+                 "{% if not loop.last %},{% endif %}{% endfor %}"),
+            "a=1,b=2");
+  EXPECT_EQ(Text("{% for a, b, c in [[1, 2, 3]] %}{{ c }}{{ a }}{% endfor %}"),
+            "31");
+  EXPECT_THAT(Value("{% for a, b in [[1]] %}{% endfor %}"),
+              StatusIs(kInvalid, HasSubstr("expected a list of 2 items")));
+  EXPECT_THAT(Value("{% for a, b in ['xy'] %}{% endfor %}"),
+              StatusIs(kInvalid, HasSubstr("expected a list of 2 items")));
+}
+
 TEST(TaskTemplateTest, StatementsChooseAndRepeat) {
   EXPECT_EQ(Text("{% if n > 5 %}a{% elif n > 2 %}b{% else %}c{% endif %}"),
             "b");
@@ -260,7 +354,26 @@ TEST(TaskTemplateTest, WrongTypesAreRefused) {
                            "{{ range('a') }}",
                            "{{ 'a'.replace('', 'b') }}",
                            "{{ question.get('x') }}",
-                           "{{ ['a'] * 2 }}"}) {
+                           "{{ ['a'] * 2 }}",
+                           "{{ 1 / 0 }}",
+                           "{{ 'a' / 2 }}",
+                           "{{ [1, 'a'] | sort }}",
+                           "{{ [[1]] | sort }}",
+                           "{{ 'ba' | sort }}",
+                           "{{ n | reverse }}",
+                           "{{ 1.5 | round(16) }}",
+                           "{{ 1.5 | round(-1) }}",
+                           "{{ 1.5 | round(method='up') }}",
+                           "{{ 'x' | float }}",
+                           "{{ 'nan' | float }}",
+                           "{{ words | items }}",
+                           "{{ words.keys() }}",
+                           "{{ {none: 1} }}",
+                           "{{ {1.5: 1} }}",
+                           "{{ choices[1.5] }}",
+                           "{{ n | map(attribute='x') }}",
+                           "{{ [1] | map(attribute='x') }}",
+                           "{{ [[1]] | map(attribute=none) }}"}) {
     EXPECT_THAT(Value(text), StatusIs(kInvalid, HasSubstr(""))) << text;
   }
 }
@@ -280,7 +393,13 @@ TEST(TaskTemplateTest, SyntaxErrorsSayWhere) {
       {"{{ a.frobnicate() }}", "unknown method \"frobnicate\"; known: "},
       {"{{ a.int() }}", "unknown method \"int\""},
       {"{{ a | replace('x') }}", "replace takes 2 to 3 arguments, got 1"},
-      {"{{ a | join(d=',') }}", "arguments have no names here"},
+      {"{{ a | join(e=',') }}",
+       "filter join has no argument \"e\"; known: d, attribute"},
+      {"{{ a | join(',', d=',') }}", "argument d is given twice"},
+      {"{{ a | join(d=',', 'x') }}", "behind one that has a name"},
+      {"{{ a.replace(new='x') }}", "replace takes 2 to 3 arguments, got 1"},
+      {"{{ range(stop=3) }}", "arguments have no names here"},
+      {"{{ a | title(x=1) }}", "filter title has no argument \"x\""},
       {"{{ a(1) }}", "only methods, filters and range() can be called"},
       {"{{ a if b }}", "expected else"},
       {"{{ 1 < 2 < 3 }}", "comparisons cannot be chained"},
@@ -291,7 +410,15 @@ TEST(TaskTemplateTest, SyntaxErrorsSayWhere) {
       {"{{ [a b] }}", "expected a comma or \"]\""},
       {"{{ range() }}", "range takes one or two numbers"},
       {"{{ 99999999999999999999 }}", "is too large"},
-      {"{{ words | map(attribute='x') }}", "the name of a filter in quotes"},
+      {"{{ words | map(5) }}", "the name of a filter in quotes"},
+      {"{{ words | map(attr='x') }}", "filter map has no argument \"attr\""},
+      {"{{ words | map(default='x') }}", "filter map takes 1 to 2 arguments"},
+      {"{{ {'a' 1} }}", "expected \":\""},
+      {"{{ {'a': 1 'b'} }}", "expected a comma or \"}\""},
+      {"{{ {'a': 1 }}", "unexpected \"}\""},
+      {"{{ {'a': 1 ", "{{ is not closed"},
+      {"{{ a } }}", "unexpected \"}\""},
+      {"{% for a, in b %}{% endfor %}", "expected a name"},
       {"{% if a %}x", "expected {% endif %}"},
       {"{% for a %}x{% endfor %}", "expected in"},
       {"{% for if in a %}x{% endfor %}", "expected a name"},
@@ -324,7 +451,8 @@ TEST(TaskTemplateTest, DeepAndLargeTemplatesAreRefused) {
         "{{ a" + repeat(".a", 5000) + " }}",
         "{{ a" + repeat("|trim", 5000) + " }}",
         "{{ " + repeat("a if a else ", 2000) + " a }}",
-        repeat("{% if a %}", 3000),
+        "{{ " + repeat("{'a': ", 2000) + "1" + repeat("}", 2000) + " }}",
+        "{{ a" + repeat("|join(d=a", 2000) + " }}", repeat("{% if a %}", 3000),
         // Chains inside brackets inside chains.
         "{{ " + repeat("(", 60) + "1" + repeat(repeat("+1", 60) + ")", 60) +
             " }}"}) {
@@ -359,6 +487,15 @@ TEST(TaskTemplateTest, RunawayEvaluationsAreEnded) {
       Value("{% for a in range(1000) %}{{ big.count('z') }}{% endfor %}",
             record),
       StatusIs(kInvalid, HasSubstr("too many steps")));
+  EXPECT_THAT(Value("{% for a in range(10000) %}{% for b in range(10000) %}"
+                    "{{ {'a': a, 'b': b} | tojson }}{% endfor %}{% endfor %}",
+                    record),
+              StatusIs(kInvalid, HasSubstr("too many steps")));
+  EXPECT_THAT(
+      Value("{{ range(10000) | map(attribute='a', default=big) }}", record),
+      StatusIs(kInvalid, HasSubstr("too many steps")));
+  EXPECT_THAT(Value("{{ [record] | map(attribute=big) }}", record),
+              StatusIs(kInvalid, HasSubstr("more than 128 bytes")));
   // Lists in lists, one level a statement.
   std::string nested = "{% set a = [1] %}";
   for (int i = 0; i < 100; ++i) nested += "{% set a = [a] %}";
