@@ -74,22 +74,30 @@ absl::StatusOr<std::vector<std::string>> Choices(const TaskDefinition& task,
   return choices;
 }
 
+// Digits that a template printed.
+bool IsPrintedIndex(const json& value, bool is_field) {
+  if (!value.is_string() || is_field) return false;
+  const std::string& text = value.get_ref<const std::string&>();
+  return !text.empty() &&
+         std::all_of(text.begin(), text.end(),
+                     [](unsigned char c) { return absl::ascii_isdigit(c); });
+}
+
+// REQUIRES: IsPrintedIndex(). -1 when there are too many digits.
+int64_t PrintedIndex(const json& value) {
+  int64_t index = -1;
+  return absl::SimpleAtoi(value.get_ref<const std::string&>(), &index) ? index
+                                                                       : -1;
+}
+
 // The index that one value of doc_to_target means. As in
 // lm-evaluation-harness, a number is an index, and so are digits that a
 // template printed; the text of a field, and any other text, is a choice's.
 absl::StatusOr<int> GoldIndex(const json& value, bool is_field,
                               const std::vector<std::string>& choices) {
   int64_t index = -1;
-  const bool digits =
-      value.is_string() && !is_field &&
-      !value.get_ref<const std::string&>().empty() &&
-      std::all_of(value.get_ref<const std::string&>().begin(),
-                  value.get_ref<const std::string&>().end(),
-                  [](unsigned char c) { return absl::ascii_isdigit(c); });
-  if (digits) {
-    if (!absl::SimpleAtoi(value.get_ref<const std::string&>(), &index)) {
-      index = -1;
-    }
+  if (IsPrintedIndex(value, is_field)) {
+    index = PrintedIndex(value);
   } else if (value.is_number()) {
     ASSIGN_OR_RETURN(index, TemplateInteger(value));
   } else {
@@ -146,6 +154,43 @@ absl::StatusOr<std::vector<int>> TrueChoices(const json& target,
   }
   if (gold.empty()) return absl::InvalidArgumentError("no true choice");
   return gold;
+}
+
+// Whether doc_to_text is the index of a context. As in lm-evaluation-harness,
+// whose truth values are numbers.
+bool IsContextIndex(const json& text, bool is_field) {
+  return text.is_number_integer() || (text.is_boolean() && is_field) ||
+         IsPrintedIndex(text, is_field);
+}
+
+absl::Status ReadChosenContext(const TaskDefinition& task, const json& text,
+                               const json& record, RecordPrompt& prompt) {
+  prompt.chooses_context = true;
+  ASSIGN_OR_RETURN(prompt.contexts,
+                   Annotate(Choices(task, record, 1), "doc_to_choice"));
+  int64_t index = -1;
+  if (text.is_string()) {
+    index = PrintedIndex(text);
+  } else {
+    ASSIGN_OR_RETURN(index, Annotate(TemplateInteger(text), "doc_to_text"));
+  }
+  if (index < 0 || index >= static_cast<int64_t>(prompt.contexts.size())) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("doc_to_text: ", DescribeJson(text),
+                     " is the index of a context, of which doc_to_choice has ",
+                     prompt.contexts.size()));
+  }
+  ASSIGN_OR_RETURN(const json target,
+                   Annotate(task.doc_to_target.Value(record), "doc_to_target"));
+  if (!target.is_string() || target.get_ref<const std::string&>().empty()) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("doc_to_target: expected the text behind every context, "
+                     "because doc_to_text is the index of one, got ",
+                     DescribeJson(target)));
+  }
+  prompt.answers.assign(prompt.contexts.size(), target.get<std::string>());
+  prompt.gold.push_back(static_cast<int>(index));
+  return absl::OkStatus();
 }
 
 absl::Status ReadAnswers(const TaskDefinition& task, const json& record,
@@ -211,6 +256,11 @@ absl::StatusOr<RecordPrompt> MakeRecordPrompt(const TaskDefinition& task,
   RecordPrompt prompt;
   ASSIGN_OR_RETURN(const json text,
                    Annotate(task.doc_to_text.Value(record), "doc_to_text"));
+  if (task.kind == TaskKind::kMultipleChoice &&
+      IsContextIndex(text, task.doc_to_text.NamesField(record))) {
+    RETURN_IF_ERROR(ReadChosenContext(task, text, record, prompt));
+    return prompt;
+  }
   if (text.is_array() && task.doc_to_choice.empty()) {
     return absl::InvalidArgumentError(
         "doc_to_text: a list of contexts needs doc_to_choice");

@@ -19,6 +19,9 @@ struct RecordPrompt {
   // delimiter.
   std::vector<std::string> answers;
   std::vector<int> gold;  // indices into answers, ascending; kGenerate: all
+  // doc_to_text gave the index of the right one of the contexts, which
+  // doc_to_choice lists; the answers are doc_to_target, once for each.
+  bool chooses_context = false;
 
   // Context and right answer, as an example has them.
   std::string Example(const TaskDefinition& task) const;

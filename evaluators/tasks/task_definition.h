@@ -116,7 +116,10 @@ struct TaskDefinition {
   std::optional<TaskDataFile> few_shot_data;
 
   TaskTemplate description;    // before everything else, delimiters included
-  TaskTemplate doc_to_text;    // context; a list: one context for each choice
+  TaskTemplate doc_to_text;    // context; a list: one context for each choice;
+                               // kMultipleChoice: index of the right one of
+                               // doc_to_choice, which are contexts then and
+                               // doc_to_target what stands behind each
   TaskTemplate doc_to_target;  // gold: index, text of the choice, list of them;
                                // kMultipleTrue: 0 or 1 for each choice;
                                // kGreedyMatch: continuation; kGenerate:

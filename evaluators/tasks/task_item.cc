@@ -160,9 +160,26 @@ absl::StatusOr<std::vector<std::string>> LabelsOf(const TaskDefinition& task,
   return labels;
 }
 
+// Whether doc_to_text is the index of a context is seen record by record, and
+// a question that happens to be all digits would be taken for one.
+absl::Status CheckSameForm(const RecordPrompt& prompt,
+                           std::optional<bool>& chooses_context) {
+  if (!chooses_context.has_value()) chooses_context = prompt.chooses_context;
+  if (*chooses_context == prompt.chooses_context) return absl::OkStatus();
+  return absl::InvalidArgumentError(
+      prompt.chooses_context
+          ? "doc_to_text: an index of a context, or digits, which are taken "
+            "for "
+            "one; in the records before it is a text"
+          : "doc_to_text: a text; in the records before it is the index of a "
+            "context");
+}
+
+// `chooses_context` is what the items before had, if there were any.
 absl::StatusOr<TaskItem> MakeItem(const TaskDefinition& task,
                                   const TaskRecord& record, size_t index,
-                                  const std::string& examples) {
+                                  const std::string& examples,
+                                  std::optional<bool>& chooses_context) {
   TaskItem item;
   item.record = index;
   item.line = record.line;
@@ -176,6 +193,7 @@ absl::StatusOr<TaskItem> MakeItem(const TaskDefinition& task,
                    Annotate(task.description.Text(fields), "description"));
   before += examples;
   ASSIGN_OR_RETURN(RecordPrompt prompt, MakeRecordPrompt(task, fields));
+  RETURN_IF_ERROR(CheckSameForm(prompt, chooses_context));
   if (task.kind == TaskKind::kGenerate) {
     item.prompt = std::move(before) + prompt.contexts[0];
     item.references = std::move(prompt.answers);
@@ -262,6 +280,7 @@ absl::StatusOr<std::vector<TaskItem>> BuildTaskItems(
   ASSIGN_OR_RETURN(const std::vector<bool> chosen,
                    ChooseRecords(task, records, options));
   std::vector<TaskItem> items;
+  std::optional<bool> chooses_context;
   uint64_t bytes = 0;
   for (size_t i = 0; i < records.size(); ++i) {
     const std::string at = absl::StrCat("data: line ", records[i].line);
@@ -269,8 +288,9 @@ absl::StatusOr<std::vector<TaskItem>> BuildTaskItems(
                      Annotate(examples.Choose(records[i].fields), at));
     if (!chosen[i]) continue;
     ASSIGN_OR_RETURN(const std::string text, examples.Text(task, drawn));
-    ASSIGN_OR_RETURN(TaskItem item,
-                     Annotate(MakeItem(task, records[i], i, text), at));
+    ASSIGN_OR_RETURN(
+        TaskItem item,
+        Annotate(MakeItem(task, records[i], i, text, chooses_context), at));
     bytes += BytesOf(item);
     if (bytes > kMaxItemBytes) {
       return absl::ResourceExhaustedError(

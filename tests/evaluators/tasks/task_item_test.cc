@@ -130,6 +130,92 @@ TEST(TaskItemTest, SeveralContextsShareOneEnding) {
   EXPECT_EQ(pairs[1].choices[1].context, "A x\n\nD");
 }
 
+TEST(TaskItemTest, AnIndexChoosesAmongContexts) {
+  const auto task = [](absl::string_view text) {
+    return Task(absl::StrCat(
+        "task: t\noutput_type: multiple_choice\ndoc_to_text: ", text,
+        "\ndoc_to_choice: \"{{ [a, b] }}\"\ndoc_to_target: end\n"));
+  };
+  const std::string records =
+      R"({"label": 1, "digit": "0", "a": "A saw ", "b": "B saw", "end": "it."}
+         {"label": 0, "digit": "1", "a": "C", "b": "D", "end": "7"})";
+  ASSERT_OK_AND_ASSIGN(const auto items, BuildTaskItems(task("label"), records,
+                                                        "", {.few_shot = 1}));
+  ASSERT_THAT(items, SizeIs(2));
+  ASSERT_THAT(items[0].choices, SizeIs(2));
+  // The example has its right context.
+  EXPECT_EQ(items[0].choices[0].context, "C 7\n\nA saw");
+  EXPECT_EQ(items[0].choices[0].continuation, "  it.");
+  EXPECT_EQ(items[0].choices[1].context, "C 7\n\nB saw");
+  EXPECT_EQ(items[0].choices[1].continuation, " it.");
+  EXPECT_EQ(items[0].choices[1].text, "it.");
+  EXPECT_THAT(items[0].gold, ElementsAre(1));
+  EXPECT_EQ(items[1].choices[0].context, "B saw it.\n\nC");
+  EXPECT_THAT(items[1].gold, ElementsAre(0));
+  const auto gold = [&](absl::string_view text, const std::string& data) {
+    const auto built = BuildTaskItems(task(text), data, "");
+    EXPECT_THAT(built, IsOk());
+    return built.ok() ? (*built)[0].gold : std::vector<int>();
+  };
+  EXPECT_THAT(gold("1", records), ElementsAre(1));
+  EXPECT_THAT(gold("\"{{ 1 - label }}\"", records), ElementsAre(0));
+  EXPECT_THAT(gold("\"{{ digit }}\"", records), ElementsAre(0));
+  EXPECT_THAT(
+      gold("label", R"({"label": true, "a": "x", "b": "y", "end": "z"})"),
+      ElementsAre(1));
+  // The text of a field is a context, and its end the choice.
+  EXPECT_THAT(BuildTaskItems(task("digit"), records, ""),
+              StatusIs(kInvalid, HasSubstr("doc_to_target: \"it.\" is none of "
+                                           "the choices")));
+}
+
+TEST(TaskItemTest, ContextsToChooseFromAreChecked) {
+  const auto fault = [](absl::string_view text, absl::string_view target,
+                        const std::string& records) {
+    return BuildTaskItems(
+               Task(absl::StrCat(
+                   "task: t\noutput_type: multiple_choice\n"
+                   "doc_to_text: ",
+                   text, "\ndoc_to_choice: c\ndoc_to_target: ", target, "\n")),
+               records, "")
+        .status();
+  };
+  const std::string record = R"({"n": 2, "c": ["a", "b"], "e": ""})";
+  EXPECT_THAT(
+      fault("n", "end", record),
+      StatusIs(kInvalid, HasSubstr("data: line 1: doc_to_text: 2 is the "
+                                   "index of a context, of which "
+                                   "doc_to_choice has 2")));
+  EXPECT_THAT(fault("\"{{ -1 }}\"", "end", record),
+              StatusIs(kInvalid, HasSubstr("doc_to_text: -1 is the index")));
+  EXPECT_THAT(fault("1", "n", record),
+              StatusIs(kInvalid, HasSubstr("doc_to_target: expected the text "
+                                           "behind every context")));
+  EXPECT_THAT(fault("1", "e", record),
+              StatusIs(kInvalid, HasSubstr("doc_to_target: expected")));
+  EXPECT_THAT(
+      fault("1", "end", R"({"c": ["a"]})"),
+      StatusIs(kInvalid, HasSubstr("doc_to_choice: expected 2 to 1000")));
+  // A question that is a number, among others that are not.
+  EXPECT_THAT(
+      fault("\"{{ q }}\"", "a",
+            R"({"q": "Why?", "c": ["a", "b"]}
+               {"q": "1984", "c": ["a", "b"]})"),
+      StatusIs(kInvalid, HasSubstr("data: line 2: doc_to_text: \"1984\" is the "
+                                   "index of a context")));
+  EXPECT_THAT(
+      fault("\"{{ q }}\"", "\"{{ 'a' }}\"",
+            R"({"q": "Why?", "c": ["a", "b"]}
+                       {"q": "1", "c": ["a", "b"]})"),
+      StatusIs(kInvalid, HasSubstr("digits, which are taken for one; in "
+                                   "the records before it is a text")));
+  EXPECT_THAT(fault("\"{{ q }}\"", "\"{{ 'a' }}\"",
+                    R"({"q": "1", "c": ["a", "b"]}
+                       {"q": "Why?", "c": ["a", "b"]})"),
+              StatusIs(kInvalid, HasSubstr("in the records before it is the "
+                                           "index of a context")));
+}
+
 TEST(TaskItemTest, GreedyMatchTakesTheContinuationAsItIs) {
   const TaskDefinition task = Task(
       "task: t\noutput_type: loglikelihood\ndoc_to_text: q\n"
