@@ -67,6 +67,267 @@ TEST(OutsideTasksTest, CopaWithItsTwoBlanks) {
   EXPECT_THAT(task.notes, ElementsAre(HasSubstr("dataset_path")));
 }
 
+// A ready prompt whose comma lm-evaluation-harness does not have, and choices
+// that begin with a small letter as they are.
+TEST(OutsideTasksTest, CopaFromReadyPrompts) {
+  ASSERT_OK_AND_ASSIGN(const TaskDefinition task, ParseTaskFile(R"yaml(
+task: copa_llm_foundry
+output_type: multiple_choice
+doc_to_text: "{{ query.replace(', because', ' because').replace(', therefore', ' therefore') }}"
+doc_to_choice: "{{ choices }}"
+doc_to_target: gold
+target_delimiter: "  "
+should_decontaminate: true
+doc_to_decontamination_query: query
+metric_list:
+  - metric: acc
+    aggregation: mean
+    higher_is_better: true
+)yaml"));
+  ASSERT_OK_AND_ASSIGN(const auto items,
+                       BuildTaskItems(task,
+                                      R"({"query": "The man fell, because",
+              "choices": ["the road was icy.", "he sang."], "gold": 0}
+             {"query": "It rained, therefore",
+              "choices": ["we left.", "the street got wet."], "gold": 1})",
+                                      ""));
+  ASSERT_THAT(items, SizeIs(2));
+  EXPECT_EQ(items[0].choices[0].context, "The man fell because");
+  EXPECT_EQ(items[0].choices[0].continuation, "  the road was icy.");
+  EXPECT_EQ(items[1].choices[1].context, "It rained therefore");
+  EXPECT_EQ(items[1].choices[1].continuation, "  the street got wet.");
+  EXPECT_THAT(items[1].gold, ElementsAre(1));
+}
+
+TEST(OutsideTasksTest, Wsc273FromReadyContexts) {
+  const char* files[] = {
+      // As lm-evaluation-harness has it: which context is right, the contexts,
+      // and what stands behind each.
+      R"yaml(
+task: wsc273_llm_foundry
+output_type: multiple_choice
+doc_to_text: gold
+doc_to_choice: context_options
+doc_to_target: continuation
+metric_list:
+  - metric: acc
+)yaml",
+      // As quantd's winogrande has it.
+      R"yaml(
+task: wsc273_llm_foundry
+output_type: multiple_choice
+doc_to_text: context_options
+doc_to_choice: continuation
+doc_to_target: gold
+)yaml"};
+  for (const char* yaml : files) {
+    ASSERT_OK_AND_ASSIGN(const TaskDefinition task, ParseTaskFile(yaml));
+    ASSERT_OK_AND_ASSIGN(const auto items,
+                         BuildTaskItems(task, R"({"context_options": [
+                "The trophy doesn't fit into the suitcase because the trophy",
+                "The trophy doesn't fit into the suitcase because the suitcase"],
+                "continuation": "is too small.", "gold": 1})",
+                                        ""));
+    EXPECT_EQ(items[0].choices[0].context,
+              "The trophy doesn't fit into the suitcase because the trophy");
+    EXPECT_EQ(items[0].choices[1].context,
+              "The trophy doesn't fit into the suitcase because the suitcase");
+    EXPECT_EQ(items[0].choices[0].continuation, " is too small.");
+    EXPECT_EQ(items[0].choices[1].continuation, " is too small.");
+    EXPECT_THAT(items[0].gold, ElementsAre(1));
+  }
+}
+
+// lm-evaluation-harness's file; what its process_docs does is written into the
+// templates: 's behind a possessive, and the article of an option in small
+// letters but at the beginning of a sentence.
+constexpr char kWsc273[] = R"yaml(
+task: wsc273
+dataset_path: winograd_wsc
+dataset_name: wsc273
+output_type: multiple_choice
+test_split: test
+doc_to_text: label
+doc_to_target: "{% set index = pronoun_loc + pronoun | length %}{{text[index:]}}"
+doc_to_choice:
+  - "{% set owner = pronoun | lower in ['my', 'his', 'her', 'our', 'their'] -%}
+    {% set name = options[0] ~ (\"'s\" if owner else '') -%}
+    {% set first = name.split()[0] -%}
+    {% set opens = text[pronoun_loc - 2] == '.' -%}
+    {{ text[:pronoun_loc] }}{{ name.replace(first, first | lower)
+    if first in ['A', 'An', 'The', 'She', 'He', 'It', 'They', 'My', 'His', 'Her',
+    'Their'] and not opens else name }}"
+  - "{% set owner = pronoun | lower in ['my', 'his', 'her', 'our', 'their'] -%}
+    {% set name = options[1] ~ (\"'s\" if owner else '') -%}
+    {% set first = name.split()[0] -%}
+    {% set opens = text[pronoun_loc - 2] == '.' -%}
+    {{ text[:pronoun_loc] }}{{ name.replace(first, first | lower)
+    if first in ['A', 'An', 'The', 'She', 'He', 'It', 'They', 'My', 'His', 'Her',
+    'Their'] and not opens else name }}"
+should_decontaminate: true
+doc_to_decontamination_query: text
+metric_list:
+  - metric: acc
+    aggregation: mean
+    higher_is_better: true
+)yaml";
+
+TEST(OutsideTasksTest, Wsc273FromHuggingFace) {
+  ASSERT_OK_AND_ASSIGN(const TaskDefinition task, ParseTaskFile(kWsc273));
+  ASSERT_OK_AND_ASSIGN(
+      const auto items,
+      BuildTaskItems(
+          task,
+          R"({"text": "The trophy doesn't fit because it is too large.",
+              "pronoun": "it", "pronoun_loc": 31, "quote": "it is too large",
+              "options": ["The trophy", "The suitcase"], "label": 0}
+             {"text": "An oak tree stands there. It is to the right of a house.",
+              "pronoun": "It", "pronoun_loc": 26,
+              "options": ["The painting", "The oak tree"], "label": 1}
+             {"text": "Ann gave Mary her book.", "pronoun": "her",
+              "pronoun_loc": 14, "options": ["Ann", "Mary"], "label": 0})",
+          ""));
+  ASSERT_THAT(items, SizeIs(3));
+  EXPECT_EQ(items[0].choices[0].context,
+            "The trophy doesn't fit because the trophy");
+  EXPECT_EQ(items[0].choices[1].context,
+            "The trophy doesn't fit because the suitcase");
+  // The delimiter and the blank of the text.
+  EXPECT_EQ(items[0].choices[0].continuation, "  is too large.");
+  EXPECT_THAT(items[0].gold, ElementsAre(0));
+  EXPECT_EQ(items[1].choices[1].context,
+            "An oak tree stands there. The oak tree");
+  EXPECT_THAT(items[1].gold, ElementsAre(1));
+  EXPECT_EQ(items[2].choices[0].context, "Ann gave Mary Ann's");
+  EXPECT_EQ(items[2].choices[1].context, "Ann gave Mary Mary's");
+  EXPECT_EQ(items[2].choices[1].continuation, "  book.");
+  ASSERT_THAT(task.notes, SizeIs(2));
+  EXPECT_EQ(task.notes[1],
+            "should_decontaminate, doc_to_decontamination_query: no effect");
+}
+
+// WinoGrande's own records, its three functions as templates.
+TEST(OutsideTasksTest, WinograndeFromItsOwnFile) {
+  ASSERT_OK_AND_ASSIGN(const TaskDefinition task, ParseTaskFile(R"yaml(
+task: my_winogrande
+output_type: multiple_choice
+multiple_inputs: true
+doc_to_text: "{{ {'1': 0, '2': 1}[answer] }}"
+doc_to_choice: "{% set at = sentence.index('_') %}{{ [sentence[:at] + option1, sentence[:at] + option2] }}"
+doc_to_target: "{{ sentence[sentence.index('_') + 1:].strip() }}"
+)yaml"));
+  ASSERT_OK_AND_ASSIGN(
+      const auto items,
+      BuildTaskItems(task,
+                     R"({"sentence": "Ann paid Bea, so _ was poor.",
+              "option1": "Ann", "option2": "Bea", "answer": "1"})",
+                     ""));
+  EXPECT_EQ(items[0].choices[0].context, "Ann paid Bea, so Ann");
+  EXPECT_EQ(items[0].choices[1].context, "Ann paid Bea, so Bea");
+  EXPECT_EQ(items[0].choices[1].continuation, " was poor.");
+  EXPECT_THAT(items[0].gold, ElementsAre(0));
+}
+
+TEST(OutsideTasksTest, SciqAsItIs) {
+  ASSERT_OK_AND_ASSIGN(const TaskDefinition task, ParseTaskFile(R"yaml(
+task: sciq
+dataset_path: allenai/sciq
+dataset_name: null
+output_type: multiple_choice
+training_split: train
+validation_split: validation
+test_split: test
+doc_to_text: "{{support.lstrip()}}\nQuestion: {{question}}\nAnswer:"
+doc_to_target: 3
+doc_to_choice: "{{[distractor1, distractor2, distractor3, correct_answer]}}"
+should_decontaminate: true
+doc_to_decontamination_query: "{{support}} {{question}}"
+metric_list:
+  - metric: acc
+    aggregation: mean
+    higher_is_better: true
+  - metric: acc_norm
+    aggregation: mean
+    higher_is_better: true
+metadata:
+  version: 1.0
+)yaml"));
+  ASSERT_OK_AND_ASSIGN(
+      const auto items,
+      BuildTaskItems(task,
+                     R"({"support": " Ice floats.", "question": "What floats?",
+              "distractor1": "iron", "distractor2": "lead",
+              "distractor3": "gold", "correct_answer": "ice"})",
+                     ""));
+  EXPECT_EQ(items[0].choices[3].context,
+            "Ice floats.\nQuestion: What floats?\nAnswer:");
+  EXPECT_EQ(items[0].choices[3].continuation, " ice");
+  EXPECT_THAT(items[0].gold, ElementsAre(3));
+}
+
+TEST(OutsideTasksTest, StoryClozeFromItsTable) {
+  ASSERT_OK_AND_ASSIGN(const TaskDefinition task, ParseTaskFile(R"yaml(
+group: storycloze
+task: storycloze_2018
+dataset_path: story_cloze
+dataset_name: 2018
+output_type: multiple_choice
+test_split: test
+data: {format: tsv}
+doc_to_text: "{{[input_sentence_1, input_sentence_2, input_sentence_3, input_sentence_4]|join(' ')}}"
+doc_to_target: "{{answer_right_ending|int-1}}"
+doc_to_choice: "{{[sentence_quiz1, sentence_quiz2]}}"
+should_decontaminate: true
+doc_to_decontamination_query: "{{[input_sentence_1, input_sentence_2, input_sentence_3, input_sentence_4]|join(' ')}}"
+metric_list:
+  - metric: acc
+)yaml"));
+  ASSERT_OK_AND_ASSIGN(
+      const auto items,
+      BuildTaskItems(
+          task,
+          "input_sentence_1\tinput_sentence_2\tinput_sentence_3\t"
+          "input_sentence_4\tsentence_quiz1\tsentence_quiz2\t"
+          "answer_right_ending\n"
+          "Ann said \"hi\".\tBea left.\tIt rained.\tShe ran.\tShe got wet."
+          "\tShe sang.\t1\n",
+          ""));
+  EXPECT_EQ(items[0].choices[0].context,
+            "Ann said \"hi\". Bea left. It rained. She ran.");
+  EXPECT_EQ(items[0].choices[0].continuation, " She got wet.");
+  EXPECT_THAT(items[0].gold, ElementsAre(0));
+}
+
+// All questions of an article, the last one asked.
+TEST(OutsideTasksTest, RaceWithItsEarlierQuestions) {
+  ASSERT_OK_AND_ASSIGN(const TaskDefinition task, ParseTaskFile(R"yaml(
+task: race
+output_type: multiple_choice
+doc_to_text: "Article: {{ article }}\n\n{% for p in problems[:-1] %}{%
+  set right = p.options['ABCD'.index(p.answer)] %}{%
+  if p.question[-6:] == '  _  .' %}{{ p.question[-5:] }}{{ right }}\n{%
+  else %}Question: {{ p.question }}\nAnswer: {{ right }}\n{%
+  endif %}{% endfor %}{{ problems | map(attribute='question') | last }}"
+doc_to_choice: "{{ problems[-1].options }}"
+doc_to_target: "{{ {'A': 0, 'B': 1, 'C': 2, 'D': 3}[problems[-1].answer] }}"
+)yaml"));
+  ASSERT_OK_AND_ASSIGN(
+      const auto items,
+      BuildTaskItems(task, R"({"article": "Ice floats.", "problems": [
+        {"question": "What floats?", "answer": "B",
+         "options": ["iron", "ice", "lead", "gold"]},
+        {"question": "It is  _  .", "answer": "C",
+         "options": ["hot", "red", "cold", "old"]},
+        {"question": "Ice is  _  .", "answer": "D",
+         "options": ["gas", "air", "steam", "water"]}]})",
+                     ""));
+  EXPECT_EQ(items[0].choices[0].context,
+            "Article: Ice floats.\n\nQuestion: What floats?\nAnswer: ice\n"
+            " _  .cold\nIce is  _  .");
+  EXPECT_EQ(items[0].choices[3].continuation, " water");
+  EXPECT_THAT(items[0].gold, ElementsAre(3));
+}
+
 constexpr char kRte[] = R"yaml(
 task: my_rte
 dataset_path: glue
@@ -159,16 +420,25 @@ TEST(OutsideTasksTest, ExamplesOfTheManualAreTrue) {
   ASSERT_OK_AND_ASSIGN(const std::string page,
                        ReadFile(ProjectPath("docs/tasks.md")));
   const std::vector<std::string> blocks = IndentedBlocks(page, "## An example");
-  ASSERT_THAT(blocks, SizeIs(3));
+  ASSERT_THAT(blocks, SizeIs(5));
   ASSERT_OK_AND_ASSIGN(const TaskDefinition task, ParseTaskFile(blocks[0]));
   ASSERT_OK_AND_ASSIGN(const auto items, BuildTaskItems(task, blocks[1], ""));
   EXPECT_EQ(items[0].choices[0].context, "Question: What is ice?\nAnswer:");
   EXPECT_EQ(items[0].choices[0].continuation, " gas");
   EXPECT_EQ(items[0].choices[1].continuation, " solid water");
   EXPECT_THAT(items[0].gold, ElementsAre(1));
+  ASSERT_OK_AND_ASSIGN(const TaskDefinition copa, ParseTaskFile(blocks[2]));
+  ASSERT_OK_AND_ASSIGN(const auto pairs, BuildTaskItems(copa, blocks[3], ""));
+  ASSERT_THAT(pairs, SizeIs(2));
+  for (const TaskItem& pair : pairs) {
+    EXPECT_EQ(pair.choices[0].context, "It rained therefore");
+    EXPECT_EQ(pair.choices[0].continuation, "  the street got wet.");
+    EXPECT_EQ(pair.choices[1].continuation, "  we left.");
+    EXPECT_THAT(pair.gold, ElementsAre(0));
+  }
   EXPECT_THAT(ParseTaskFile("task: g\noutput_type: generate_until\n"
                             "doc_to_text: q\ndoc_to_target: a\n" +
-                            blocks[2]),
+                            blocks[4]),
               IsOk());
 }
 
