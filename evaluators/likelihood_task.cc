@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <memory>
 #include <optional>
 #include <string>
 #include <utility>
@@ -10,6 +11,7 @@
 #include "absl/strings/str_cat.h"
 #include "base/status_macros.h"
 #include "evaluators/statistics/answer_distribution.h"
+#include "evaluators/statistics/class_scores.h"
 #include "evaluators/task_scores.h"
 #include "models/json_text.h"
 
@@ -65,6 +67,34 @@ std::vector<double> Softmax(const std::vector<double>& values) {
 }
 
 double Exp(double x) { return std::exp(x); }
+
+bool IsOfClasses(const TaskMetric& metric) {
+  return metric.name == "f1" || metric.name == "mcc";
+}
+
+// Whether the items have what the task's metrics of classes need.
+absl::Status CheckClasses(const TaskDefinition& task,
+                          const std::vector<TaskItem>& items) {
+  for (const TaskMetric& metric : task.metrics) {
+    if (!IsOfClasses(metric)) continue;
+    for (size_t i = 0; i < items.size(); ++i) {
+      if (items[i].gold.size() > 1) {
+        return absl::InvalidArgumentError(absl::StrCat(
+            NameOf(task, items[i], i), ": ", metric.name,
+            " needs one right choice, there are ", items[i].gold.size()));
+      }
+      if (metric.f1_average == F1Average::kBinary &&
+          items[i].choices.size() > 2) {
+        return absl::InvalidArgumentError(
+            absl::StrCat(NameOf(task, items[i], i),
+                         ": the average binary of f1 is of two "
+                         "choices, there are ",
+                         items[i].choices.size(), "; use macro"));
+      }
+    }
+  }
+  return absl::OkStatus();
+}
 
 }  // namespace
 
@@ -135,6 +165,7 @@ class LikelihoodTask::Encoder {
 absl::StatusOr<LikelihoodTask> LikelihoodTask::Create(
     TaskDefinition task, std::vector<TaskItem> items,
     const Tokenizer& tokenizer, int64_t context_tokens) {
+  RETURN_IF_ERROR(CheckClasses(task, items));
   LikelihoodTask run(std::move(task));
   Encoder encoder(tokenizer, context_tokens);
   const auto add = [&](size_t i, size_t c, bool unconditional,
@@ -209,6 +240,41 @@ absl::Status LikelihoodTask::Fold(size_t index,
   return absl::OkStatus();
 }
 
+ItemScores LikelihoodTask::ScoreClasses(
+    const TaskMetric& metric,
+    const std::vector<std::vector<size_t>>& best) const {
+  size_t classes = 2;
+  const auto all = std::make_shared<std::vector<ClassifiedItem>>();
+  for (size_t i = 0; i < items_.size(); ++i) {
+    classes = std::max(classes, items_[i].choices.size());
+    ClassifiedItem& item = all->emplace_back();
+    item.right = static_cast<uint32_t>(items_[i].gold[0]);
+    item.given.assign(best[i].begin(), best[i].end());
+  }
+  ClassScore score = ClassScore::kMatthews;
+  if (metric.name == "f1") {
+    const bool is_binary =
+        metric.f1_average == F1Average::kBinary ||
+        (metric.f1_average == F1Average::kByChoices && classes == 2);
+    score = is_binary ? ClassScore::kF1OfSecond : ClassScore::kMacroF1;
+  }
+  ItemScores scores;
+  scores.name = metric.name;
+  ClassCounts counts(classes);
+  for (const ClassifiedItem& item : *all) counts.Add(item);
+  for (const ClassifiedItem& item : *all) {
+    scores.values.push_back(counts.Score(score) +
+                            static_cast<double>(all->size()) *
+                                counts.Slope(score, item));
+  }
+  scores.of_items = [all, classes, score](absl::Span<const uint32_t> drawn) {
+    ClassCounts own(classes);
+    for (const uint32_t i : drawn) own.Add((*all)[i]);
+    return own.Score(score);
+  };
+  return scores;
+}
+
 absl::Status LikelihoodTask::ReportChoices(v1::TaskReport* report) const {
   struct Rule {
     const char* name;
@@ -257,6 +323,7 @@ absl::Status LikelihoodTask::ReportChoices(v1::TaskReport* report) const {
   brier.name = "brier_score";
   brier.higher_is_better = false;
   std::vector<int32_t> chosen, gold;
+  std::vector<std::vector<size_t>> likeliest;
   uint64_t ties = 0, indistinguishable = 0;
   for (size_t i = 0; i < items_.size(); ++i) {
     const TaskItem& item = items_[i];
@@ -282,9 +349,13 @@ absl::Status LikelihoodTask::ReportChoices(v1::TaskReport* report) const {
     }
     brier.values.push_back(score);
     chosen.push_back(static_cast<int32_t>(best[0]));
+    likeliest.push_back(best);
     gold.push_back(item.gold[0]);
   }
   if (one_right) scores.push_back(std::move(brier));
+  for (const TaskMetric& metric : task_.metrics) {
+    if (IsOfClasses(metric)) scores.push_back(ScoreClasses(metric, likeliest));
+  }
   report->set_tied_items(ties);
   report->set_indistinguishable_items(indistinguishable);
   *report->mutable_item_choice() = {chosen.begin(), chosen.end()};

@@ -11,6 +11,8 @@
 //   acc_pmi    LL_c - LL(choice | unconditional context), where choices have
 //              another context than that
 // and brier_score, sum_c (softmax(LL)_c - [c is right])^2, where one is right.
+// f1 and mcc, which a task must ask for, are of the classes that LL_c chooses
+// (statistics/class_scores.h): the places of choices.
 // Choices whose compared numbers are equal share the answer: an item is worth
 // the share of right ones among the best, where other harnesses take the first
 // and call a model that says nothing right whenever the first is. loglikelihood
@@ -36,6 +38,7 @@
 #include "absl/status/statusor.h"
 #include "absl/types/span.h"
 #include "evaluators/prefix_plan.h"
+#include "evaluators/task_scores.h"
 #include "evaluators/tasks/task_definition.h"
 #include "evaluators/tasks/task_item.h"
 #include "evaluators/token_score.h"
@@ -48,7 +51,9 @@ class LikelihoodTask {
  public:
   // `context_tokens` of the model; 0: no bound. InvalidArgument names the item
   // at fault: a continuation without a token, or one that alone exceeds the
-  // context; a tokenizer without any special token for an empty context.
+  // context; several right choices where f1 or mcc is asked for, or more than
+  // two with a binary f1; a tokenizer without any special token for an empty
+  // context.
   static absl::StatusOr<LikelihoodTask> Create(TaskDefinition task,
                                                std::vector<TaskItem> items,
                                                const Tokenizer& tokenizer,
@@ -83,6 +88,9 @@ class LikelihoodTask {
   explicit LikelihoodTask(TaskDefinition task) : task_(std::move(task)) {}
 
   absl::Status ReportChoices(v1::TaskReport* report) const;
+  // Of f1 or mcc: `best` are the likeliest choices by item.
+  ItemScores ScoreClasses(const TaskMetric& metric,
+                          const std::vector<std::vector<size_t>>& best) const;
 
   TaskDefinition task_;
   std::vector<TaskItem> items_;

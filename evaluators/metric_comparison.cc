@@ -104,6 +104,10 @@ Unit UnitOf(const v1::TaskMetric& metric, absl::Span<const double> first,
       absl::StartsWith(metric.name(), "chrf")) {
     return {100 * options.margin, false, metric.name()};
   }
+  // Linear parts, which leave 0..1.
+  if (metric.name() == "f1" || metric.name() == "mcc") {
+    return {options.margin, false, metric.name()};
+  }
   const auto in_range = [](double score) { return score >= 0 && score <= 1; };
   const bool is_score = metric.higher_is_better() &&
                         std::all_of(first.begin(), first.end(), in_range) &&

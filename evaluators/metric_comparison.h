@@ -5,7 +5,9 @@
 // Losses are candidate against baseline, positive where the candidate is worse.
 // Scores of items (0 to 1) are held against `margin`; BLEU and chrF, which are
 // sentence scores of 0 to 100 here, against 100 times that; log perplexities,
-// and the log-likelihoods of LAMBADA's words, against `perplexity_margin`.
+// and the log-likelihoods of LAMBADA's words, against `perplexity_margin`. F1
+// and the Matthews correlation are compared by their linear parts (delta
+// method, statistics/class_scores.h): the loss is that of the whole sets.
 //
 // Thread-safe: free functions of their arguments.
 #ifndef QUANTD_EVALUATORS_METRIC_COMPARISON_H_

@@ -78,16 +78,29 @@ absl::Status FillMeanOfSubsets(const ItemScores& scores,
 }
 
 absl::Status FillCorpusValue(const ItemScores& scores, const Items& all,
+                             absl::Span<const Items> groups,
                              v1::TaskMetric* metric) {
   if (!scores.bootstraps) {
     metric->set_value(scores.of_items(all));
     return absl::OkStatus();
   }
   ASSIGN_OR_RETURN(
-      const BootstrapEstimate bootstrap,
+      BootstrapEstimate bootstrap,
       Bootstrap(static_cast<uint32_t>(all.size()), scores.of_items, {}));
   metric->set_value(bootstrap.estimate);
   metric->set_error_iid(bootstrap.standard_error);
+  // One cluster says nothing of how clusters differ.
+  if (groups.size() > 1 && groups.size() < all.size()) {
+    const auto of_groups = [&](absl::Span<const uint32_t> drawn) {
+      Items items;
+      for (const uint32_t g : drawn) {
+        items.insert(items.end(), groups[g].begin(), groups[g].end());
+      }
+      return scores.of_items(items);
+    };
+    ASSIGN_OR_RETURN(bootstrap, Bootstrap(static_cast<uint32_t>(groups.size()),
+                                          of_groups, {}));
+  }
   metric->set_error_clustered(bootstrap.standard_error);
   metric->set_low(bootstrap.bca.value_or(bootstrap.percentile).lower);
   metric->set_high(bootstrap.bca.value_or(bootstrap.percentile).upper);
@@ -188,7 +201,7 @@ absl::Status FillScores(const TaskDefinition& task,
     metric->set_higher_is_better(each.higher_is_better);
     *metric->mutable_item_values() = {each.values.begin(), each.values.end()};
     if (each.of_items) {
-      RETURN_IF_ERROR(FillCorpusValue(each, all, metric));
+      RETURN_IF_ERROR(FillCorpusValue(each, all, groups, metric));
     } else if (of_subsets) {
       RETURN_IF_ERROR(
           FillMeanOfSubsets(each, SubsetsOf(items, 0), clusters, metric));

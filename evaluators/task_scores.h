@@ -34,7 +34,8 @@ struct ItemScores {
   double (*of_mean)(double mean) = nullptr;
   double (*slope)(double mean) = nullptr;
   // The metric of a whole corpus from some of its items; empty: of_mean of
-  // their mean. Its errors come from a bootstrap over items, unless a sample
+  // their mean. Its errors come from bootstraps over items and, where the task
+  // has clusters, over those, which also give the interval; unless a sample
   // drawn with replacement says nothing of it (distinct n-grams): then it has
   // none.
   std::function<double(absl::Span<const uint32_t> items)> of_items;

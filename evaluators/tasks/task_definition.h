@@ -34,8 +34,16 @@ enum class TaskKind {
 // multiple_true, generate_until.
 absl::string_view TaskKindName(TaskKind kind);
 
+// Which F1 a task reports.
+enum class F1Average {
+  kByChoices,  // kBinary of items with two choices, else kMacro
+  kBinary,     // of the second of two choices
+  kMacro,      // the mean over all choices
+};
+
 struct TaskMetric {
   std::string name;
+  F1Average f1_average = F1Average::kByChoices;  // of f1
   // Of exact_match, applied to answer and reference alike, in this order.
   std::vector<std::string> regexes_to_ignore;  // RE2; matches are removed
   bool ignore_case = false;

@@ -37,6 +37,8 @@ constexpr MetricRow kMetrics[] = {
     {TaskKind::kMultipleChoice, "acc_token", "mean", true, false},
     {TaskKind::kMultipleChoice, "acc_pmi", "mean", true, false},
     {TaskKind::kMultipleChoice, "brier_score", "brier_score", false, false},
+    {TaskKind::kMultipleChoice, "f1", "f1", true, false},
+    {TaskKind::kMultipleChoice, "mcc", "matthews_corrcoef", true, false},
     {TaskKind::kGreedyMatch, "acc", "mean", true, true},
     {TaskKind::kGreedyMatch, "perplexity", "perplexity", false, true},
     {TaskKind::kMultipleTrue, "true_mass", "mean", true, true},
@@ -136,6 +138,15 @@ absl::StatusOr<TaskMetric> ReadMetric(const YamlValue& value,
                          row->higher_is_better ? "higher" : "lower",
                          " is the better"));
       }
+    } else if (metric.name == "f1" && member.key == "average") {
+      ASSIGN_OR_RETURN(const std::string average, YamlString(member.value, at));
+      if (average != "binary" && average != "macro") {
+        return YamlFault(
+            member.value, at,
+            absl::StrCat("expected binary or macro, got ", Quoted(average)));
+      }
+      metric.f1_average =
+          average == "binary" ? F1Average::kBinary : F1Average::kMacro;
     } else if (compares_text && member.key == "ignore_case") {
       ASSIGN_OR_RETURN(metric.ignore_case, YamlBool(member.value, at));
     } else if (compares_text && member.key == "ignore_punctuation") {
@@ -151,6 +162,7 @@ absl::StatusOr<TaskMetric> ReadMetric(const YamlValue& value,
       return UnknownYamlKey(
           member, path,
           absl::StrCat("metric, aggregation, higher_is_better",
+                       metric.name == "f1" ? ", average" : "",
                        compares_text ? ", ignore_case, ignore_punctuation, "
                                        "ignore_numbers, regexes_to_ignore"
                                      : ""));

@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "base/status_macros.h"
 #include "gmock/gmock.h"
 #include "tests/testing/small_tokenizer.h"
 #include "tests/testing/status_matchers.h"
@@ -211,6 +212,106 @@ TEST(LikelihoodTaskTest, AUniformModelGetsHalfOfTwoWhateverTheirPlaces) {
   EXPECT_DOUBLE_EQ(values.at("brier_score"), 0.5);
   EXPECT_EQ(report.tied_items(), 101u);
   EXPECT_EQ(report.indistinguishable_items(), 1u);
+}
+
+// An item whose right choice is `right` and whose likelier one `chosen`, where
+// a is likelier than b.
+TaskItem Classified(int right, int chosen) {
+  return chosen == 0 ? Item("Q:", {"a", "b"}, right)
+                     : Item("Q:", {"b", "a"}, right);
+}
+
+absl::StatusOr<v1::TaskReport> ReportOf(const TaskDefinition& definition,
+                                        std::vector<TaskItem> items) {
+  ASSIGN_OR_RETURN(LikelihoodTask task,
+                   LikelihoodTask::Create(definition, items, *Bytes(), 0));
+  FoldAll(&task, [](char c) { return c == 'b' ? -3.0 : -1.0; });
+  v1::TaskReport report;
+  RETURN_IF_ERROR(task.Report(&report));
+  return report;
+}
+
+TEST(LikelihoodTaskTest, ClassesAreScoredWhereTheTaskAsks) {
+  TaskDefinition definition = Definition(TaskKind::kMultipleChoice);
+  const std::vector<TaskItem> items = {Classified(1, 1), Classified(1, 0),
+                                       Classified(1, 1), Classified(0, 1)};
+  ASSERT_OK_AND_ASSIGN(const v1::TaskReport without,
+                       ReportOf(definition, items));
+  EXPECT_EQ(Values(without).count("f1"), 0u);
+  definition.metrics.emplace_back().name = "f1";
+  definition.metrics.emplace_back().name = "mcc";
+  ASSERT_OK_AND_ASSIGN(const v1::TaskReport report,
+                       ReportOf(definition, items));
+  ASSERT_GE(report.metrics_size(), 3);
+  EXPECT_EQ(report.metrics(0).name(), "f1") << "the task is quoted by it";
+  EXPECT_EQ(report.metrics(1).name(), "mcc");
+  EXPECT_NEAR(report.metrics(0).value(), 2.0 / 3, 1e-12);
+  EXPECT_NEAR(report.metrics(1).value(), -1.0 / 3, 1e-12);
+  for (const v1::TaskMetric& metric : {report.metrics(0), report.metrics(1)}) {
+    EXPECT_GT(metric.error_iid(), 0);
+    EXPECT_LT(metric.low(), metric.value());
+    EXPECT_GT(metric.high(), metric.value());
+    ASSERT_EQ(metric.item_values_size(), 4);
+    double sum = 0;
+    for (const float value : metric.item_values()) sum += value;
+    EXPECT_NEAR(sum / 4, metric.value(), 1e-6);
+  }
+  definition.metrics[0].f1_average = F1Average::kMacro;
+  ASSERT_OK_AND_ASSIGN(const v1::TaskReport macro, ReportOf(definition, items));
+  EXPECT_NEAR(Values(macro).at("f1"), (2.0 / 3 + 0) / 2, 1e-12);
+}
+
+TEST(LikelihoodTaskTest, ClassesOfThreeAreAveraged) {
+  TaskDefinition definition = Definition(TaskKind::kMultipleChoice);
+  definition.metrics.emplace_back().name = "f1";
+  definition.subsets = {"half"};
+  std::vector<TaskItem> items;
+  // Right 0 0 1 1 and chosen 0 0 1 0; nothing is 2. The last one ties.
+  items.push_back(Item("Q:", {"a", "b", "bb"}, 0));
+  items.push_back(Item("Q:", {"a", "b", "bb"}, 0));
+  items.push_back(Item("Q:", {"b", "a", "bb"}, 1));
+  items.push_back(Item("Q:", {"a", "b", "bb"}, 1));
+  items.push_back(Item("Q:", {"a", "a", "b"}, 0));
+  for (size_t i = 0; i < items.size(); ++i) {
+    items[i].labels = {i < 4 ? "first" : "second"};
+  }
+  ASSERT_OK_AND_ASSIGN(const v1::TaskReport report,
+                       ReportOf(definition, items));
+  ASSERT_EQ(report.subsets_size(), 2);
+  EXPECT_NEAR(report.subsets(0).values(0), (0.8 + 2.0 / 3) / 3, 1e-12);
+  // Class 0: right 3, chosen 3.5, both 2.5; class 1: right 2, chosen 1.5, one.
+  EXPECT_NEAR(report.metrics(0).value(), (5 / 6.5 + 2 / 3.5) / 3, 1e-12);
+  definition.metrics[0].f1_average = F1Average::kBinary;
+  EXPECT_THAT(ReportOf(definition, items),
+              StatusIs(absl::StatusCode::kInvalidArgument,
+                       HasSubstr("item 0 (line 0): the average binary of f1 is "
+                                 "of two choices, there are 3")));
+  definition.metrics[0].name = "mcc";
+  definition.metrics[0].f1_average = F1Average::kByChoices;
+  items[1].gold = {0, 1};
+  EXPECT_THAT(ReportOf(definition, items),
+              StatusIs(absl::StatusCode::kInvalidArgument,
+                       HasSubstr("item 1 (line 0): mcc needs one right choice, "
+                                 "there are 2")));
+}
+
+TEST(LikelihoodTaskTest, ErrorsOfClassesAreThoseOfTheirClusters) {
+  TaskDefinition definition = Definition(TaskKind::kMultipleChoice);
+  definition.metrics.emplace_back().name = "f1";
+  // Every item four times over.
+  std::vector<TaskItem> items;
+  for (int i = 0; i < 60; ++i) {
+    for (int copy = 0; copy < 4; ++copy) {
+      items.push_back(Classified(i % 2, i % 3 == 0 ? 0 : 1));
+      items.back().cluster = "c" + std::to_string(i);
+    }
+  }
+  ASSERT_OK_AND_ASSIGN(const v1::TaskReport report,
+                       ReportOf(definition, items));
+  const v1::TaskMetric& f1 = report.metrics(0);
+  EXPECT_NEAR(f1.error_clustered() / f1.error_iid(), 2, 0.2);
+  EXPECT_LT(f1.low(), f1.value() - f1.error_clustered());
+  EXPECT_GT(f1.high(), f1.value() + f1.error_clustered());
 }
 
 TEST(LikelihoodTaskTest, NaNFailsTheRunAndNamesTheItem) {

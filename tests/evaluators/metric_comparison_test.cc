@@ -7,6 +7,8 @@
 
 #include "absl/strings/str_cat.h"
 #include "evaluators/comparison.h"
+#include "evaluators/statistics/bootstrap.h"
+#include "evaluators/statistics/class_scores.h"
 #include "gmock/gmock.h"
 #include "tests/testing/status_matchers.h"
 
@@ -189,6 +191,60 @@ TEST(MetricComparisonTest, PerplexityIsJudgedByPairedWindows) {
       CompareEvaluations(Perplexities({4, 5}), Perplexities({4.3, 4.9})));
   EXPECT_EQ(few.metrics(0).verdict(), v1::UNDECIDED);
   EXPECT_GT(few.metrics(0).items_needed(), 0u);
+}
+
+// F1 is no mean over items: the loss of its linear parts is the difference of
+// the whole, and its error that of a paired bootstrap of the difference.
+TEST(MetricComparisonTest, ScoresOfClassesAreComparedByTheirLinearParts) {
+  constexpr uint32_t kItems = 400;
+  std::vector<ClassifiedItem> first, second;
+  for (uint32_t i = 0; i < kItems; ++i) {
+    const uint32_t right = i % 3 == 0 ? 1 : 0;
+    const uint32_t other = 1 - right;
+    first.push_back({right, {i % 5 == 0 ? other : right}});
+    second.push_back({right, {i % 5 == 0 || i % 7 == 0 ? other : right}});
+  }
+  for (const ClassScore score :
+       {ClassScore::kF1OfSecond, ClassScore::kMatthews}) {
+    const auto score_of = [&](const std::vector<ClassifiedItem>& items,
+                              absl::Span<const uint32_t> drawn) {
+      ClassCounts counts(2);
+      for (const uint32_t i : drawn) counts.Add(items[i]);
+      return counts.Score(score);
+    };
+    const auto report_of = [&](const std::vector<ClassifiedItem>& items) {
+      ClassCounts counts(2);
+      for (const ClassifiedItem& item : items) counts.Add(item);
+      v1::TaskReport report;
+      report.set_item_count(kItems);
+      v1::TaskMetric* metric = report.add_metrics();
+      metric->set_name(score == ClassScore::kMatthews ? "mcc" : "f1");
+      metric->set_higher_is_better(true);
+      metric->set_value(counts.Score(score));
+      for (const ClassifiedItem& item : items) {
+        metric->add_item_values(static_cast<float>(
+            counts.Score(score) + kItems * counts.Slope(score, item)));
+      }
+      return report;
+    };
+    const v1::TaskReport before = report_of(first), after = report_of(second);
+    ASSERT_OK_AND_ASSIGN(const auto rows, CompareTask(before, after, {}));
+    const v1::MetricComparison& row = rows[0];
+    EXPECT_NEAR(row.loss(), row.baseline() - row.candidate(), 1e-6);
+    EXPECT_GT(row.loss(), 0.05);
+    EXPECT_EQ(row.test(), "paired t");
+    EXPECT_EQ(row.margin(), 0.01);
+    EXPECT_EQ(row.verdict(), v1::WORSE);
+    EXPECT_EQ(row.right_to_wrong(), 0u);
+    ASSERT_OK_AND_ASSIGN(const BootstrapEstimate bootstrap,
+                         Bootstrap(kItems,
+                                   [&](absl::Span<const uint32_t> drawn) {
+                                     return score_of(first, drawn) -
+                                            score_of(second, drawn);
+                                   },
+                                   {}));
+    EXPECT_NEAR(row.loss_error() / bootstrap.standard_error, 1, 0.1);
+  }
 }
 
 TEST(MetricComparisonTest, ItemsThatAreNotTheSameAreRefused) {

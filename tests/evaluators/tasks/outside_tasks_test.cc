@@ -67,6 +67,42 @@ TEST(OutsideTasksTest, CopaWithItsTwoBlanks) {
   EXPECT_THAT(task.notes, ElementsAre(HasSubstr("dataset_path")));
 }
 
+TEST(OutsideTasksTest, CommitmentBankWithItsF1) {
+  ASSERT_OK_AND_ASSIGN(const TaskDefinition task, ParseTaskFile(R"yaml(
+group:
+  - super-glue-lm-eval-v1
+task: cb
+dataset_path: super_glue
+dataset_name: cb
+output_type: multiple_choice
+training_split: train
+validation_split: validation
+doc_to_text: "{{premise}}\nQuestion: {{hypothesis}}. True, False, or Neither?\nAnswer:"
+doc_to_target: label
+doc_to_choice: ['True', 'False', 'Neither']
+metric_list:
+  - metric: acc
+  - metric: f1
+    average: macro
+metadata:
+  - version: 1.0
+)yaml"));
+  ASSERT_THAT(task.metrics, SizeIs(2));
+  EXPECT_EQ(task.metrics[1].f1_average, F1Average::kMacro);
+  EXPECT_EQ(task.version, "1.0");
+  ASSERT_OK_AND_ASSIGN(
+      const auto items,
+      BuildTaskItems(task,
+                     R"({"premise": "Ice floats.", "hypothesis": "Ice sinks",
+              "label": 1})",
+                     ""));
+  EXPECT_EQ(items[0].choices[2].context,
+            "Ice floats.\nQuestion: Ice sinks. True, False, or Neither?\n"
+            "Answer:");
+  EXPECT_EQ(items[0].choices[2].continuation, " Neither");
+  EXPECT_THAT(items[0].gold, ElementsAre(1));
+}
+
 // A ready prompt whose comma lm-evaluation-harness does not have, and choices
 // that begin with a small letter as they are.
 TEST(OutsideTasksTest, CopaFromReadyPrompts) {

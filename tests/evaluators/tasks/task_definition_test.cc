@@ -122,6 +122,29 @@ cluster: passage
   EXPECT_EQ(task.cluster->source(), "passage");
 }
 
+TEST(TaskDefinitionTest, MetricsOfClassesAreRead) {
+  ASSERT_OK_AND_ASSIGN(
+      const TaskDefinition task,
+      ParseTaskFile(Choice("metric_list:\n"
+                           "  - {metric: f1, aggregation: f1}\n"
+                           "  - {metric: mcc, aggregation: matthews_corrcoef, "
+                           "higher_is_better: true}\n")));
+  EXPECT_EQ(task.metrics[0].f1_average, F1Average::kByChoices);
+  EXPECT_EQ(task.metrics[1].name, "mcc");
+  ASSERT_OK_AND_ASSIGN(
+      const TaskDefinition macro,
+      ParseTaskFile(Choice("metric_list: [{metric: f1, average: macro}]\n")));
+  EXPECT_EQ(macro.metrics[0].f1_average, F1Average::kMacro);
+  ASSERT_OK_AND_ASSIGN(
+      const TaskDefinition binary,
+      ParseTaskFile(Choice("metric_list: [{metric: f1, average: binary}]\n")));
+  EXPECT_EQ(binary.metrics[0].f1_average, F1Average::kBinary);
+  ExpectFault(Choice("metric_list: [{metric: f1, average: micro}]\n"),
+              "average: expected binary or macro, got \"micro\"");
+  ExpectFault(Choice("metric_list: [{metric: mcc, average: macro}]\n"),
+              "unknown key \"average\"");
+}
+
 TEST(TaskDefinitionTest, GenerationFiltersAndMetricsAreRead) {
   ASSERT_OK_AND_ASSIGN(const TaskDefinition task, ParseTaskFile(Generate(R"(
 generation_kwargs:
@@ -380,7 +403,7 @@ TEST(TaskDefinitionTest, IncompleteFilesAreRefused) {
 TEST(TaskDefinitionTest, MetricsOfEveryKind) {
   EXPECT_THAT(KnownTaskMetrics(TaskKind::kMultipleChoice),
               ElementsAre("acc", "acc_norm", "acc_bytes", "acc_token",
-                          "acc_pmi", "brier_score"));
+                          "acc_pmi", "brier_score", "f1", "mcc"));
   EXPECT_THAT(KnownTaskMetrics(TaskKind::kGreedyMatch),
               ElementsAre("acc", "perplexity"));
   EXPECT_THAT(KnownTaskMetrics(TaskKind::kMultipleTrue),
