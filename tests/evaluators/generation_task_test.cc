@@ -104,8 +104,8 @@ TEST_F(GeneratedTextsTest, TextsThatEndAtOnceOrRepeatThemselvesAreCounted) {
   EXPECT_EQ(whole.early_end_share(), 0);
   EXPECT_TRUE(whole.has_repeated_share());
   EXPECT_NEAR(whole.repeated_share(), Values(whole).at("repetition_4"), 1e-12);
-  // The first text ends with its first token, by what it begins with.
-  items_.resize(1);
+  // The first text, twice, ends with its first token, by what it begins with.
+  items_ = {items_[0], items_[0]};
   ASSERT_FALSE(whole.answers(0).text().empty());
   task_.generation.until = {whole.answers(0).text().substr(0, 1)};
   ASSERT_OK_AND_ASSIGN(const v1::TaskReport early, Run());
