@@ -1,12 +1,18 @@
 // The demo's path from the command line to a perplexity, on the bundled model.
 #include <signal.h>
 
+#include <algorithm>
 #include <cmath>
+#include <cstddef>
 #include <filesystem>
 #include <memory>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "absl/strings/str_split.h"
 #include "base/file.h"
 #include "base/sha256.h"
 #include "gmock/gmock.h"
@@ -327,6 +333,103 @@ subsets: [kind]
       Ctl({"evaluate", "demo", "--task", "piqa", "--data", data_.path()});
   EXPECT_EQ(nowhere.exit_code, 3);
   EXPECT_THAT(nowhere.err, HasSubstr("piqa/piqa.jsonl"));
+}
+
+// Eight bits lose nothing that matters and two bits do, in every one of three
+// tests that are adjusted together: perplexity, the next word, and which of two
+// continuations is the text's.
+TEST_F(FirstLightTest, EightBitsAreEquivalentAndTwoAreWorseOverAFamily) {
+  ASSERT_OK_AND_ASSIGN(const std::string text,
+                       ReadFile(DemoModel() + "/eval.txt"));
+  const std::vector<std::string> words =
+      absl::StrSplit(text, absl::ByAnyChar(" \n"), absl::SkipEmpty());
+  constexpr size_t kItems = 600, kContext = 20;
+  const auto passage = [&](size_t item, size_t skipped, size_t count) {
+    const size_t first = item * (words.size() / kItems) + skipped;
+    return absl::StrJoin(words.begin() + static_cast<ptrdiff_t>(first),
+                         words.begin() + static_cast<ptrdiff_t>(first + count),
+                         " ");
+  };
+  std::string records;
+  for (size_t i = 0; i < kItems; ++i) {
+    std::vector<std::string> choices = {
+        passage(i, kContext, 6),
+        passage((i + kItems / 3) % kItems, kContext, 6)};
+    if (i % 2 == 1) std::swap(choices[0], choices[1]);
+    const nlohmann::json record = {{"begin", passage(i, 0, kContext)},
+                                   {"next", " " + passage(i, kContext, 1)},
+                                   {"choices", choices},
+                                   {"answer", i % 2}};
+    absl::StrAppend(&records, record.dump(), "\n");
+  }
+  const auto write = [&](const std::string& name, const std::string& content) {
+    ASSERT_TRUE(WriteFileDurably(data_.File(name), content).ok());
+  };
+  write("records.jsonl", records);
+  write("next.yaml", R"(task: next
+output_type: loglikelihood
+data: {file: records.jsonl}
+doc_to_text: "{{ begin }}"
+doc_to_target: "{{ next }}"
+metric_list:
+  - metric: acc
+)");
+  write("follow.yaml", R"(task: follow
+output_type: multiple_choice
+data: {file: records.jsonl}
+doc_to_text: "{{ begin }}"
+doc_to_choice: "{{ choices }}"
+doc_to_target: answer
+metric_list:
+  - metric: acc_pmi
+)");
+  Ok({"models", "add", "demo", DemoModel()});
+  for (const std::string bits : {"2", "8"}) {
+    Ok({"quantize", "demo", "--method", "rtn", "--set", "bits=" + bits,
+        "--name", "rtn" + bits, "--wait"});
+  }
+  for (const std::string target : {"demo", "rtn2", "rtn8"}) {
+    Ok({"evaluate", target, "--task", data_.File("next.yaml"), "--task",
+        data_.File("follow.yaml"), "--data", data_.path(), "--metric",
+        "ppl/gptq-256", "--max-windows", "30", "--text",
+        DemoModel() + "/eval.txt", "--wait"});
+  }
+  // The tests of the family by increasing p, which Holm's factors go by.
+  const auto family = [&](const std::string& candidate) {
+    const auto json = nlohmann::json::parse(
+        Ok({"compare", "demo", candidate, "--margin", "0.02", "--json"}),
+        nullptr, false);
+    EXPECT_TRUE(json.is_object());
+    std::vector<nlohmann::json> tests;
+    for (const nlohmann::json& row : json["metrics"]) {
+      if (row["in_family"] == true) tests.push_back(row);
+    }
+    std::sort(tests.begin(), tests.end(), [](const auto& a, const auto& b) {
+      return a["p_value"] < b["p_value"];
+    });
+    EXPECT_EQ(tests.size(), 3u);
+    double adjusted = 0;
+    for (size_t i = 0; i < tests.size(); ++i) {
+      const double p = tests[i]["p_value"];
+      adjusted = std::max(
+          adjusted, std::min(1.0, static_cast<double>(tests.size() - i) * p));
+      EXPECT_NEAR(tests[i]["adjusted_p_value"].get<double>(), adjusted,
+                  1e-12 + 1e-9 * adjusted);
+    }
+    return tests;
+  };
+  for (const nlohmann::json& row : family("rtn2")) {
+    SCOPED_TRACE(row.dump());
+    EXPECT_EQ(row["verdict"], "WORSE");
+    EXPECT_LT(row["adjusted_p_value"], 0.05);
+    EXPECT_GT(row["low"], 0);
+  }
+  for (const nlohmann::json& row : family("rtn8")) {
+    SCOPED_TRACE(row.dump());
+    EXPECT_EQ(row["verdict"], "EQUIVALENT");
+    EXPECT_GT(row["adjusted_p_value"], 0.05);
+    EXPECT_LT(row["high"], row["margin"]);
+  }
 }
 
 TEST_F(FirstLightTest, ContaminationAndTheLawOfDegradationAreReports) {
