@@ -39,11 +39,11 @@ std::mt19937_64 StreamOf(uint64_t seed, size_t prompt) {
   return std::mt19937_64(sequence);
 }
 
-absl::Status CheckFinite(const Tensor& logits) {
-  for (float value : logits.values()) {
-    if (!std::isfinite(value)) {
-      return absl::InternalError("the model gives NaN or infinite logits");
-    }
+absl::Status CheckFinite(absl::Span<const float> logits, size_t prompt) {
+  for (const float value : logits) {
+    if (std::isfinite(value)) continue;
+    return absl::InternalError(absl::StrCat(
+        "prompt ", prompt + 1, ": the model gives NaN or infinite logits"));
   }
   return absl::OkStatus();
 }
@@ -103,13 +103,13 @@ absl::StatusOr<std::vector<Continuations>> Generator::Sample(
   std::vector<std::vector<int32_t>> next(prompts.begin(), prompts.end());
   for (int step = 0; step < options.max_new_tokens; ++step) {
     ASSIGN_OR_RETURN(const Tensor logits, session.Advance(next, ctx));
-    RETURN_IF_ERROR(CheckFinite(logits));
     std::vector<int> kept;
     std::vector<Running> still_running;
     next.clear();
     for (size_t i = 0; i < running.size(); ++i) {
       const absl::Span<const float> row(logits.row(static_cast<int64_t>(i)),
                                         static_cast<size_t>(logits.cols()));
+      RETURN_IF_ERROR(CheckFinite(row, first + running[i].index));
       const int32_t token =
           SampleToken(row, options.sampling, running[i].engine);
       Beam& result = results[running[i].index][0];
@@ -138,14 +138,14 @@ absl::StatusOr<std::vector<Continuations>> Generator::Sample(
 }
 
 absl::StatusOr<Continuations> Generator::Search(
-    const std::vector<int32_t>& prompt, const GenerationOptions& options,
-    ExecutionContext& ctx) {
+    const std::vector<int32_t>& prompt, size_t index,
+    const GenerationOptions& options, ExecutionContext& ctx) {
   DecodingSession session(*model_, blocks_);
   BeamSearch search(BeamOptionsOf(options));
   std::vector<std::vector<int32_t>> next = {prompt};
   while (true) {
     ASSIGN_OR_RETURN(const Tensor logits, session.Advance(next, ctx));
-    RETURN_IF_ERROR(CheckFinite(logits));
+    RETURN_IF_ERROR(CheckFinite(logits.values(), index));
     const BeamSearch::Step step = search.Advance(logits);
     if (step.tokens.empty()) return search.Finish();
     session.Select(step.sources);
@@ -171,7 +171,8 @@ absl::StatusOr<std::vector<Continuations>> Generator::Generate(
   for (size_t first = 0; first < prompts.size(); first += batch) {
     const auto part = prompts.subspan(first, batch);
     if (options.beams > 1) {
-      ASSIGN_OR_RETURN(Continuations found, Search(part[0], options, ctx));
+      ASSIGN_OR_RETURN(Continuations found,
+                       Search(part[0], first, options, ctx));
       results.push_back(std::move(found));
     } else {
       ASSIGN_OR_RETURN(std::vector<Continuations> found,

@@ -71,6 +71,7 @@ class Generator {
       absl::Span<const std::vector<int32_t>> prompts, size_t first,
       const GenerationOptions& options, ExecutionContext& ctx);
   absl::StatusOr<Continuations> Search(const std::vector<int32_t>& prompt,
+                                       size_t index,
                                        const GenerationOptions& options,
                                        ExecutionContext& ctx);
 

@@ -326,10 +326,14 @@ absl::Status EvaluateRun::RunEfficiencies() {
 absl::Status EvaluateRun::RunAttributions() {
   for (const PreparedAttribution& attribution : attributions_) {
     const uint64_t requests = AttributionRequests(attribution);
-    Begin("evaluate", absl::StrCat("attribution/", attribution.windows.name()));
-    RETURN_IF_ERROR(RunAttribution(
-        attribution, assignment_, *model_, *baseline_,
-        [&](double part) { Report(part, requests); }, context_, &evaluation_));
+    const std::string name =
+        absl::StrCat("attribution/", attribution.windows.name());
+    Begin("evaluate", name);
+    RETURN_IF_ERROR(Annotate(RunAttribution(
+                                 attribution, assignment_, *model_, *baseline_,
+                                 [&](double part) { Report(part, requests); },
+                                 context_, &evaluation_),
+                             name));
     done_requests_ += requests;
   }
   return absl::OkStatus();
@@ -446,11 +450,12 @@ absl::Status EvaluateRun::RunGenerationTasks() {
     }
     const uint64_t prompts = task.generation[0].prompts();
     Begin("generate", task.tag.task());
-    ASSIGN_OR_RETURN(
-        const uint64_t tokens,
-        RunGenerationTask(
-            task, *generator, [&](double part) { Report(part, prompts); },
-            context_, &evaluation_));
+    ASSIGN_OR_RETURN(const uint64_t tokens,
+                     Annotate(RunGenerationTask(
+                                  task, *generator,
+                                  [&](double part) { Report(part, prompts); },
+                                  context_, &evaluation_),
+                              "task ", task.tag.task()));
     tokens_ += tokens;
     done_requests_ += prompts;
     task.generation.clear();

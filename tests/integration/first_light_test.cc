@@ -20,6 +20,7 @@
 #include "tests/integration/process.h"
 #include "tests/testing/status_matchers.h"
 #include "tests/testing/temp_dir.h"
+#include "tests/testing/tiny_model.h"
 
 namespace quantd {
 namespace {
@@ -430,6 +431,27 @@ metric_list:
     EXPECT_GT(row["adjusted_p_value"], 0.05);
     EXPECT_LT(row["high"], row["margin"]);
   }
+}
+
+// Weights that are finite and overflow in the first block.
+TEST_F(FirstLightTest, AModelThatOverflowsHasNoScore) {
+  const std::string directory = data_.File("broken");
+  ASSERT_TRUE(CreateDirectories(directory).ok());
+  test::TinyModelOptions options;
+  options.overflows = true;
+  test::WriteTinyModel(directory, options);
+  const std::string text = data_.File("text");
+  ASSERT_TRUE(WriteFileDurably(text, test::TinyText(400)).ok());
+  Ok({"models", "add", "broken", directory});
+  const CommandResult scored =
+      Ctl({"evaluate", "broken", "--metric", "ppl/gptq-16", "--text", text,
+           "--wait", "--json"});
+  EXPECT_EQ(scored.exit_code, 1) << scored.out;
+  const auto job = nlohmann::json::parse(scored.out, nullptr, false);
+  ASSERT_TRUE(job.is_object()) << scored.out;
+  EXPECT_EQ(job["state"], "FAILED");
+  EXPECT_THAT(scored.out, HasSubstr("ppl/gptq-16: the model gives NaN"));
+  EXPECT_EQ(Ok({"evaluations", "list", "--json"}), "");
 }
 
 TEST_F(FirstLightTest, ContaminationAndTheLawOfDegradationAreReports) {

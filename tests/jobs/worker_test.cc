@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "absl/base/thread_annotations.h"
+#include "absl/strings/match.h"
 #include "absl/synchronization/mutex.h"
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
@@ -18,10 +19,12 @@
 #include "gmock/gmock.h"
 #include "google/protobuf/util/message_differencer.h"
 #include "gtest/gtest.h"
+#include "proto/field_rules.h"
 #include "quantd/v1/worker.grpc.pb.h"
 #include "tests/testing/project_paths.h"
 #include "tests/testing/status_matchers.h"
 #include "tests/testing/temp_dir.h"
+#include "tests/testing/tiny_model.h"
 
 namespace quantd {
 namespace {
@@ -235,6 +238,107 @@ TEST_F(WorkerTest, AttributesNothingBetweenEqualModels) {
   }
   EXPECT_EQ(
       success.result().metrics().at("attribution/gptq-64/first-2/mean_kl"), 0);
+}
+
+// Of every kind of score: the job fails and says where, and there is no
+// evaluation.
+TEST_F(WorkerTest, AModelThatOverflowsIsAFailureNeverAScore) {
+  test::TempDir sound, broken;
+  test::WriteTinyModel(sound.path());
+  test::TinyModelOptions options;
+  options.overflows = true;
+  test::WriteTinyModel(broken.path(), options);
+  const std::string text = test::TinyText(400);
+  const std::string prompts = "{\"prompt\": \"ab\"}\n";
+  const std::string records =
+      "{\"q\": \"ab\", \"choices\": [\"c\", \"d\"], \"answer\": 0}\n";
+  const std::string choices = R"(task: letters
+output_type: multiple_choice
+doc_to_text: "{{ q }}"
+doc_to_choice: "{{ choices }}"
+doc_to_target: answer
+unconditional_context: "e"
+metric_list:
+  - metric: acc
+  - metric: acc_pmi
+)";
+  const std::string writing = R"(task: writing
+output_type: generate_until
+doc_to_text: "{{ q }}"
+doc_to_target: "{{ choices[0] }}"
+generation_kwargs:
+  until: ["."]
+  max_gen_toks: 3
+metric_list:
+  - metric: exact_match
+)";
+  const auto metric = [](const std::string& name) {
+    v1::EvaluateSpec spec;
+    spec.add_metrics(name);
+    return spec;
+  };
+  const auto task = [](const std::string& definition) {
+    v1::EvaluateSpec spec;
+    spec.add_tasks()->set_definition(definition);
+    return spec;
+  };
+  v1::EvaluateSpec generation, beams;
+  generation.mutable_generation()->set_max_new_tokens(3);
+  *beams.mutable_generation() = generation.generation();
+  beams.mutable_generation()->set_beams(2);
+  struct Case {
+    v1::EvaluateSpec spec;
+    std::string data;
+    std::string named;
+  };
+  const std::vector<Case> cases = {
+      {metric("ppl/gptq-16"), text, "ppl/gptq-16"},
+      {metric("ppl/llamacpp-32"), text, "ppl/llamacpp-32"},
+      {metric("divergence/gptq-16"), text, "divergence/gptq-16: target"},
+      {metric("attribution/gptq-16"), text,
+       "attribution/gptq-16: model.layers.0"},
+      {task(choices), records, "task letters, item 0 (line 1)"},
+      {task(writing), records, "task writing: prompt 1"},
+      {generation, prompts, "prompt 1"},
+      {beams, prompts, "prompt 1"},
+  };
+  for (const Case& c : cases) {
+    SCOPED_TRACE(c.named);
+    service_.reports.clear();
+    v1::Assignment& assignment = service_.to_assign;
+    v1::EvaluateSpec& spec =
+        *assignment.mutable_job()->mutable_spec()->mutable_evaluate();
+    spec = c.spec;
+    spec.set_target("models/broken");
+    // As a server completes it.
+    FillDefaults(&spec);
+    assignment.set_input_directory(broken.path());
+    assignment.set_input_name("models/broken");
+    const std::string path = dir_.File("data");
+    ASSERT_TRUE(WriteFileDurably(path, c.data).ok());
+    assignment.clear_tasks();
+    if (spec.tasks_size() > 0) {
+      assignment.clear_dataset_path();
+      assignment.clear_dataset_digest();
+      assignment.add_tasks()->set_dataset_path(path);
+      assignment.mutable_tasks(0)->set_dataset_digest(Sha256Hex(c.data));
+    } else {
+      assignment.set_dataset_path(path);
+      assignment.set_dataset_digest(Sha256Hex(c.data));
+    }
+    const bool compares =
+        spec.metrics_size() > 0 && !absl::StartsWith(spec.metrics(0), "ppl/");
+    assignment.set_baseline_directory(compares ? sound.path() : "");
+    assignment.set_baseline_name(compares ? "models/sound" : "");
+    EXPECT_EQ(RunWorkerMain(options_), kWorkerReported);
+    ASSERT_THAT(service_.reports, SizeIs(1));
+    ASSERT_TRUE(service_.reports[0].has_error())
+        << service_.reports[0].ShortDebugString();
+    EXPECT_EQ(service_.reports[0].error().code(),
+              static_cast<int>(absl::StatusCode::kInternal));
+    EXPECT_THAT(service_.reports[0].error().message(),
+                testing::AllOf(HasSubstr(c.named), HasSubstr("NaN")));
+  }
 }
 
 TEST_F(WorkerTest, RefusesABaselineWithAnotherTokenizer) {

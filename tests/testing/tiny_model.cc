@@ -97,7 +97,8 @@ void WriteTinyModel(const std::string& directory, const TinyModelOptions& o) {
     if (o.experts == 0) {
       add(block + "mlp.gate_proj.weight", {o.intermediate, o.hidden}, 0,
           spread);
-      add(block + "mlp.up_proj.weight", {o.intermediate, o.hidden}, 0, spread);
+      add(block + "mlp.up_proj.weight", {o.intermediate, o.hidden},
+          o.overflows ? 3e38f : 0, o.overflows ? 0 : spread);
       add(block + "mlp.down_proj.weight", {o.hidden, o.intermediate}, 0,
           spread);
       continue;

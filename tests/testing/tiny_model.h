@@ -34,6 +34,9 @@ struct TinyModelOptions {
   int experts = 0;
   // Zero head and final norm: every token equally likely.
   bool uniform = false;
+  // Weights that are finite, but products of them are not: all likelihoods are
+  // NaN. Not of F16.
+  bool overflows = false;
 };
 
 // REQUIRES: `directory` exists.
