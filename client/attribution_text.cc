@@ -8,6 +8,7 @@
 #include "absl/strings/str_format.h"
 #include "client/human_text.h"
 #include "client/table.h"
+#include "google/protobuf/text_format.h"
 
 namespace quantd {
 namespace {
@@ -21,6 +22,22 @@ std::string ShareText(bool is_known, double share, double error) {
   return is_known
              ? absl::StrFormat("%.1f +/- %.1f %%", 100 * share, 100 * error)
              : "-";
+}
+
+// As a recipe has them. The whole recipe is long, and in the JSON.
+void PrintRules(Session& session, const v1::BitSuggestion& suggestion) {
+  if (suggestion.layer_rules().empty()) return;
+  session.out() << "Suggested bits as rules of a recipe, before its own "
+                   "(--json: suggestion.recipe is the whole)\n";
+  google::protobuf::TextFormat::Printer printer;
+  printer.SetSingleLineMode(true);
+  for (const v1::LayerRule& rule : suggestion.layer_rules()) {
+    std::string text;
+    printer.PrintToString(rule, &text);
+    session.out() << "layer_rules { "
+                  << absl::StripTrailingAsciiWhitespace(text) << " }\n";
+  }
+  session.out() << "\n";
 }
 
 }  // namespace
@@ -39,12 +56,16 @@ void PrintAttribution(Session& session, const v1::AttributionReport& report) {
                 NatsText(report.nll_additivity_residual())});
   const v1::BitSuggestion& suggestion = report.suggestion();
   if (report.has_suggestion()) {
-    whole.AddRow({"suggested bits (to be measured)",
-                  absl::StrFormat("%.3f per weight instead of %.3f, sum of "
-                                  "KLs alone %.4g instead of %.4g",
-                                  suggestion.suggested_bits_per_weight(),
-                                  suggestion.bits_per_weight(),
-                                  suggestion.predicted_kl(), suggestion.kl())});
+    const double target = suggestion.target_bits_per_weight();
+    whole.AddRow(
+        {"suggested bits (to be measured)",
+         absl::StrCat(
+             absl::StrFormat("%.3f per weight instead of %.3f",
+                             suggestion.suggested_bits_per_weight(),
+                             suggestion.bits_per_weight()),
+             target > 0 ? absl::StrFormat(" (at most %g)", target) : "",
+             absl::StrFormat(", sum of KLs alone %.4g instead of %.4g",
+                             suggestion.predicted_kl(), suggestion.kl()))});
   }
   session.out() << whole.ToString() << "\n";
   std::map<std::string, int> changes;
@@ -72,6 +93,7 @@ void PrintAttribution(Session& session, const v1::AttributionReport& report) {
                             change->second * change->second == 1 ? "" : "s")});
   }
   session.out() << units.ToString() << "\n";
+  PrintRules(session, suggestion);
 }
 
 }  // namespace quantd

@@ -39,6 +39,9 @@ void ScoringOptions::Define(CLI::App& app) {
               {"blocks", v1::ATTRIBUTE_BLOCKS},
               {"layers", v1::ATTRIBUTE_LAYERS}},
           CLI::ignore_case));
+  app.add_option("--target-bits", target_bits_,
+                 FieldHelp(spec, "attribution_target_bits"))
+      ->type_name("B");
   task_options_.Define(app);
 }
 
@@ -58,6 +61,9 @@ absl::Status ScoringOptions::Apply(Session& session,
   if (batch_windows_.has_value()) spec->set_batch_windows(*batch_windows_);
   spec->set_scoring_order(order_);
   spec->set_attribution_granularity(granularity_);
+  if (target_bits_.has_value()) {
+    spec->set_attribution_target_bits(*target_bits_);
+  }
   return absl::OkStatus();
 }
 

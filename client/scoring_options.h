@@ -32,6 +32,7 @@ class ScoringOptions {
   std::optional<uint32_t> max_windows_, batch_windows_;
   v1::ScoringOrder order_ = v1::SCORING_ORDER_AUTO;
   v1::AttributionGranularity granularity_ = v1::ATTRIBUTE_BLOCKS;
+  std::optional<double> target_bits_;
   TaskOptions task_options_;
 };
 

@@ -198,6 +198,7 @@ v1::EvaluateSpec ScoringOfOriginal(const SweepDefinition& definition) {
   v1::EvaluateSpec scoring = definition.scoring;
   SetMetrics(metrics, &scoring);
   scoring.clear_attribution_granularity();
+  scoring.clear_attribution_target_bits();
   return scoring;
 }
 

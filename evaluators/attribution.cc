@@ -230,8 +230,22 @@ class AttributionRun {
     return absl::OkStatus();
   }
 
+  // The compressed units, without their KL.
+  std::vector<UnitCost> Costs(const AttributionOptions& options) const {
+    std::vector<UnitCost> costs;
+    for (const ExchangeUnit& unit : exchange_.units()) {
+      if (!unit.compressed) continue;
+      UnitCost& cost = costs.emplace_back();
+      cost.name = unit.name;
+      cost.weights = unit.weights;
+      cost.bits_per_weight = unit.bits_per_weight;
+      if (options.bit_changes) cost.changes = options.bit_changes(unit.name);
+    }
+    return costs;
+  }
+
   absl::StatusOr<v1::AttributionReport> Report(
-      v1::AttributionGranularity granularity) const {
+      const AttributionOptions& options) const {
     v1::AttributionReport report;
     report.set_metric(absl::StrCat("attribution/", windows_.name()));
     *report.mutable_tag() = windows_.tag();
@@ -239,11 +253,12 @@ class AttributionRun {
     uint64_t tokens = 0;
     for (const WindowSums& window : baseline_nll_) tokens += window.count;
     report.set_scored_tokens(tokens);
-    report.set_granularity(granularity);
+    report.set_granularity(options.granularity);
     report.set_baseline_nll(NllOf(baseline_nll_).mean());
     *report.mutable_delta_nll() = NllOf(whole_.nll);
     *report.mutable_kl() = KlOf(whole_.kl);
-    std::vector<UnitCost> costs;
+    std::vector<UnitCost> costs = Costs(options);
+    size_t compressed = 0;
     for (size_t u = 0; u < units_.size(); ++u) {
       const ExchangeUnit& unit = exchange_.units()[u];
       v1::UnitAttribution& out = *report.add_units();
@@ -253,17 +268,17 @@ class AttributionRun {
             out.restored_delta_nll().mean(), out.restored_kl().mean()}) {
         RETURN_IF_ERROR(CheckNumber(mean, unit.name));
       }
-      if (unit.compressed) {
-        costs.push_back({unit.name, unit.weights, unit.bits_per_weight,
-                         out.alone_kl().mean()});
-      }
+      if (unit.compressed) costs[compressed++].kl = out.alone_kl().mean();
     }
     RETURN_IF_ERROR(CheckNumber(report.baseline_nll(), "the baseline"));
     RETURN_IF_ERROR(CheckNumber(report.delta_nll().mean(), "the target"));
     RETURN_IF_ERROR(CheckNumber(report.kl().mean(), "the target"));
     *report.mutable_nll_additivity_residual() = NllOf(residual_.nll);
     *report.mutable_kl_additivity_residual() = KlOf(residual_.kl);
-    if (!costs.empty()) *report.mutable_suggestion() = SuggestBits(costs);
+    if (!costs.empty()) {
+      ASSIGN_OR_RETURN(*report.mutable_suggestion(),
+                       SuggestBits(costs, options.target_bits));
+    }
     return report;
   }
 
@@ -370,6 +385,7 @@ absl::StatusOr<v1::AttributionReport> MeasureAttribution(
       UnitExchange exchange,
       UnitExchange::Load(target, baseline, options.granularity, ctx));
   AttributionRun run(baseline, windows, requests, std::move(exchange));
+  RETURN_IF_ERROR(CheckTargetBits(run.Costs(options), options.target_bits));
   size_t longest = 0;
   for (const ScoreRequest& request : requests) {
     longest = std::max(longest, request.tokens.size());
@@ -387,7 +403,7 @@ absl::StatusOr<v1::AttributionReport> MeasureAttribution(
         BatchOf(requests, first, batch_windows),
         [&](double more) { on_progress((done += more) / steps); }, ctx));
   }
-  return run.Report(options.granularity);
+  return run.Report(options);
 }
 
 RunForecast ForecastAttribution(const ModelFootprint& footprint,

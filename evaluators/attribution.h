@@ -24,6 +24,8 @@
 #define QUANTD_EVALUATORS_ATTRIBUTION_H_
 
 #include <cstdint>
+#include <functional>
+#include <string>
 #include <vector>
 
 #include "absl/functional/function_ref.h"
@@ -31,6 +33,7 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "absl/types/span.h"
+#include "evaluators/bit_suggestion.h"
 #include "evaluators/convention_windows.h"
 #include "evaluators/evaluator.h"
 #include "evaluators/scoring_forecast.h"
@@ -46,6 +49,11 @@ struct AttributionOptions {
   v1::AttributionGranularity granularity = v1::ATTRIBUTE_BLOCKS;
   // Windows at a time; fewer where the logits of so many would be recomputed.
   int64_t batch_windows = 8;
+  // Bits per weight that the suggestion may use; 0: as many as now.
+  double target_bits = 0;
+  // How far the bits of a compressed unit of the target can go, by its name;
+  // empty: kMaxBitChange either way.
+  std::function<BitChanges(const std::string& unit)> bit_changes;
 };
 
 // `parameters` is the metric behind "attribution/": "gptq-512".
@@ -54,9 +62,11 @@ absl::StatusOr<ConventionWindows> ParseAttribution(
 
 // Loads all blocks of both models, runs all experiments over `requests`, which
 // are those of `windows`, and lets the blocks go. `on_progress` is given the
-// part that is done, 0..1. The report has no baseline's name. InvalidArgument
-// names what makes the models inexchangeable; Internal when a value is NaN or
-// infinite; Cancelled soon after the context is.
+// part that is done, 0..1. The report has no baseline's name, and its
+// suggestion no rules. InvalidArgument names what makes the models
+// inexchangeable, or, before anything is run, says what bits the units can take
+// where the target asks for others; Internal when a value is NaN or infinite;
+// Cancelled soon after the context is.
 absl::StatusOr<v1::AttributionReport> MeasureAttribution(
     const Model& target, const Model& baseline,
     const ConventionWindows& windows, absl::Span<const ScoreRequest> requests,

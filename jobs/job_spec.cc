@@ -132,10 +132,14 @@ absl::Status CheckEvaluate(const v1::EvaluateSpec& spec) {
                         "none of the metrics compares with a baseline; ask for "
                         "divergence/gptq-512, which reports ppl/gptq-512 too");
   }
-  if (spec.attribution_granularity() != v1::ATTRIBUTE_BLOCKS &&
-      MetricsToRun(spec.metrics(), MetricKind::kAttribution).empty()) {
-    return InvalidField("spec.evaluate.attribution_granularity",
-                        "none of the metrics is attribution/...");
+  if (MetricsToRun(spec.metrics(), MetricKind::kAttribution).empty()) {
+    constexpr char kNone[] = "none of the metrics is attribution/...";
+    if (spec.attribution_granularity() != v1::ATTRIBUTE_BLOCKS) {
+      return InvalidField("spec.evaluate.attribution_granularity", kNone);
+    }
+    if (spec.attribution_target_bits() != 0) {
+      return InvalidField("spec.evaluate.attribution_target_bits", kNone);
+    }
   }
   return absl::OkStatus();
 }

@@ -8,6 +8,7 @@
 #include "evaluators/attribution.h"
 #include "evaluators/process_meter.h"
 #include "jobs/allocator.h"
+#include "jobs/suggested_recipe.h"
 #include "models/model.h"
 
 namespace quantd {
@@ -74,10 +75,27 @@ absl::Status RunAttribution(const PreparedAttribution& attribution,
   AttributionOptions options;
   options.granularity = spec.attribution_granularity();
   options.batch_windows = spec.batch_windows();
+  options.target_bits = spec.attribution_target_bits();
+  const absl::StatusOr<SuggestedRecipe> recipe =
+      SuggestedRecipe::Open(assignment.input_directory());
+  if (recipe.ok()) {
+    options.bit_changes = [&](const std::string& unit) {
+      return recipe->ChangesOf(unit);
+    };
+  }
   ASSIGN_OR_RETURN(
       v1::AttributionReport report,
       MeasureAttribution(target, baseline, attribution.windows,
                          attribution.requests, options, on_progress, context));
+  if (report.has_suggestion()) {
+    const absl::Status added = recipe.ok()
+                                   ? recipe->AddTo(report.mutable_suggestion())
+                                   : recipe.status();
+    if (!added.ok()) {
+      context.ReportNote(absl::StrCat("the suggestion of bits has no recipe: ",
+                                      added.message()));
+    }
+  }
   report.set_baseline(assignment.baseline_name());
   report.set_baseline_digest(assignment.baseline_digest());
   *evaluation->add_attributions() = std::move(report);

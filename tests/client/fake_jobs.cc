@@ -322,6 +322,15 @@ class FakeQuantd::Jobs : public v1::JobService::Service {
         v1::UnitBits* bits = attribution->mutable_suggestion()->add_units();
         bits->set_name("model.layers.0");
         bits->set_change(2);
+        v1::BitSuggestion* suggestion = attribution->mutable_suggestion();
+        suggestion->set_bits_per_weight(3.25);
+        suggestion->set_suggested_bits_per_weight(5.25);
+        suggestion->set_target_bits_per_weight(
+            job->spec().evaluate().attribution_target_bits());
+        v1::LayerRule* rule = suggestion->add_layer_rules();
+        rule->set_pattern("model\\.layers\\.0\\..*");
+        rule->add_set("bits=5");
+        suggestion->set_recipe("name: \"rtn-suggested\"\n");
         continue;
       }
       constexpr absl::string_view kDivergence = "divergence/";

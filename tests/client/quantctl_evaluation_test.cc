@@ -220,6 +220,41 @@ TEST_F(QuantctlEvaluationTest, AnAttributionShowsItsUnitsAndTheSuggestion) {
   EXPECT_EQ(report["units"][0]["alone_kl"]["mean"], 0.375);
   EXPECT_FALSE(report["units"][0].contains("alone_nll_share"));
   EXPECT_EQ(report["suggestion"]["units"][0]["change"], 2);
+  EXPECT_FALSE(fake_.created_jobs()
+                   .back()
+                   .spec()
+                   .evaluate()
+                   .has_attribution_target_bits());
+}
+
+TEST_F(QuantctlEvaluationTest, ASuggestionUnderABudgetIsARecipe) {
+  const std::string command =
+      "evaluate out --metric attribution/gptq-512 --target-bits 5.5 --text " +
+      text_ + " --wait";
+  const Output output = Run(command);
+  ASSERT_EQ(output.code, 0) << output.err;
+  EXPECT_EQ(
+      fake_.created_jobs().back().spec().evaluate().attribution_target_bits(),
+      5.5);
+  EXPECT_THAT(output.out,
+              HasSubstr("5.250 per weight instead of 3.250 (at most 5.5)"));
+  // As it stands in a recipe: quantctl reads it back.
+  const std::string rule =
+      R"(layer_rules { pattern: "model\\.layers\\.0\\..*" set: "bits=5" })";
+  EXPECT_THAT(output.out, HasSubstr("\n" + rule + "\n"));
+  const std::string file = WriteFile(
+      "recipe.textproto", "name: \"mine\" stages { rtn {} }\n" + rule);
+  EXPECT_EQ(Run("quantize m --recipe " + file + " --name mine").code, 0);
+  const v1::Recipe recipe =
+      fake_.created_jobs().back().spec().quantize().recipe();
+  ASSERT_EQ(recipe.layer_rules_size(), 1);
+  EXPECT_EQ(recipe.layer_rules(0).pattern(), "model\\.layers\\.0\\..*");
+  EXPECT_THAT(recipe.layer_rules(0).set(), ElementsAre("bits=5"));
+  const auto suggestion =
+      Run(command + " --json").Json()["attributions"][0]["suggestion"];
+  EXPECT_EQ(suggestion["target_bits_per_weight"], 5.5);
+  EXPECT_EQ(suggestion["layer_rules"][0]["set"][0], "bits=5");
+  EXPECT_EQ(suggestion["recipe"], "name: \"rtn-suggested\"\n");
 }
 
 TEST_F(QuantctlEvaluationTest, ReportShowsDivergencesFromTheModel) {

@@ -94,7 +94,7 @@ TEST_F(QuantctlSweepTest, SubmitsTheModelAndTwoChainedJobsAPoint) {
 TEST_F(QuantctlSweepTest, TheModelIsNotComparedWithItself) {
   ASSERT_EQ(Run("sweep m --method rtn --name s --metric attribution/gptq-64 "
                 "--metric divergence/gptq-64 --metric ppl/gptq-512 --attribute "
-                "layers --no-wait --text " +
+                "layers --target-bits 3 --no-wait --text " +
                 text_)
                 .code,
             0);
@@ -106,6 +106,8 @@ TEST_F(QuantctlSweepTest, TheModelIsNotComparedWithItself) {
       ElementsAre("attribution/gptq-64", "divergence/gptq-64", "ppl/gptq-512"));
   EXPECT_EQ(jobs[2].spec().evaluate().attribution_granularity(),
             v1::ATTRIBUTE_LAYERS);
+  EXPECT_EQ(jobs[2].spec().evaluate().attribution_target_bits(), 3);
+  EXPECT_FALSE(jobs[0].spec().evaluate().has_attribution_target_bits());
 }
 
 TEST_F(QuantctlSweepTest, RunAgainItCreatesNothingAndShowsTheSame) {

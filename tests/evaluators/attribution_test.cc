@@ -257,6 +257,16 @@ TEST_F(AttributionTest, AnotherRepresentationIsRefusedByName) {
                        HasSubstr("4 and 3 blocks")));
 }
 
+TEST_F(AttributionTest, ATargetThatNoUnitCanMeetIsRefusedBeforeAnythingRuns) {
+  const auto original = Open({});
+  const auto artifact = Open({"model.layers.1."});
+  options_.target_bits = 4;
+  EXPECT_THAT(Measure(*artifact, *original),
+              StatusIs(absl::StatusCode::kInvalidArgument,
+                       HasSubstr("nothing of the target is compressed")));
+  EXPECT_TRUE(parts_.empty());
+}
+
 TEST_F(AttributionTest, ABrokenModelGetsNoReport) {
   const auto original = Open({});
   directories_.push_back(std::make_unique<TempDir>());

@@ -433,6 +433,51 @@ metric_list:
   }
 }
 
+// From a compressed model to where its loss is, to bits on a budget, to a model
+// that has them.
+TEST_F(FirstLightTest, ASuggestionOfBitsIsARecipeThatQuantizes) {
+  Ok({"models", "add", "demo", DemoModel()});
+  Ok({"quantize", "demo", "--method", "rtn", "--set", "bits=3", "--name",
+      "rtn3", "--wait"});
+  const auto attribute = [&](const std::string& granularity,
+                             const std::string& bits) {
+    return std::vector<std::string>{"evaluate",      "rtn3",
+                                    "--metric",      "attribution/gptq-128",
+                                    "--text",        DemoModel() + "/eval.txt",
+                                    "--max-windows", "2",
+                                    "--attribute",   granularity,
+                                    "--target-bits", bits,
+                                    "--wait",        "--json"};
+  };
+  for (const std::string granularity : {"blocks", "layers"}) {
+    const auto json = nlohmann::json::parse(Ok(attribute(granularity, "3.6")),
+                                            nullptr, false);
+    ASSERT_TRUE(json.is_object());
+    const nlohmann::json& suggestion = json["attributions"][0]["suggestion"];
+    EXPECT_EQ(suggestion["target_bits_per_weight"], 3.6);
+    EXPECT_NEAR(suggestion["bits_per_weight"].get<double>(), 3.297, 0.001);
+    const double suggested = suggestion["suggested_bits_per_weight"];
+    EXPECT_LE(suggested, 3.6);
+    EXPECT_GT(suggested, 3.3);
+    EXPECT_LT(suggestion["predicted_kl"], suggestion["kl"]);
+    EXPECT_FALSE(suggestion["layer_rules"].empty());
+    const std::string file = data_.File("suggested.textproto");
+    ASSERT_TRUE(
+        WriteFileDurably(file, suggestion["recipe"].get<std::string>()).ok());
+    const auto made = nlohmann::json::parse(
+        Ok({"quantize", "demo", "--recipe", file, "--name", "by-" + granularity,
+            "--wait", "--json"}),
+        nullptr, false);
+    ASSERT_TRUE(made.is_object());
+    // A zero point has as many bits as a code: a little more than suggested.
+    EXPECT_NEAR(made["bits_per_weight"].get<double>(), suggested, 0.02);
+  }
+  const CommandResult refused = Ctl(attribute("blocks", "1.2"));
+  EXPECT_EQ(refused.exit_code, 1);
+  EXPECT_THAT(refused.out + refused.err,
+              HasSubstr("at 3.297 bits per weight now, can take 2.297 to 5.297"));
+}
+
 // Weights that are finite and overflow in the first block.
 TEST_F(FirstLightTest, AModelThatOverflowsHasNoScore) {
   const std::string directory = data_.File("broken");

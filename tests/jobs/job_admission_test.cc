@@ -1,4 +1,5 @@
 // Forecasts and refusals at submission, on models whose files are there.
+#include <cmath>
 #include <string>
 #include <vector>
 
@@ -338,7 +339,20 @@ TEST_F(JobAdmissionTest, AnAttributionComparesAndTakesLongerByLayers) {
   EXPECT_THAT(
       DryRun(request).status(),
       StatusIs(Code::kInvalidArgument, HasSubstr("attribution_granularity")));
+  spec.clear_attribution_granularity();
+  spec.set_attribution_target_bits(3.5);
+  EXPECT_THAT(
+      DryRun(request).status(),
+      StatusIs(Code::kInvalidArgument, HasSubstr("attribution_target_bits")));
   spec.set_metrics(0, "attribution/gptq-64");
+  EXPECT_THAT(DryRun(request).status(), IsOk());
+  for (const double wrong : {-1.0, 33.0, std::nan("")}) {
+    spec.set_attribution_target_bits(wrong);
+    EXPECT_THAT(
+        DryRun(request).status(),
+        StatusIs(Code::kInvalidArgument, HasSubstr("attribution_target_bits")));
+  }
+  spec.clear_attribution_target_bits();
   spec.clear_baseline();
   EXPECT_THAT(DryRun(request).status(),
               StatusIs(Code::kInvalidArgument,
