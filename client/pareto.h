@@ -31,9 +31,11 @@ struct ParetoPoint {
 };
 
 enum class Standing {
-  // No other point has at most its cost and its loss, and less of one.
+  // No other point has at most its cost and its loss, and less of one; and it
+  // is
+  // not dominated.
   kFront,
-  // Off the front, but no point of at most its cost is significantly better.
+  // Neither of the others.
   kTied,
   // A point of at most its cost is significantly better.
   kDominated,
@@ -58,6 +60,15 @@ absl::StatusOr<std::vector<ParetoStanding>> StandingsOf(
     absl::FunctionRef<absl::StatusOr<bool>(size_t better, size_t worse)>
         is_better);
 
+// The same for costs that were measured: `costs_at_most(a, b)` says whether `a`
+// has at most the cost of `b` as far as errors allow to tell. By it a point
+// that nothing beats by the numbers alone may be dominated.
+absl::StatusOr<std::vector<ParetoStanding>> StandingsOf(
+    absl::Span<const ParetoPoint> points,
+    absl::FunctionRef<bool(size_t a, size_t b)> costs_at_most,
+    absl::FunctionRef<absl::StatusOr<bool>(size_t better, size_t worse)>
+        is_better);
+
 // A mean and its standard error.
 struct MeanWithError {
   double mean = 0;
@@ -76,6 +87,8 @@ absl::StatusOr<bool> IsLower(const MeanWithError& a, const MeanWithError& b,
 // The x that a standard normal value exceeds with probability `alpha`.
 // REQUIRES: 0 < alpha <= 0.5.
 double NormalUpperQuantile(double alpha);
+// The same of Student's t. REQUIRES: degrees >= 1.
+double StudentUpperQuantile(double alpha, int degrees);
 
 }  // namespace quantd
 

@@ -5,20 +5,31 @@
 #include <cmath>
 #include <cstddef>
 #include <initializer_list>
+#include <string>
 #include <utility>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "base/status_macros.h"
+#include "client/label_places.h"
+#include "client/svg_text.h"
 
 namespace quantd {
 namespace {
 
-constexpr double kWidth = 760, kHeight = 480;
-constexpr double kLeft = 84, kRight = 170, kTop = 64, kBottom = 58;
+constexpr double kWidth = 800, kHeight = 480;
+constexpr double kLeft = 84, kRight = 190, kTop = 64, kBottom = 58;
 constexpr double kPlotWidth = kWidth - kLeft - kRight;
-constexpr double kPlotHeight = kHeight - kTop - kBottom;
+constexpr double kLegendRow = 20;
+// Between texts and the edge of the picture.
+constexpr double kMargin = 10;
+// Of a mark, with its line.
+constexpr double kMarkRadius = 5.5;
+// Half of the cap of an error bar.
+constexpr double kCap = 4;
+constexpr double kTextSize = 12, kTitleSize = 15, kLabelSize = 10;
 
 // Okabe and Ito's colours, which people with defects of colour vision tell
 // apart (https://jfly.uni-koeln.de/color/).
@@ -28,35 +39,6 @@ constexpr std::array<const char*, 7> kColors = {"#0072b2", "#d55e00", "#009e73",
 
 // Far above anything that is measured; sums and squares stay finite.
 constexpr double kLargest = 1e100;
-
-// The length in bytes of the UTF-8 sequence at `at`, 0 where there is none or
-// one of a character that XML 1.0 (section 2.2) excludes.
-size_t CharacterLength(absl::string_view text, size_t at) {
-  const auto byte = [&](size_t i) -> unsigned {
-    return i < text.size() ? static_cast<unsigned char>(text[i]) : 0;
-  };
-  const unsigned first = byte(at);
-  if (first < 0x80) {
-    const bool is_allowed =
-        first >= 0x20 || first == '\t' || first == '\n' || first == '\r';
-    return is_allowed ? 1 : 0;
-  }
-  const size_t length = first >= 0xf0   ? 4
-                        : first >= 0xe0 ? 3
-                        : first >= 0xc0 ? 2
-                                        : 0;
-  if (length == 0) return 0;
-  unsigned code = first & (0x7fU >> length);
-  for (size_t i = 1; i < length; ++i) {
-    if ((byte(at + i) & 0xc0) != 0x80) return 0;
-    code = code << 6 | (byte(at + i) & 0x3f);
-  }
-  constexpr std::array<unsigned, 5> kLeast = {0, 0, 0x80, 0x800, 0x10000};
-  const bool is_excluded = code < kLeast[length] || code > 0x10ffff ||
-                           (code >= 0xd800 && code < 0xe000) ||
-                           code == 0xfffe || code == 0xffff;
-  return is_excluded ? 0 : length;
-}
 
 // Where a value lies on an axis, 0..1 from its low end.
 struct Scale {
@@ -80,6 +62,8 @@ Scale ScaleOver(const std::vector<double>& values, bool logarithmic) {
   scale.low = *std::min_element(values.begin(), values.end());
   scale.high = *std::max_element(values.begin(), values.end());
   constexpr double kRoom = 0.06;
+  // Of their size, values that differ by less share a tick's digits.
+  constexpr double kNarrowest = 0.01;
   if (logarithmic) {
     const double factor =
         scale.high > scale.low ? std::pow(scale.high / scale.low, kRoom) : 2;
@@ -87,9 +71,10 @@ Scale ScaleOver(const std::vector<double>& values, bool logarithmic) {
     scale.high *= factor;
   } else {
     const double width = scale.high - scale.low;
-    const double room = width > 0
+    const double size = std::max(std::abs(scale.low), std::abs(scale.high));
+    const double room = width > kNarrowest * size
                             ? width * kRoom
-                            : std::max(std::abs(scale.high) * kRoom, 1e-9);
+                            : std::max(size * kRoom, 1e-9);
     scale.low -= room;
     scale.high += room;
   }
@@ -107,11 +92,12 @@ absl::Status CheckPlot(const Plot& plot) {
           "plot \"", plot.title, "\", point \"", point.label, "\" (", point.x,
           ", ", point.y, " +/- ", point.y_error, "): ", reason));
     };
-    for (const double value : {point.x, point.y, point.y_error}) {
+    for (const double value :
+         {point.x, point.y, point.x_error, point.y_error}) {
       // NaN fails it too.
       if (!(std::abs(value) <= kLargest)) return refuse("not finite");
     }
-    if (point.y_error < 0) return refuse("error below 0");
+    if (point.x_error < 0 || point.y_error < 0) return refuse("error below 0");
     if ((plot.x.logarithmic && point.x <= 0) ||
         (plot.y.logarithmic && point.y <= 0)) {
       return refuse("not above 0 on a logarithmic axis");
@@ -132,6 +118,9 @@ class Drawing {
     std::vector<double> xs, ys;
     for (const PlotPoint& point : plot.points) {
       xs.push_back(point.x);
+      xs.push_back(point.x + point.x_error);
+      const double left = point.x - point.x_error;
+      if (!plot.x.logarithmic || left > 0) xs.push_back(left);
       ys.push_back(point.y);
       ys.push_back(point.y + point.y_error);
       const double bottom = point.y - point.y_error;
@@ -146,6 +135,11 @@ class Drawing {
         series_.push_back(point.series);
       }
     }
+    // A long legend makes the picture higher.
+    const double legend =
+        kLegendRow * static_cast<double>(series_.size() + 1) + kTop + kMargin;
+    height_ = std::max(kHeight, legend);
+    plot_height_ = height_ - kTop - kBottom;
   }
 
   std::string Render() {
@@ -153,20 +147,29 @@ class Drawing {
         &svg_,
         "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n"
         "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"%g\" height=\"%g\" "
-        "viewBox=\"0 0 %g %g\" font-family=\"sans-serif\" font-size=\"12\">\n"
+        "viewBox=\"0 0 %g %g\" font-family=\"sans-serif\" font-size=\"%g\">\n"
         "<title>%s</title>\n"
         "<rect width=\"100%%\" height=\"100%%\" fill=\"#ffffff\"/>\n",
-        kWidth, kHeight, kWidth, kHeight, XmlEscape(plot_.title));
-    Text(kLeft, 26, "start", plot_.title,
-         "font-size=\"15\" font-weight=\"bold\"");
+        kWidth, height_, kWidth, height_, kTextSize, XmlEscape(plot_.title));
+    // Bold is wider.
+    constexpr double kBold = 1.12;
+    constexpr double kTextWidth = kWidth - kLeft - kMargin;
+    Text(kLeft, 26, "start",
+         FittedText(plot_.title, kTitleSize * kBold, kTextWidth),
+         absl::StrFormat("font-size=\"%g\" font-weight=\"bold\"", kTitleSize));
     if (!plot_.note.empty()) {
-      Text(kLeft, 45, "start", plot_.note, "fill=\"#555555\"");
+      Text(kLeft, 45, "start", FittedText(plot_.note, kTextSize, kTextWidth),
+           "fill=\"#555555\"");
     }
     Axes();
     Reference();
     Front();
-    for (const PlotPoint& point : plot_.points) Bar(point);
-    for (const PlotPoint& point : plot_.points) Mark(point);
+    for (const PlotPoint& point : plot_.points) Bars(point);
+    for (const PlotPoint& point : plot_.points) {
+      Mark(X(point.x), Y(point.y), point.series,
+           point.mark == PointMark::kHollow, TitleOf(point));
+    }
+    Labels();
     Legend();
     absl::StrAppend(&svg_, "</svg>\n");
     return std::move(svg_);
@@ -175,11 +178,14 @@ class Drawing {
  private:
   double X(double value) const { return kLeft + x_.Share(value) * kPlotWidth; }
   double Y(double value) const {
-    return kTop + (1 - y_.Share(value)) * kPlotHeight;
+    return kTop + (1 - y_.Share(value)) * plot_height_;
+  }
+  size_t SeriesIndex(const std::string& series) const {
+    return static_cast<size_t>(
+        std::find(series_.begin(), series_.end(), series) - series_.begin());
   }
   const char* ColorOf(const std::string& series) const {
-    const auto at = std::find(series_.begin(), series_.end(), series);
-    return kColors[static_cast<size_t>(at - series_.begin()) % kColors.size()];
+    return kColors[SeriesIndex(series) % kColors.size()];
   }
 
   void Line(double x1, double y1, double x2, double y2,
@@ -197,7 +203,7 @@ class Drawing {
 
   void Axes() {
     constexpr char kGrid[] = "stroke=\"#e4e4e4\"";
-    const double bottom = kTop + kPlotHeight;
+    const double bottom = kTop + plot_height_;
     for (const double tick : x_.Ticks()) {
       Line(X(tick), kTop, X(tick), bottom, kGrid);
       Line(X(tick), bottom, X(tick), bottom + 5, "stroke=\"#000000\"");
@@ -212,10 +218,12 @@ class Drawing {
         &svg_,
         "<rect x=\"%g\" y=\"%g\" width=\"%g\" height=\"%g\" fill=\"none\" "
         "stroke=\"#000000\"/>\n",
-        kLeft, kTop, kPlotWidth, kPlotHeight);
-    Text(kLeft + kPlotWidth / 2, kHeight - 16, "middle", plot_.x.label);
-    const double middle = kTop + kPlotHeight / 2;
-    Text(20, middle, "middle", plot_.y.label,
+        kLeft, kTop, kPlotWidth, plot_height_);
+    Text(kLeft + kPlotWidth / 2, height_ - 16, "middle",
+         FittedText(plot_.x.label, kTextSize, kPlotWidth));
+    const double middle = kTop + plot_height_ / 2;
+    Text(20, middle, "middle",
+         FittedText(plot_.y.label, kTextSize, plot_height_),
          absl::StrFormat("transform=\"rotate(-90 20 %.1f)\"", middle));
   }
 
@@ -225,81 +233,199 @@ class Drawing {
          Y(*plot_.reference_y), "stroke=\"#555555\" stroke-dasharray=\"5 4\"");
   }
 
-  void Front() {
-    std::vector<std::pair<double, double>> front;
+  // The front's points, from left to right.
+  std::vector<const PlotPoint*> FrontPoints() const {
+    std::vector<const PlotPoint*> front;
     for (const PlotPoint& point : plot_.points) {
-      if (point.mark == PointMark::kOnFront) {
-        front.emplace_back(X(point.x), Y(point.y));
-      }
+      if (point.mark == PointMark::kOnFront) front.push_back(&point);
     }
+    std::stable_sort(front.begin(), front.end(),
+                     [](const PlotPoint* a, const PlotPoint* b) {
+                       return a->x != b->x ? a->x < b->x : a->y > b->y;
+                     });
+    return front;
+  }
+
+  void Front() {
+    const std::vector<const PlotPoint*> front = FrontPoints();
     if (front.size() < 2) return;
-    std::sort(front.begin(), front.end());
     absl::StrAppend(&svg_, "<polyline points=\"");
     for (size_t i = 0; i < front.size(); ++i) {
       absl::StrAppendFormat(&svg_, "%s%.1f,%.1f", i == 0 ? "" : " ",
-                            front[i].first, front[i].second);
+                            X(front[i]->x), Y(front[i]->y));
     }
     absl::StrAppend(
         &svg_, "\" fill=\"none\" stroke=\"#888888\" stroke-width=\"1.5\"/>\n");
   }
 
-  void Bar(const PlotPoint& point) {
-    if (point.y_error == 0) return;
-    const std::string style =
-        absl::StrFormat("stroke=\"%s\"", ColorOf(point.series));
-    const double x = X(point.x);
-    const double top = Y(point.y + point.y_error);
-    const double low = std::max(point.y - point.y_error, y_.low);
-    Line(x, top, x, Y(low), style);
-    Line(x - 4, top, x + 4, top, style);
-    // An end beyond the axis has no cap.
-    if (low > y_.low) Line(x - 4, Y(low), x + 4, Y(low), style);
+  // The ends of a point's bars within the axes.
+  PictureBox BarsOf(const PlotPoint& point) const {
+    return {X(std::max(point.x - point.x_error, x_.low)),
+            Y(point.y + point.y_error), X(point.x + point.x_error),
+            Y(std::max(point.y - point.y_error, y_.low))};
   }
 
-  void Mark(const PlotPoint& point) {
-    const char* color = ColorOf(point.series);
+  void Bars(const PlotPoint& point) {
+    const std::string style =
+        absl::StrFormat("stroke=\"%s\"", ColorOf(point.series));
     const double x = X(point.x), y = Y(point.y);
+    const PictureBox ends = BarsOf(point);
+    // An end beyond the axis has no cap.
+    if (point.y_error > 0) {
+      Line(x, ends.top, x, ends.bottom, style);
+      Line(x - kCap, ends.top, x + kCap, ends.top, style);
+      if (point.y - point.y_error > y_.low) {
+        Line(x - kCap, ends.bottom, x + kCap, ends.bottom, style);
+      }
+    }
+    if (point.x_error > 0) {
+      Line(ends.left, y, ends.right, y, style);
+      Line(ends.right, y - kCap, ends.right, y + kCap, style);
+      if (point.x - point.x_error > x_.low) {
+        Line(ends.left, y - kCap, ends.left, y + kCap, style);
+      }
+    }
+  }
+
+  static std::string WithError(double value, double error) {
+    return error > 0 ? absl::StrFormat("%.4g +/- %.2g", value, error)
+                     : absl::StrFormat("%.4g", value);
+  }
+
+  static std::string TitleOf(const PlotPoint& point) {
+    return absl::StrCat(point.label, ": ", WithError(point.x, point.x_error),
+                        ", ", WithError(point.y, point.y_error));
+  }
+
+  // A mark in the colour and shape of the series: colours come back after
+  // seven, with the next shape. Empty: no title.
+  void Mark(double x, double y, const std::string& series, bool is_hollow,
+            const std::string& title) {
+    const char* color = ColorOf(series);
+    MarkOf(SeriesIndex(series) / kColors.size(), x, y,
+           is_hollow ? "#ffffff" : color, color, title);
+  }
+
+  void MarkOf(size_t shape, double x, double y, const char* fill,
+              const char* stroke, const std::string& title) {
+    const char* element = "circle";
+    switch (shape % 4) {
+      case 0:
+        absl::StrAppendFormat(
+            &svg_, "<circle cx=\"%.1f\" cy=\"%.1f\" r=\"4.5\"", x, y);
+        break;
+      case 1:
+        element = "rect";
+        absl::StrAppendFormat(
+            &svg_, "<rect x=\"%.1f\" y=\"%.1f\" width=\"8\" height=\"8\"",
+            x - 4, y - 4);
+        break;
+      case 2:
+        element = "polygon";
+        absl::StrAppendFormat(
+            &svg_, "<polygon points=\"%.1f,%.1f %.1f,%.1f %.1f,%.1f\"", x,
+            y - 5, x + 5, y + 4, x - 5, y + 4);
+        break;
+      default:
+        element = "polygon";
+        absl::StrAppendFormat(
+            &svg_,
+            "<polygon points=\"%.1f,%.1f %.1f,%.1f %.1f,%.1f %.1f,%.1f\"", x,
+            y - 5.5, x + 5.5, y, x, y + 5.5, x - 5.5, y);
+    }
     absl::StrAppendFormat(
-        &svg_,
-        "<circle cx=\"%.1f\" cy=\"%.1f\" r=\"4.5\" fill=\"%s\" stroke=\"%s\" "
-        "stroke-width=\"1.5\"><title>%s: %s, %s</title></circle>\n",
-        x, y, point.mark == PointMark::kHollow ? "#ffffff" : color, color,
-        XmlEscape(point.label), absl::StrFormat("%.4g", point.x),
-        point.y_error > 0
-            ? absl::StrFormat("%.4g +/- %.2g", point.y, point.y_error)
-            : absl::StrFormat("%.4g", point.y));
-    if (point.mark != PointMark::kOnFront) return;
-    // Beyond the middle the label goes to the left, where there is room.
-    const bool is_right = x_.Share(point.x) > 0.6;
-    Text(is_right ? x - 8 : x + 8, y - 7, is_right ? "end" : "start",
-         point.label, "font-size=\"10\" fill=\"#333333\"");
+        &svg_, " fill=\"%s\" stroke=\"%s\" stroke-width=\"1.5\"", fill, stroke);
+    if (title.empty()) {
+      absl::StrAppend(&svg_, "/>\n");
+    } else {
+      absl::StrAppend(&svg_, "><title>", XmlEscape(title), "</title></",
+                      element, ">\n");
+    }
+  }
+
+  // A name in its box, from the end that is at the point: the reader's font may
+  // be narrower than the box. Where that is far, with a line.
+  void Label(const PointLabel& label, const PictureBox& box,
+             const std::string& text) {
+    const bool is_left = box.right <= label.x, is_right = box.left >= label.x;
+    // Letters without descenders stand on the baseline.
+    Text(is_left    ? box.right
+         : is_right ? box.left
+                    : (box.left + box.right) / 2,
+         box.bottom - 2.5,
+         is_left    ? "end"
+         : is_right ? "start"
+                    : "middle",
+         text,
+         absl::StrFormat("font-size=\"%g\" fill=\"#333333\"", kLabelSize));
+    constexpr double kNear = 14;
+    const double length = box.Distance(label.x, label.y);
+    if (length <= kNear) return;
+    const auto [x, y] = box.Nearest(label.x, label.y);
+    const double skipped = kMarkRadius / length;
+    Line(label.x + skipped * (x - label.x), label.y + skipped * (y - label.y),
+         x, y, "stroke=\"#aaaaaa\" stroke-width=\"0.7\"");
+  }
+
+  // Names of the front's points; one without a place is left out (the mark has
+  // a title).
+  void Labels() {
+    std::vector<PictureBox> taken;
+    for (const PlotPoint& point : plot_.points) {
+      const double x = X(point.x), y = Y(point.y);
+      taken.push_back(
+          {x - kMarkRadius, y - kMarkRadius, x + kMarkRadius, y + kMarkRadius});
+      const PictureBox ends = BarsOf(point);
+      if (point.y_error > 0) {
+        taken.push_back({x - kCap, ends.top, x + kCap, ends.bottom});
+      }
+      if (point.x_error > 0) {
+        taken.push_back({ends.left, y - kCap, ends.right, y + kCap});
+      }
+    }
+    std::vector<std::string> texts;
+    std::vector<PointLabel> labels;
+    std::vector<std::pair<double, double>> line;
+    for (const PlotPoint* point : FrontPoints()) {
+      constexpr double kLongest = 0.6 * kPlotWidth;
+      texts.push_back(FittedText(point->label, kLabelSize, kLongest));
+      labels.push_back({X(point->x), Y(point->y),
+                        TextWidth(texts.back(), kLabelSize), kLabelSize + 1});
+      line.emplace_back(X(point->x), Y(point->y));
+    }
+    const std::vector<std::optional<PictureBox>> places = PlaceLabels(
+        labels, std::move(taken), line,
+        {kLeft + 2, kTop + 2, kLeft + kPlotWidth - 2, kTop + plot_height_ - 2});
+    for (size_t i = 0; i < places.size(); ++i) {
+      if (places[i].has_value()) Label(labels[i], *places[i], texts[i]);
+    }
   }
 
   void Legend() {
-    const double x = kLeft + kPlotWidth + 18;
+    constexpr double kX = kLeft + kPlotWidth + 18;
+    constexpr double kTextX = kX + 12;
     double y = kTop + 8;
-    const auto row = [&](const char* fill, const char* stroke,
-                         absl::string_view text) {
-      absl::StrAppendFormat(&svg_,
-                            "<circle cx=\"%.1f\" cy=\"%.1f\" r=\"4.5\" "
-                            "fill=\"%s\" stroke=\"%s\" "
-                            "stroke-width=\"1.5\"/>\n",
-                            x, y, fill, stroke);
-      Text(x + 12, y + 4, "start", text);
-      y += 20;
+    const auto name = [&](absl::string_view text) {
+      Text(kTextX, y + 4, "start",
+           FittedText(text, kTextSize, kWidth - kMargin - kTextX));
+      y += kLegendRow;
     };
     for (const std::string& series : series_) {
-      row(ColorOf(series), ColorOf(series), series);
+      Mark(kX, y, series, /*is_hollow=*/false, "");
+      name(series);
     }
     const bool any_hollow = std::any_of(
         plot_.points.begin(), plot_.points.end(), [](const PlotPoint& point) {
           return point.mark == PointMark::kHollow;
         });
-    if (any_hollow) row("#ffffff", "#555555", "dominated");
+    if (!any_hollow) return;
+    MarkOf(0, kX, y, "#ffffff", "#555555", "");
+    name("dominated");
   }
 
   const Plot& plot_;
   Scale x_, y_;
+  double height_ = kHeight, plot_height_ = 0;
   std::vector<std::string> series_;
   std::string svg_;
 };
@@ -341,39 +467,6 @@ std::vector<double> LogarithmicTicks(double low, double high) {
   if (ticks.size() < 3) ticks = collect({1, 2, 3, 4, 5, 6, 7, 8, 9});
   // Within less than a step of these the axis is as good as linear.
   return ticks.size() < 2 ? LinearTicks(low, high, 5) : ticks;
-}
-
-std::string XmlEscape(absl::string_view text) {
-  std::string escaped;
-  for (size_t i = 0; i < text.size();) {
-    const size_t length = CharacterLength(text, i);
-    if (length == 0) {
-      absl::StrAppend(&escaped, "\xef\xbf\xbd");
-      ++i;
-      continue;
-    }
-    switch (text[i]) {
-      case '&':
-        absl::StrAppend(&escaped, "&amp;");
-        break;
-      case '<':
-        absl::StrAppend(&escaped, "&lt;");
-        break;
-      case '>':
-        absl::StrAppend(&escaped, "&gt;");
-        break;
-      case '"':
-        absl::StrAppend(&escaped, "&quot;");
-        break;
-      case '\'':
-        absl::StrAppend(&escaped, "&apos;");
-        break;
-      default:
-        absl::StrAppend(&escaped, text.substr(i, length));
-    }
-    i += length;
-  }
-  return escaped;
 }
 
 absl::StatusOr<std::string> RenderSvg(const Plot& plot) {

@@ -9,7 +9,10 @@
 //   ASSIGN_OR_RETURN(const std::string svg, RenderSvg(plot));
 //
 // The text stands alone (no scripts, fonts or files of others) and is valid
-// XML whatever the labels are; equal plots give equal bytes.
+// XML whatever the labels are; equal plots give equal bytes. Labels do not
+// overlap each other, points or bars; texts that are too long for their place
+// are cut in the middle. Widths of texts are estimated, for the widest of the
+// usual fonts, since the reader's are not known.
 //
 // Thread-safe: free functions of their arguments.
 #ifndef QUANTD_CLIENT_SVG_PLOT_H_
@@ -20,12 +23,12 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
-#include "absl/strings/string_view.h"
 
 namespace quantd {
 
 enum class PointMark {
-  kOnFront,  // filled, labelled, and joined to the front
+  // Filled, joined to the front, and labelled where there is room.
+  kOnFront,
   kFilled,
   kHollow,
 };
@@ -33,12 +36,13 @@ enum class PointMark {
 struct PlotPoint {
   double x = 0;
   double y = 0;
-  // Half the length of the error bar; 0: none.
+  // Half the lengths of the error bars; 0: none.
   double y_error = 0;
   std::string label;
-  // Points of a series have one colour, and a row in the legend.
+  // Points of a series have one colour and shape, and a row in the legend.
   std::string series;
   PointMark mark = PointMark::kFilled;
+  double x_error = 0;
 };
 
 struct PlotAxis {
@@ -67,11 +71,6 @@ std::vector<double> LinearTicks(double low, double high, int count);
 // 1, 2 and 5 times powers of ten, or the powers alone where there are many.
 // REQUIRES: 0 < low < high.
 std::vector<double> LogarithmicTicks(double low, double high);
-
-// `text` as XML character data and attribute value: markup is escaped, and
-// bytes that XML 1.0 does not allow (control characters, no UTF-8) become
-// U+FFFD.
-std::string XmlEscape(absl::string_view text);
 
 }  // namespace quantd
 

@@ -1,9 +1,34 @@
 #include "client/sweep_json.h"
 
+#include "absl/strings/str_cat.h"
 #include "client/evaluation_json.h"
 
 namespace quantd {
 namespace {
+
+// The measured costs by their names, with the ratios to the original that were
+// measured in turns with it.
+Json EfficiencyToJson(const v1::EfficiencyReport& report) {
+  Json json = {{"repetitions", report.repetitions()}};
+  for (const SweepCostRow& cost : SweepCosts()) {
+    if (cost.measured == nullptr) continue;
+    const CostValue value = cost.measured(report);
+    json[cost.name] = value.value;
+    if (value.repetitions > 0) {
+      json[absl::StrCat(cost.name, "_error")] = value.error;
+    }
+  }
+  json["peak_is_with_original"] = report.has_baseline();
+  if (report.has_prompt_ratio()) {
+    json["prompt_speed_ratio"] = report.prompt_ratio().ratio();
+    json["prompt_speed_ratio_error"] = report.prompt_ratio().error();
+  }
+  if (report.has_generation_ratio()) {
+    json["generation_speed_ratio"] = report.generation_ratio().ratio();
+    json["generation_speed_ratio_error"] = report.generation_ratio().error();
+  }
+  return json;
+}
 
 Json RowToJson(const SweepRow& row) {
   Json json = {{"point", row.label},
@@ -27,7 +52,9 @@ Json RowToJson(const SweepRow& row) {
   if (!row.scores.has_value()) return json;
   json["evaluate_seconds"] = row.scores->wall_seconds();
   json["evaluate_peak_memory_bytes"] = row.scores->peak_memory_bytes();
-  json["tokens_per_second"] = row.scores->tokens_per_second();
+  for (const v1::EfficiencyReport& report : row.scores->efficiencies()) {
+    json["efficiencies"][report.metric()] = EfficiencyToJson(report);
+  }
   Json& divergences = json["divergences"] = Json::object();
   for (const v1::DivergenceReport& report : row.scores->divergences()) {
     divergences[report.metric()] = {
@@ -66,19 +93,22 @@ Json RowToJson(const SweepRow& row) {
 }
 
 Json FrontToJson(const SweepResult& result, const SweepFront& front) {
-  Json json = {{"cost", SweepCostName(front.cost)},
+  Json json = {{"cost", CostRowOf(front.cost.kind).name},
                {"task", front.loss.task},
                {"metric", front.loss.metric}};
+  if (!front.cost.metric.empty()) json["cost_metric"] = front.cost.metric;
   Json& points = json["points"] = Json::array();
   for (size_t i = 0; i < front.standings.size(); ++i) {
     if (!front.standings[i].has_value()) continue;
     const SweepRow& row = result.rows[i];
     const auto loss = LossOf(row, front.loss);
+    const auto cost = CostOf(row, front.cost);
     Json point = {{"point", row.label},
-                  {"cost", CostOf(row, front.cost)},
+                  {"cost", cost->value},
                   {"loss", loss->mean},
                   {"loss_error", loss->error},
                   {"standing", StandingName(front.standings[i]->standing)}};
+    if (cost->repetitions > 0) point["cost_error"] = cost->error;
     if (const auto better = front.standings[i]->dominated_by) {
       point["dominated_by"] = result.rows[*better].label;
     }
@@ -98,6 +128,7 @@ Json SweepToJson(const SweepResult& result) {
                {"perplexity_margin", result.terms.perplexity_margin()},
                {"alpha", result.terms.alpha()},
                {"two_sided", result.terms.two_sided()},
+               {"cost_margin", result.ranking.cost_margin},
                {"family_size", result.family_size}};
   Json& rows = json["rows"] = Json::array();
   for (const SweepRow& row : result.rows) rows.push_back(RowToJson(row));

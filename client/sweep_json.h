@@ -14,11 +14,16 @@ namespace quantd {
 inline constexpr char kSweepFormat[] = "quantd-sweep.v1";
 
 // {"format": "quantd-sweep.v1", "name", "model", "command", "margin", ...,
-//  "rows": [{"point", "bits_per_weight", "divergences": {...},
-//            "perplexities": {...}, "tasks": {...}, "report": {...}}, ...],
-//  "fronts": [{"cost", "task", "metric", "points": [{"point", "cost", "loss",
+//  "rows": [{"point", "bits_per_weight", "efficiencies"?: {...},
+//            "divergences": {...}, "perplexities": {...}, "tasks": {...},
+//            "report": {...}}, ...],
+//  "fronts": [{"cost", "cost_metric"?, "task", "metric",
+//              "points": [{"point", "cost", "cost_error"?, "loss",
 //              "loss_error", "standing", "dominated_by"?}, ...]}, ...]}
-// "report" is the whole evaluation as quantctl evaluate prints it.
+// Costs are those of sweep_cost.h, by their names; of speeds more is better.
+// "report" is the whole evaluation as quantctl evaluate prints it: its
+// "tokens_per_second" is that of scoring, which kept and shared scores raise,
+// and says nothing of the point.
 Json SweepToJson(const SweepResult& result);
 
 }  // namespace quantd

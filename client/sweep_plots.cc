@@ -5,14 +5,18 @@
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
 #include "client/client.h"
 
 namespace quantd {
 namespace {
 
 std::string FileNameOf(const SweepFront& front) {
-  std::string name = absl::StrCat(SweepCostName(front.cost), "-",
-                                  front.loss.task, "-", front.loss.metric);
+  std::string name = CostRowOf(front.cost.kind).name;
+  if (!front.cost.metric.empty()) {
+    absl::StrAppend(&name, "-", MetricText(front.cost));
+  }
+  absl::StrAppend(&name, "-", front.loss.task, "-", front.loss.metric);
   for (char& c : name) {
     if (!absl::ascii_isalnum(c) && c != '-' && c != '.' && c != '_') c = '_';
   }
@@ -21,8 +25,11 @@ std::string FileNameOf(const SweepFront& front) {
 
 Plot PlotOf(const SweepResult& result, const SweepFront& front) {
   Plot plot;
-  const bool by_size = front.cost == SweepCost::kSizeBytes;
-  plot.x.label = by_size ? "size, MiB" : "bits per weight";
+  const SweepCostRow& cost = CostRowOf(front.cost.kind);
+  plot.x.label = cost.axis;
+  if (!front.cost.metric.empty()) {
+    absl::StrAppend(&plot.x.label, " (", MetricText(front.cost), ")");
+  }
   plot.y.label = front.loss.is_divergence() ? "mean KL from the original, nats"
                  : front.loss.is_perplexity()
                      ? "ln(perplexity / original's)"
@@ -33,18 +40,23 @@ Plot PlotOf(const SweepResult& result, const SweepFront& front) {
                    front.loss.is_divergence() || front.loss.is_perplexity()
                        ? ""
                        : absl::StrCat(" ", front.loss.metric),
-                   " by ", by_size ? "size" : "bits per weight");
+                   " by ", cost.title);
   plot.note =
       "bars: one standard error; hollow: significantly worse than a "
       "point of at most its cost";
+  if (cost.measured != nullptr && result.ranking.cost_margin > 0) {
+    absl::StrAppendFormat(&plot.note, " + %g %%",
+                          100 * result.ranking.cost_margin);
+  }
   double least = 0, most = 0;
   for (size_t i = 0; i < front.standings.size(); ++i) {
     if (!front.standings[i].has_value()) continue;
     const SweepRow& row = result.rows[i];
     const auto loss = LossOf(row, front.loss);
-    constexpr double kMebibyte = 1 << 20;
+    const auto paid = CostOf(row, front.cost);
     PlotPoint& point = plot.points.emplace_back();
-    point.x = CostOf(row, front.cost) / (by_size ? kMebibyte : 1);
+    point.x = paid->value / cost.unit;
+    point.x_error = paid->error / cost.unit;
     point.y = loss->mean;
     point.y_error = loss->error;
     point.label = row.label;

@@ -30,84 +30,172 @@ std::string LossText(double loss) {
   return text == "-0.0000" ? "0.0000" : text;
 }
 
-const SweepFront* FindFront(const SweepResult& result, SweepCost cost,
-                            const SweepLoss& loss) {
-  for (const SweepFront& front : result.fronts) {
-    if (front.cost == cost && front.loss.task == loss.task &&
-        front.loss.metric == loss.metric) {
-      return &front;
-    }
-  }
-  return nullptr;
+bool IsSame(const SweepLoss& a, const SweepLoss& b) {
+  return a.task == b.task && a.metric == b.metric;
 }
 
-// How the row stands on a front; "" where it is not ranked.
-std::string StandingText(const SweepResult& result, SweepCost cost,
-                         const SweepLoss& loss, size_t row) {
-  const SweepFront* front = FindFront(result, cost, loss);
-  if (front == nullptr || !front->standings[row].has_value()) return "";
-  return StandingName(front->standings[row]->standing);
+// The fronts of a loss, which are the last columns of its table.
+std::vector<const SweepFront*> FrontsOf(const SweepResult& result,
+                                        const SweepLoss& loss) {
+  std::vector<const SweepFront*> fronts;
+  for (const SweepFront& front : result.fronts) {
+    if (IsSame(front.loss, loss)) fronts.push_back(&front);
+  }
+  return fronts;
 }
 
 // The losses of the fronts, each once, in order.
 std::vector<SweepLoss> RankedLosses(const SweepResult& result) {
   std::vector<SweepLoss> losses;
   for (const SweepFront& front : result.fronts) {
-    if (front.cost == SweepCost::kBitsPerWeight) losses.push_back(front.loss);
+    if (losses.empty() || !IsSame(losses.back(), front.loss)) {
+      losses.push_back(front.loss);
+    }
   }
   return losses;
 }
 
+// A table of a loss: columns of its own, then how rows stand by each cost.
+class LossTable {
+ public:
+  LossTable(const SweepResult& result, const SweepLoss& loss,
+            std::vector<std::string> columns)
+      : fronts_(FrontsOf(result, loss)),
+        own_columns_(columns.size()),
+        table_(WithStandings(std::move(columns), EfficienciesOf(result.rows)),
+               Alignment()) {}
+
+  // Cells may be fewer than columns: the rest is empty, where a row is not
+  // ranked.
+  void AddRow(size_t row, std::vector<std::string> cells) {
+    cells.resize(own_columns_);
+    for (const SweepFront* front : fronts_) {
+      const auto& standing = front->standings[row];
+      cells.push_back(standing.has_value() ? StandingName(standing->standing)
+                                           : "");
+    }
+    table_.AddRow(std::move(cells));
+  }
+
+  Table Take() { return std::move(table_); }
+
+ private:
+  std::vector<std::string> WithStandings(
+      std::vector<std::string> columns,
+      const std::vector<std::string>& efficiencies) const {
+    for (const SweepFront* front : fronts_) {
+      const SweepCost& cost = front->cost;
+      columns.push_back(absl::StrCat("BY ", CostRowOf(cost.kind).heading));
+      // Which of several is only said where there are several.
+      if (!cost.metric.empty() && efficiencies.size() > 1) {
+        absl::StrAppend(&columns.back(), ", ",
+                        absl::AsciiStrToUpper(MetricText(cost)));
+      }
+    }
+    return columns;
+  }
+
+  std::vector<Align> Alignment() const {
+    std::vector<Align> alignment(own_columns_, Align::kRight);
+    alignment[0] = Align::kLeft;
+    return alignment;
+  }
+
+  std::vector<const SweepFront*> fronts_;
+  size_t own_columns_;
+  Table table_;
+};
+
 TitledTable CostTable(const SweepResult& result) {
-  Table table({"POINT", "BITS/WEIGHT", "SIZE", "QUANTIZE TIME",
-               "QUANTIZE MEMORY", "EVALUATE MEMORY", "TOKENS/S"},
-              {Align::kLeft, Align::kRight, Align::kRight, Align::kRight,
-               Align::kRight, Align::kRight, Align::kRight});
+  Table table(
+      {"POINT", "BITS/WEIGHT", "SIZE", "QUANTIZE TIME", "QUANTIZE MEMORY"},
+      {Align::kLeft, Align::kRight, Align::kRight, Align::kRight,
+       Align::kRight});
   for (const SweepRow& row : result.rows) {
-    table.AddRow(
-        {row.label, HumanBits(row.bits_per_weight),
-         row.size_bytes > 0 ? HumanBytes(row.size_bytes) : "-",
-         row.quantize_seconds.has_value() ? HumanSeconds(*row.quantize_seconds)
-                                          : "-",
-         row.quantize_peak_memory_bytes.has_value()
-             ? HumanBytes(*row.quantize_peak_memory_bytes)
-             : "-",
-         row.scores.has_value() ? HumanBytes(row.scores->peak_memory_bytes())
-                                : "-",
-         row.scores.has_value() && row.scores->tokens_per_second() > 0
-             ? absl::StrFormat("%.1f", row.scores->tokens_per_second())
-             : "-"});
+    table.AddRow({row.label, HumanBits(row.bits_per_weight),
+                  row.size_bytes > 0 ? HumanBytes(row.size_bytes) : "-",
+                  row.quantize_seconds.has_value()
+                      ? HumanSeconds(*row.quantize_seconds)
+                      : "-",
+                  row.quantize_peak_memory_bytes.has_value()
+                      ? HumanBytes(*row.quantize_peak_memory_bytes)
+                      : "-"});
   }
   return {"Costs", std::move(table)};
 }
 
+// Speed and memory as one metric measured them; the ratios to the original only
+// where any point has them.
+TitledTable EfficiencyTable(const SweepResult& result,
+                            const std::string& metric) {
+  const auto report_of = [&](const SweepRow& row) {
+    return row.scores.has_value() ? FindEfficiency(*row.scores, metric)
+                                  : nullptr;
+  };
+  const bool any_ratio = std::any_of(
+      result.rows.begin(), result.rows.end(), [&](const SweepRow& row) {
+        return report_of(row) != nullptr && report_of(row)->has_baseline();
+      });
+  std::vector<std::string> header = {
+      "POINT",  "BITS/WEIGHT", "PROMPT, TOKENS/S", "ONE AT A TIME, TOKENS/S",
+      "LOADED", "PEAK"};
+  if (any_ratio) {
+    header.insert(header.end(),
+                  {"PROMPT / ORIGINAL'S", "ONE AT A TIME / ORIGINAL'S"});
+  }
+  std::vector<Align> alignment(header.size(), Align::kRight);
+  alignment[0] = Align::kLeft;
+  Table table(std::move(header), std::move(alignment));
+  for (const SweepRow& row : result.rows) {
+    const v1::EfficiencyReport* report = report_of(row);
+    if (report == nullptr) continue;
+    const auto speed = [&](SweepCostKind kind) {
+      const CostValue value = CostRowOf(kind).measured(*report);
+      return WithError(value.value, value.error);
+    };
+    std::vector<std::string> cells = {
+        row.label,
+        HumanBits(row.bits_per_weight),
+        speed(SweepCostKind::kPromptSpeed),
+        speed(SweepCostKind::kGenerationSpeed),
+        HumanBytes(report->target().loaded_bytes()),
+        HumanBytes(report->peak_resident_bytes())};
+    if (any_ratio) {
+      for (const v1::SpeedRatio* ratio :
+           {&report->prompt_ratio(), &report->generation_ratio()}) {
+        cells.push_back(report->has_baseline()
+                            ? WithError(ratio->ratio(), ratio->error())
+                            : "");
+      }
+    }
+    table.AddRow(std::move(cells));
+  }
+  return {metric, std::move(table)};
+}
+
 TitledTable DivergenceTable(const SweepResult& result, const SweepLoss& loss) {
-  Table table({"POINT", "BITS/WEIGHT", "MEAN KL, NATS", "SAME TOP", "BY BITS",
-               "BY SIZE"},
-              {Align::kLeft, Align::kRight, Align::kRight, Align::kRight});
+  LossTable table(result, loss,
+                  {"POINT", "BITS/WEIGHT", "MEAN KL, NATS", "SAME TOP"});
   for (size_t i = 0; i < result.rows.size(); ++i) {
     const SweepRow& row = result.rows[i];
     if (!LossOf(row, loss).has_value()) continue;
     for (const v1::DivergenceReport& report : row.scores->divergences()) {
       if (report.metric() != loss.task) continue;
       const v1::Estimate& kl = report.kl().mean();
-      table.AddRow(
-          {row.label, HumanBits(row.bits_per_weight),
-           WithError(kl.mean(), kl.error_clustered()),
-           absl::StrFormat("%.2f %%", 100 * report.top1_agreement().mean()),
-           StandingText(result, SweepCost::kBitsPerWeight, loss, i),
-           StandingText(result, SweepCost::kSizeBytes, loss, i)});
+      table.AddRow(i, {row.label, HumanBits(row.bits_per_weight),
+                       WithError(kl.mean(), kl.error_clustered()),
+                       absl::StrFormat("%.2f %%",
+                                       100 * report.top1_agreement().mean())});
       break;
     }
   }
-  return {loss.task, std::move(table)};
+  return {loss.task, table.Take()};
 }
 
 TitledTable PerplexityTable(const SweepResult& result, const SweepLoss& loss) {
-  Table table(
-      {"POINT", "BITS/WEIGHT", "PERPLEXITY", "LN RATIO", "INTERVAL", "BY BITS"},
-      {Align::kLeft, Align::kRight, Align::kRight, Align::kRight,
-       Align::kRight});
+  LossTable table(
+      result, loss,
+      {"POINT", "BITS/WEIGHT", "PERPLEXITY", "LN RATIO", "INTERVAL"});
   for (size_t i = 0; i < result.rows.size(); ++i) {
     const SweepRow& row = result.rows[i];
     if (!row.scores.has_value()) continue;
@@ -118,25 +206,23 @@ TitledTable PerplexityTable(const SweepResult& result, const SweepLoss& loss) {
     for (const v1::PerplexityReport& report : row.scores->perplexities()) {
       if (report.tag().convention() != loss.task) continue;
       table.AddRow(
-          {row.label, HumanBits(row.bits_per_weight),
-           HumanNumber(report.perplexity(), report.error_clustered()),
-           ratio != nullptr ? WithError(ratio->loss(), ratio->loss_error())
-                            : "",
-           ratio != nullptr
-               ? absl::StrFormat("%.4g .. %.4g", ratio->low(), ratio->high())
-               : "",
-           StandingText(result, SweepCost::kBitsPerWeight, loss, i)});
+          i, {row.label, HumanBits(row.bits_per_weight),
+              HumanNumber(report.perplexity(), report.error_clustered()),
+              ratio != nullptr ? WithError(ratio->loss(), ratio->loss_error())
+                               : "",
+              ratio != nullptr
+                  ? absl::StrFormat("%.4g .. %.4g", ratio->low(), ratio->high())
+                  : ""});
       break;
     }
   }
-  return {loss.task, std::move(table)};
+  return {loss.task, table.Take()};
 }
 
 TitledTable TaskTable(const SweepResult& result, const SweepLoss& loss) {
-  Table table({"POINT", "BITS/WEIGHT", absl::AsciiStrToUpper(loss.metric),
-               "LOSS", "INTERVAL", "P", "ADJUSTED P", "VERDICT", "BY BITS"},
-              {Align::kLeft, Align::kRight, Align::kRight, Align::kRight,
-               Align::kRight, Align::kRight, Align::kRight});
+  LossTable table(result, loss,
+                  {"POINT", "BITS/WEIGHT", absl::AsciiStrToUpper(loss.metric),
+                   "LOSS", "INTERVAL", "P", "ADJUSTED P", "VERDICT"});
   for (size_t i = 0; i < result.rows.size(); ++i) {
     const SweepRow& row = result.rows[i];
     if (!row.scores.has_value()) continue;
@@ -152,24 +238,20 @@ TitledTable TaskTable(const SweepResult& result, const SweepLoss& loss) {
           row.label, HumanBits(row.bits_per_weight),
           HumanNumber(report.metrics(0).value(),
                       report.metrics(0).error_clustered())};
-      if (loss_row == nullptr) {
-        cells.insert(cells.end(), 6, "");
-      } else {
-        cells.insert(
-            cells.end(),
-            {LossText(loss_row->loss()),
-             absl::StrCat(LossText(loss_row->low()), " .. ",
-                          LossText(loss_row->high())),
-             absl::StrFormat("%.3g", loss_row->p_value()),
-             absl::StrFormat("%.3g", loss_row->adjusted_p_value()),
-             VerdictText(*loss_row),
-             StandingText(result, SweepCost::kBitsPerWeight, loss, i)});
+      if (loss_row != nullptr) {
+        cells.insert(cells.end(),
+                     {LossText(loss_row->loss()),
+                      absl::StrCat(LossText(loss_row->low()), " .. ",
+                                   LossText(loss_row->high())),
+                      absl::StrFormat("%.3g", loss_row->p_value()),
+                      absl::StrFormat("%.3g", loss_row->adjusted_p_value()),
+                      VerdictText(*loss_row)});
       }
-      table.AddRow(std::move(cells));
+      table.AddRow(i, std::move(cells));
       break;
     }
   }
-  return {absl::StrCat(loss.task, ", ", loss.metric), std::move(table)};
+  return {absl::StrCat(loss.task, ", ", loss.metric), table.Take()};
 }
 
 TitledTable FailureTable(const SweepResult& result) {
@@ -210,6 +292,9 @@ std::string PointCommand(const SweepResult& result, const SweepRow& row) {
 
 std::vector<TitledTable> SweepTables(const SweepResult& result) {
   std::vector<TitledTable> tables = {CostTable(result)};
+  for (const std::string& metric : EfficienciesOf(result.rows)) {
+    tables.push_back(EfficiencyTable(result, metric));
+  }
   for (const SweepLoss& loss : RankedLosses(result)) {
     tables.push_back(loss.is_divergence()   ? DivergenceTable(result, loss)
                      : loss.is_perplexity() ? PerplexityTable(result, loss)
@@ -266,6 +351,23 @@ std::string SweepToMarkdown(const SweepResult& result) {
           "windows, so a difference is found too rarely, never too often.\n",
           1 - 2 * result.terms.alpha(), result.terms.margin(),
           result.family_size, result.terms.alpha()));
+  if (!EfficienciesOf(result.rows).empty()) {
+    absl::StrAppend(
+        &text,
+        absl::StrFormat(
+            "\nSpeeds are means of repetitions with their standard errors, on "
+            "the machine that\n"
+            "ran the sweep, point by point; those of the original that were "
+            "measured in turns\n"
+            "with a point are in the ratios. Loaded is what the process grew "
+            "by when it read\n"
+            "the model; the peak has the original in it where there are "
+            "ratios. By a speed or\n"
+            "a memory, another point is of at most the cost when it is worse "
+            "by less than %g %%\n"
+            "of it, of speeds surely so (one-sided, %g).\n",
+            100 * result.ranking.cost_margin, result.terms.alpha()));
+  }
   return text;
 }
 

@@ -136,9 +136,38 @@ double WithoutRounding(double loss) {
   return std::round(loss * kSteps) / kSteps;
 }
 
+// What `loss` is ranked against.
+std::vector<SweepCost> CostsFor(const SweepLoss& loss,
+                                const SweepRanking& ranking,
+                                const std::vector<std::string>& efficiencies,
+                                bool any_divergence) {
+  std::vector<SweepCostKind> kinds = ranking.costs;
+  if (kinds.empty()) {
+    kinds = {SweepCostKind::kBitsPerWeight};
+    if (loss.is_divergence()) kinds.push_back(SweepCostKind::kSizeBytes);
+    if (loss.is_divergence() || !any_divergence) {
+      kinds.insert(kinds.end(), {SweepCostKind::kPromptSpeed,
+                                 SweepCostKind::kGenerationSpeed,
+                                 SweepCostKind::kLoadedBytes});
+    }
+  }
+  std::vector<SweepCost> costs;
+  for (const SweepCostKind kind : kinds) {
+    if (CostRowOf(kind).measured == nullptr) {
+      costs.push_back({kind, ""});
+      continue;
+    }
+    for (const std::string& metric : efficiencies) {
+      costs.push_back({kind, metric});
+    }
+  }
+  return costs;
+}
+
 absl::StatusOr<SweepFront> RankBy(const std::vector<SweepRow>& rows,
-                                  SweepCost cost, const SweepLoss& loss,
-                                  double alpha, PairedComparisons& paired) {
+                                  const SweepCost& cost, const SweepLoss& loss,
+                                  const CostTerms& terms,
+                                  PairedComparisons& paired) {
   SweepFront front;
   front.cost = cost;
   front.loss = loss;
@@ -146,20 +175,30 @@ absl::StatusOr<SweepFront> RankBy(const std::vector<SweepRow>& rows,
   std::vector<size_t> ranked;
   std::vector<ParetoPoint> points;
   std::vector<MeanWithError> values;
+  std::vector<CostValue> costs;
+  const double sign = CostRowOf(cost.kind).more_is_better ? -1 : 1;
   for (size_t i = 0; i < rows.size(); ++i) {
     const auto value = LossOf(rows[i], loss);
-    if (!rows[i].point.has_value() || !value.has_value()) continue;
+    const auto own = CostOf(rows[i], cost);
+    if (!rows[i].point.has_value() || !value.has_value() || !own.has_value()) {
+      continue;
+    }
     ranked.push_back(i);
-    points.push_back({CostOf(rows[i], cost), WithoutRounding(value->mean)});
+    points.push_back({sign * own->value, WithoutRounding(value->mean)});
     values.push_back(*value);
+    costs.push_back(*own);
   }
   ASSIGN_OR_RETURN(
       const std::vector<ParetoStanding> standings,
       Annotate(StandingsOf(
                    points,
+                   [&](size_t a, size_t b) {
+                     return CostsAtMost(cost.kind, costs[a], costs[b], terms);
+                   },
                    [&](size_t better, size_t worse) -> absl::StatusOr<bool> {
                      return loss.is_divergence()
-                                ? IsLower(values[better], values[worse], alpha)
+                                ? IsLower(values[better], values[worse],
+                                          terms.alpha)
                                 : paired.IsBetter(ranked[better], ranked[worse],
                                                   loss);
                    }),
@@ -176,12 +215,17 @@ absl::StatusOr<SweepFront> RankBy(const std::vector<SweepRow>& rows,
 
 absl::Status Rank(Client& client, SweepResult* result) {
   PairedComparisons paired(client, result->rows, result->terms);
-  for (const SweepLoss& loss : LossesOf(result->rows)) {
-    std::vector<SweepCost> costs = {SweepCost::kBitsPerWeight};
-    if (loss.is_divergence()) costs.push_back(SweepCost::kSizeBytes);
-    for (const SweepCost cost : costs) {
-      ASSIGN_OR_RETURN(SweepFront front, RankBy(result->rows, cost, loss,
-                                                result->terms.alpha(), paired));
+  const CostTerms terms = {result->ranking.cost_margin, result->terms.alpha()};
+  const std::vector<SweepLoss> losses = LossesOf(result->rows);
+  const std::vector<std::string> efficiencies = EfficienciesOf(result->rows);
+  const bool any_divergence =
+      std::any_of(losses.begin(), losses.end(),
+                  [](const SweepLoss& loss) { return loss.is_divergence(); });
+  for (const SweepLoss& loss : losses) {
+    for (const SweepCost& cost :
+         CostsFor(loss, result->ranking, efficiencies, any_divergence)) {
+      ASSIGN_OR_RETURN(SweepFront front,
+                       RankBy(result->rows, cost, loss, terms, paired));
       result->fronts.push_back(std::move(front));
     }
   }
@@ -190,13 +234,32 @@ absl::Status Rank(Client& client, SweepResult* result) {
 
 }  // namespace
 
-const char* SweepCostName(SweepCost cost) {
-  return cost == SweepCost::kSizeBytes ? "size_bytes" : "bits_per_weight";
+std::vector<std::string> EfficienciesOf(const std::vector<SweepRow>& rows) {
+  std::vector<std::string> metrics;
+  for (const SweepRow& row : rows) {
+    if (!row.scores.has_value()) continue;
+    for (const v1::EfficiencyReport& report : row.scores->efficiencies()) {
+      if (std::find(metrics.begin(), metrics.end(), report.metric()) ==
+          metrics.end()) {
+        metrics.push_back(report.metric());
+      }
+    }
+  }
+  return metrics;
 }
 
-double CostOf(const SweepRow& row, SweepCost cost) {
-  return cost == SweepCost::kSizeBytes ? static_cast<double>(row.size_bytes)
-                                       : row.bits_per_weight;
+std::optional<CostValue> CostOf(const SweepRow& row, const SweepCost& cost) {
+  const SweepCostRow& info = CostRowOf(cost.kind);
+  if (info.measured == nullptr) {
+    return CostValue{cost.kind == SweepCostKind::kSizeBytes
+                         ? static_cast<double>(row.size_bytes)
+                         : row.bits_per_weight,
+                     0, 0};
+  }
+  if (!row.scores.has_value()) return std::nullopt;
+  const v1::EfficiencyReport* report = FindEfficiency(*row.scores, cost.metric);
+  if (report == nullptr) return std::nullopt;
+  return info.measured(*report);
 }
 
 const v1::MetricComparison* FindComparison(const v1::Comparison& comparison,
@@ -260,8 +323,10 @@ absl::StatusOr<size_t> AdjustOverSweep(double alpha,
 absl::StatusOr<SweepResult> CollectSweep(Client& client,
                                          const SweepDefinition& definition,
                                          const std::vector<SweepEntry>& entries,
-                                         v1::CompareEvaluationsRequest terms) {
+                                         v1::CompareEvaluationsRequest terms,
+                                         SweepRanking ranking) {
   SweepResult result;
+  result.ranking = std::move(ranking);
   result.name = definition.name;
   result.model = definition.model;
   FillDefaults(&terms);

@@ -16,6 +16,7 @@
 #include "absl/strings/string_view.h"
 #include "client/client.h"
 #include "client/pareto.h"
+#include "client/sweep_cost.h"
 #include "client/sweep_jobs.h"
 #include "quantd/v1/evaluation.pb.h"
 
@@ -55,11 +56,11 @@ struct SweepLoss {
   static constexpr char kLnPerplexity[] = "ln_perplexity";
 };
 
-enum class SweepCost { kBitsPerWeight, kSizeBytes };
+// The metrics efficiency/... that any row has, each once, in order.
+std::vector<std::string> EfficienciesOf(const std::vector<SweepRow>& rows);
 
-// "bits_per_weight", "size_bytes".
-const char* SweepCostName(SweepCost cost);
-double CostOf(const SweepRow& row, SweepCost cost);
+// Nothing where the row has not got it.
+std::optional<CostValue> CostOf(const SweepRow& row, const SweepCost& cost);
 
 // Mean KL, or the loss against the model, with its standard error; nothing
 // where the row has not got it.
@@ -69,12 +70,22 @@ const v1::MetricComparison* FindComparison(const v1::Comparison& comparison,
                                            absl::string_view task,
                                            absl::string_view metric);
 
-// Bits against every loss; bytes against every KL.
 struct SweepFront {
-  SweepCost cost = SweepCost::kBitsPerWeight;
+  SweepCost cost;
   SweepLoss loss;
-  // One a row; nothing for the model and for rows without the loss.
+  // One a row; nothing for the model and for rows without the cost or the loss.
   std::vector<std::optional<ParetoStanding>> standings;
+};
+
+// What fronts are wanted.
+struct SweepRanking {
+  // Each against every loss. Empty: bits against every loss, bytes against
+  // every KL, and speeds and loaded memory, where they were measured, against
+  // every KL, or every loss where there is no KL.
+  std::vector<SweepCostKind> costs;
+  // By how much, as a share, a measured cost may be worse and still count as
+  // equal.
+  double cost_margin = CostTerms().margin;
 };
 
 struct SweepResult {
@@ -84,6 +95,7 @@ struct SweepResult {
   std::string command;
   // Margins and alpha, defaults filled in; without names.
   v1::CompareEvaluationsRequest terms;
+  SweepRanking ranking;
   std::vector<SweepRow> rows;  // the model first
   std::vector<SweepFront> fronts;
   // Tests that were adjusted together.
@@ -95,11 +107,13 @@ struct SweepResult {
 //
 // A standing of a perplexity or a task rests on the paired comparison of the
 // two points (its interval of level 1 - 2 alpha lies above no loss), that of a
-// KL on IsLower(). These tests are not adjusted for their number.
+// KL on IsLower(); that by a measured cost on CostsAtMost() too. These tests
+// are not adjusted for their number.
 absl::StatusOr<SweepResult> CollectSweep(Client& client,
                                          const SweepDefinition& definition,
                                          const std::vector<SweepEntry>& entries,
-                                         v1::CompareEvaluationsRequest terms);
+                                         v1::CompareEvaluationsRequest terms,
+                                         SweepRanking ranking);
 
 // Makes one family of the first metrics of all tasks of all rows and writes
 // their p values as adjusted by Holm. As in a comparison, a loss that is WORSE

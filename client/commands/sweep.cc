@@ -5,6 +5,7 @@
 #include <utility>
 #include <vector>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "base/sha256.h"
@@ -14,6 +15,7 @@
 #include "client/human_text.h"
 #include "client/job_options.h"
 #include "client/scoring_options.h"
+#include "client/sweep_cost.h"
 #include "client/sweep_jobs.h"
 #include "client/sweep_json.h"
 #include "client/sweep_plan.h"
@@ -78,6 +80,22 @@ class Sweep : public Command {
     app.add_option("--alpha", alpha_, FieldHelp(request, "alpha"))
         ->type_name("X");
     app.add_flag("--two-sided", two_sided_, FieldHelp(request, "two_sided"));
+    std::vector<std::string> costs;
+    for (const SweepCostRow& cost : SweepCosts()) costs.push_back(cost.name);
+    app.add_option("--cost", costs_,
+                   absl::StrCat("Rank every loss by this cost; repeatable. ",
+                                absl::StrJoin(costs, ", "),
+                                ". Speeds and memory need a metric "
+                                "efficiency/...; default: bits_per_weight, and "
+                                "of KLs all but peak_resident_bytes"))
+        ->type_name("COST")
+        ->allow_extra_args(false);
+    app.add_option("--cost-margin", ranking_.cost_margin,
+                   "Share by which a speed or a memory may be worse and still "
+                   "count as equal")
+        ->type_name("X")
+        ->check(CLI::Range(0.0, 0.9))
+        ->capture_default_str();
     app.add_option("--output", output_,
                    "Folder for sweep.json, sweep.md and plots of the fronts")
         ->type_name("DIR");
@@ -123,12 +141,37 @@ class Sweep : public Command {
     RETURN_IF_ERROR(calibration_options_.Apply(session, &calibrated));
     definition->calibration = calibrated.calibration();
     RETURN_IF_ERROR(scoring_options_.Apply(session, &definition->scoring));
+    RETURN_IF_ERROR(ReadCosts(definition->scoring));
     definition->name = name_.empty() ? DefaultName(*definition) : name_;
     // It begins the artifacts' names, so it must be one.
     v1::QuantizeSpec named;
     named.set_model(definition->model);
     named.set_output_id(definition->name);
     return Annotate(Validate(named), "--name");
+  }
+
+  // InvalidArgument for a cost that there is not, or that nothing measures.
+  absl::Status ReadCosts(const v1::EvaluateSpec& scoring) {
+    const bool measures =
+        std::any_of(scoring.metrics().begin(), scoring.metrics().end(),
+                    [](const std::string& metric) {
+                      return absl::StartsWith(metric, "efficiency/");
+                    });
+    for (const std::string& name : costs_) {
+      ASSIGN_OR_RETURN(const SweepCostKind kind,
+                       Annotate(ParseSweepCost(name), "--cost"));
+      if (CostRowOf(kind).measured != nullptr && !measures) {
+        return absl::InvalidArgumentError(
+            absl::StrCat("--cost ", name,
+                         " needs a measurement: add --metric "
+                         "efficiency/pp512-tg128"));
+      }
+      if (std::find(ranking_.costs.begin(), ranking_.costs.end(), kind) ==
+          ranking_.costs.end()) {
+        ranking_.costs.push_back(kind);
+      }
+    }
+    return absl::OkStatus();
   }
 
   // Before anything is submitted: a setting that a method does not have is a
@@ -189,7 +232,7 @@ class Sweep : public Command {
     RETURN_IF_ERROR(WaitForSweep(session, &entries));
     ASSIGN_OR_RETURN(
         SweepResult result,
-        CollectSweep(session.client(), definition, entries, Terms()));
+        CollectSweep(session.client(), definition, entries, Terms(), ranking_));
     result.command = CommandText(definition.name);
     if (!output_.empty()) {
       ASSIGN_OR_RETURN(const std::vector<std::string> paths,
@@ -352,6 +395,8 @@ class Sweep : public Command {
   std::string model_, name_, output_;
   SweepGrid grid_;
   std::optional<double> margin_, perplexity_margin_, alpha_;
+  std::vector<std::string> costs_;
+  SweepRanking ranking_;
   bool two_sided_ = false;
   bool wait_ = true;
   bool dry_run_ = false;

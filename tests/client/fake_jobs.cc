@@ -235,13 +235,19 @@ class FakeQuantd::Jobs : public v1::JobService::Service {
     return bits;
   }
 
-  // How far the compression that is evaluated is from the original: 1 for gptq
-  // at 3 bits, 4 times as much a bit less, twice as much for other methods.
-  double LossOf(const std::string& artifact)
+  // The compression that is evaluated; of an artifact without a job, gptq.
+  v1::QuantizeSpec SpecOf(const std::string& artifact)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(fake_.mutex_) {
     const auto job = fake_.jobs_.find(fake_.artifacts_[artifact].job());
-    if (job == fake_.jobs_.end()) return 1;
-    const v1::QuantizeSpec& spec = job->second.job.spec().quantize();
+    if (job != fake_.jobs_.end()) return job->second.job.spec().quantize();
+    v1::QuantizeSpec spec;
+    spec.set_method("gptq");
+    return spec;
+  }
+
+  // How far that is from the original: 1 for gptq at 3 bits, 4 times as much a
+  // bit less, twice as much for other methods.
+  static double LossOf(const v1::QuantizeSpec& spec) {
     return std::pow(4.0, 3 - BitsOf(spec)) * (spec.method() == "gptq" ? 1 : 2);
   }
 
@@ -275,7 +281,9 @@ class FakeQuantd::Jobs : public v1::JobService::Service {
     const bool artifact = fake_.artifacts_.count("artifacts/" + target) > 0;
     evaluation.set_target((artifact ? "artifacts/" : "models/") +
                           BareId(target));
-    const double loss = artifact ? LossOf(evaluation.target()) : 0;
+    const v1::QuantizeSpec made =
+        artifact ? SpecOf(evaluation.target()) : v1::QuantizeSpec();
+    const double loss = artifact ? LossOf(made) : 0;
     evaluation.mutable_create_time()->set_seconds(
         1700000000 + static_cast<int64_t>(fake_.jobs_.size()));
     evaluation.set_wall_seconds(2.5);
@@ -286,13 +294,18 @@ class FakeQuantd::Jobs : public v1::JobService::Service {
       if (absl::StartsWith(metric, "efficiency/")) {
         v1::EfficiencyReport* efficiency = evaluation.add_efficiencies();
         efficiency->set_metric(metric);
+        efficiency->set_repetitions(5);
         efficiency->set_threads(2);
         efficiency->set_compute_type("F32");
         efficiency->set_peak_resident_bytes(3 << 20);
         v1::ModelEfficiency* model = efficiency->mutable_target();
         model->mutable_prompt()->set_mean(1234);
         model->mutable_prompt()->set_deviation(5.5);
-        model->mutable_generation()->set_mean(56.25);
+        // Fewer bits are faster, whatever the method.
+        const double faster = artifact ? 8 * (3 - BitsOf(made)) : 0;
+        model->mutable_generation()->set_mean(56.25 + faster);
+        model->mutable_generation()->set_deviation(1.25);
+        model->set_loaded_bytes(2 << 20);
         model->mutable_latency()->set_steps(640);
         model->mutable_latency()->set_p99_seconds(0.0205);
         model->mutable_generation_time()->set_wall_seconds(2);

@@ -77,6 +77,24 @@ TEST(ParetoTest, DominationNamesTheBestPointThatIsSignificantlyBetter) {
   EXPECT_THAT(asked, ElementsAre(Pair(1, 2), Pair(1, 3), Pair(0, 3)));
 }
 
+// Costs within 1 of each other are the same as far as anyone can tell.
+TEST(ParetoTest, MeasuredCostsThatAreAsGoodAsEqualDominateToo) {
+  const Points points = {{10, 1}, {9.5, 5}, {8, 6}, {10.5, 2}, {9.9, 1.1}};
+  const auto within = [&](size_t a, size_t b) {
+    return points[a].cost <= points[b].cost + 1;
+  };
+  EXPECT_THAT(
+      Names(StandingsOf(points, within, kAlways)),
+      ElementsAre("front", "dominated", "front", "dominated", "dominated"));
+  // Not significantly worse: what nothing beats by its numbers stays in front.
+  EXPECT_THAT(Names(StandingsOf(points, within, kNever)),
+              ElementsAre("front", "front", "front", "tied", "front"));
+  // Where it cannot be told that any costs at most the other, none dominates.
+  EXPECT_THAT(Names(StandingsOf(
+                  points, [](size_t, size_t) { return false; }, kAlways)),
+              ElementsAre("front", "front", "front", "tied", "front"));
+}
+
 TEST(ParetoTest, NumbersThatAreNotFiniteAreRefused) {
   const double infinity = std::numeric_limits<double>::infinity();
   for (const ParetoPoint& wrong :
@@ -120,6 +138,18 @@ TEST(NormalUpperQuantileTest, AgreesWithTables) {
   EXPECT_NEAR(NormalUpperQuantile(0.05), 1.6448536269514722, 1e-12);
   EXPECT_NEAR(NormalUpperQuantile(0.025), 1.959963984540054, 1e-12);
   EXPECT_NEAR(NormalUpperQuantile(1e-10), 6.361340902404056, 1e-9);
+}
+
+TEST(StudentUpperQuantileTest, AgreesWithTables) {
+  EXPECT_NEAR(StudentUpperQuantile(0.05, 1), 6.313751514675043, 1e-9);
+  EXPECT_NEAR(StudentUpperQuantile(0.05, 2), 2.919985580353726, 1e-10);
+  EXPECT_NEAR(StudentUpperQuantile(0.05, 8), 1.859548037530898, 1e-10);
+  EXPECT_NEAR(StudentUpperQuantile(0.025, 3), 3.182446305283709, 1e-10);
+  EXPECT_NEAR(StudentUpperQuantile(0.025, 30), 2.042272456301238, 1e-10);
+  EXPECT_NEAR(StudentUpperQuantile(0.001, 5), 5.893429531356009, 1e-8);
+  EXPECT_NEAR(StudentUpperQuantile(0.5, 7), 0, 1e-12);
+  EXPECT_NEAR(StudentUpperQuantile(0.05, 1000), NormalUpperQuantile(0.05),
+              2e-3);
 }
 
 }  // namespace

@@ -173,7 +173,9 @@ TEST_F(QuantctlSweepTest, JsonHasARowAPointAndRanksThem) {
   EXPECT_EQ(row["quantize_seconds"], 12.5);
   EXPECT_EQ(row["quantize_peak_memory_bytes"], 64 << 20);
   EXPECT_EQ(row["evaluate_peak_memory_bytes"], 1 << 20);
-  EXPECT_EQ(row["tokens_per_second"], 1000);
+  // That of scoring, which kept scores raise: not the point's.
+  EXPECT_FALSE(row.contains("tokens_per_second"));
+  EXPECT_FALSE(row.contains("efficiencies"));
   EXPECT_EQ(row["divergences"]["divergence/gptq-512"]["mean_kl"], 0.03125);
   EXPECT_NEAR(row["perplexities"]["ppl/gptq-512"]["ln_ratio"].get<double>(),
               std::log(125.5 / 120.3396), 1e-9);
@@ -191,6 +193,109 @@ TEST_F(QuantctlSweepTest, JsonHasARowAPointAndRanksThem) {
   EXPECT_EQ(Standings(json, "bits_per_weight", "ppl/gptq-512"), expected);
   EXPECT_EQ(Standings(json, "bits_per_weight", "piqa"), expected);
   EXPECT_TRUE(Standings(json, "size_bytes", "piqa").empty());
+}
+
+TEST_F(QuantctlSweepTest, MeasuredSpeedsAndMemoryAreCosts) {
+  const Output output = Run(Grid("--json --metric efficiency/pp8-tg4"));
+  ASSERT_EQ(output.code, 0) << output.err;
+  const auto json = output.Json();
+  EXPECT_EQ(json["cost_margin"], 0.05);
+  // The original is measured too.
+  EXPECT_EQ(json["rows"][0]["efficiencies"]["efficiency/pp8-tg4"]
+                ["generated_tokens_per_second"],
+            56.25);
+  const auto& measured = json["rows"][1]["efficiencies"]["efficiency/pp8-tg4"];
+  EXPECT_EQ(measured["repetitions"], 5);
+  EXPECT_EQ(measured["prompt_tokens_per_second"], 1234);
+  EXPECT_NEAR(measured["prompt_tokens_per_second_error"].get<double>(),
+              5.5 / std::sqrt(5), 1e-12);
+  EXPECT_EQ(measured["generated_tokens_per_second"], 64.25);
+  EXPECT_NEAR(measured["generated_tokens_per_second_error"].get<double>(),
+              1.25 / std::sqrt(5), 1e-12);
+  EXPECT_EQ(measured["loaded_bytes"], 2 << 20);
+  EXPECT_EQ(measured["peak_resident_bytes"], 3 << 20);
+  EXPECT_FALSE(measured.contains("loaded_bytes_error"));
+  // 64.25 tokens/s at 2 bits and 56.25 at 3: the better method at equal speed
+  // dominates the other, and no method at 3 bits is fast enough for 2.
+  EXPECT_EQ(
+      Standings(json, "generated_tokens_per_second", "divergence/gptq-512"),
+      (std::map<std::string, std::string>{{"gptq bits=2", "front"},
+                                          {"gptq bits=3", "front"},
+                                          {"rtn bits=2", "dominated"},
+                                          {"rtn bits=3", "dominated"}}));
+  // Equal memory: the best is better than all others.
+  const std::map<std::string, std::string> best = {{"gptq bits=2", "dominated"},
+                                                   {"gptq bits=3", "front"},
+                                                   {"rtn bits=2", "dominated"},
+                                                   {"rtn bits=3", "dominated"}};
+  EXPECT_EQ(Standings(json, "loaded_bytes", "divergence/gptq-512"), best);
+  EXPECT_EQ(Standings(json, "prompt_tokens_per_second", "divergence/gptq-512"),
+            best);
+  EXPECT_TRUE(Standings(json, "generated_tokens_per_second", "piqa").empty());
+  for (const auto& front : json["fronts"]) {
+    if (front["cost"] != "generated_tokens_per_second") continue;
+    EXPECT_EQ(front["cost_metric"], "efficiency/pp8-tg4");
+    EXPECT_EQ(front["points"][0]["cost"], 64.25);
+    EXPECT_NEAR(front["points"][0]["cost_error"].get<double>(),
+                1.25 / std::sqrt(5), 1e-12);
+    EXPECT_EQ(front["points"][2]["dominated_by"], "gptq bits=2");
+  }
+}
+
+TEST_F(QuantctlSweepTest, CostsCanBeChosen) {
+  const std::string folder = dir_.File("result");
+  const Output output =
+      Run(Grid("--metric efficiency/pp8-tg4 --cost generated_tokens_per_second "
+               "--cost size_bytes --cost-margin 0.2 --output " +
+               folder));
+  ASSERT_EQ(output.code, 0) << output.err;
+  const auto json = nlohmann::json::parse(*ReadFile(folder + "/sweep.json"));
+  std::set<std::string> costs;
+  for (const auto& front : json["fronts"]) costs.insert(front["cost"]);
+  EXPECT_EQ(costs, (std::set<std::string>{"generated_tokens_per_second",
+                                          "size_bytes"}));
+  EXPECT_EQ(Standings(json, "size_bytes", "piqa").size(), 4u);
+  // 56.25 is within 20 % of 64.25, and surely so: 3 bits are not too slow.
+  EXPECT_EQ(Standings(json, "generated_tokens_per_second",
+                      "divergence/gptq-512")["gptq bits=2"],
+            "dominated");
+  EXPECT_THAT(output.out, HasSubstr("efficiency/pp8-tg4"));
+  EXPECT_THAT(output.out, HasSubstr("ONE AT A TIME, TOKENS/S"));
+  EXPECT_THAT(output.out, HasSubstr("64.25 +/- 0.56"));
+  EXPECT_THAT(output.out, HasSubstr("BY SPEED"));
+  EXPECT_THAT(output.out, HasSubstr("2.0 MiB"));
+  EXPECT_THAT(output.out, Not(HasSubstr("BY BITS")));
+  const std::string markdown = *ReadFile(folder + "/sweep.md");
+  EXPECT_THAT(markdown, HasSubstr("worse by less than 20 %"));
+  for (const char* plot :
+       {"generated_tokens_per_second-pp8-tg4-divergence_gptq-512-mean_kl.svg",
+        "generated_tokens_per_second-pp8-tg4-piqa-acc.svg",
+        "size_bytes-piqa-acc.svg"}) {
+    EXPECT_THAT(markdown, HasSubstr(plot));
+    const auto svg = ReadFile(folder + "/" + plot);
+    ASSERT_TRUE(svg.ok()) << plot;
+    EXPECT_THAT(*svg, HasSubstr("</svg>"));
+  }
+  EXPECT_THAT(
+      *ReadFile(folder + "/generated_tokens_per_second-pp8-tg4-piqa-acc.svg"),
+      HasSubstr("tokens per second, one at a time (pp8-tg4)"));
+}
+
+TEST_F(QuantctlSweepTest, WithoutKlSpeedsAreSetAgainstEveryLoss) {
+  const auto json =
+      Run("sweep m --name s --method gptq --method rtn --bits 2,3 "
+          "--task piqa --metric efficiency/pp8-tg4 "
+          "--metric efficiency/pp16-tg4 --json --data " +
+          dir_.path())
+          .Json();
+  EXPECT_EQ(Standings(json, "generated_tokens_per_second", "piqa").size(), 4u);
+  // Of two measurements, one front each.
+  std::set<std::string> metrics;
+  for (const auto& front : json["fronts"]) {
+    if (front.contains("cost_metric")) metrics.insert(front["cost_metric"]);
+  }
+  EXPECT_EQ(metrics, (std::set<std::string>{"efficiency/pp8-tg4",
+                                            "efficiency/pp16-tg4"}));
 }
 
 TEST_F(QuantctlSweepTest, PairedDifferencesThatAreNotSignificantTie) {
@@ -224,6 +329,9 @@ TEST_F(QuantctlSweepTest, PeopleGetTables) {
   EXPECT_THAT(output.out, HasSubstr("undecided, 1234 more needed"));
   EXPECT_THAT(output.out, HasSubstr("dominated"));
   EXPECT_THAT(output.out, Not(HasSubstr("FAILED POINT")));
+  // Without an efficiency metric nothing is known of speed and memory.
+  EXPECT_THAT(output.out, Not(HasSubstr("TOKENS/S")));
+  EXPECT_THAT(output.out, Not(HasSubstr("EVALUATE MEMORY")));
   EXPECT_THAT(output.err, HasSubstr("[2/9] gptq bits=2: quantize"));
 }
 
@@ -314,6 +422,16 @@ TEST_F(QuantctlSweepTest, MistakesInTheCommandSubmitNothing) {
   EXPECT_EQ(Run("sweep m --method rtn --bits 2,x --name s" + scored).code, 2);
   EXPECT_EQ(Run("sweep m --method rtn --name a/b" + scored).code, 2);
   EXPECT_EQ(Run("sweep m --method rtn --cancel --dry-run" + scored).code, 2);
+  const Output nothing_measures =
+      Run("sweep m --method rtn --name s --cost loaded_bytes" + scored);
+  EXPECT_EQ(nothing_measures.code, 2);
+  EXPECT_THAT(nothing_measures.err, HasSubstr("add --metric efficiency/"));
+  const Output no_cost =
+      Run("sweep m --method rtn --name s --cost speed" + scored);
+  EXPECT_EQ(no_cost.code, 2);
+  EXPECT_THAT(no_cost.err, HasSubstr("prompt_tokens_per_second"));
+  EXPECT_EQ(Run("sweep m --method rtn --name s --cost-margin 2" + scored).code,
+            2);
   EXPECT_EQ(fake_.calls("CreateJob"), 0);
 }
 

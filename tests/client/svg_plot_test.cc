@@ -10,6 +10,8 @@
 #include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "client/label_places.h"
+#include "client/svg_text.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 
@@ -169,16 +171,6 @@ TEST(SvgPlotTest, LabelsAreEscaped) {
   EXPECT_THAT(svg, HasSubstr("]]&gt;&amp;amp;"));
 }
 
-TEST(SvgPlotTest, EscapingKeepsUnicodeAndReplacesWhatIsNone) {
-  EXPECT_EQ(XmlEscape("\xc3\xa4\xe2\x82\xac\xf0\x9f\x98\x80"),
-            "\xc3\xa4\xe2\x82\xac\xf0\x9f\x98\x80");
-  // Overlong, a surrogate, cut off, and a character that is none.
-  EXPECT_THAT(XmlEscape("\xc0\x80"), Not(HasSubstr("\xc0")));
-  EXPECT_THAT(XmlEscape("\xed\xa0\x80"), Not(HasSubstr("\xed")));
-  EXPECT_EQ(XmlEscape("\xe2\x82"), "\xef\xbf\xbd\xef\xbf\xbd");
-  EXPECT_THAT(XmlEscape("\xef\xbf\xbf"), Not(HasSubstr("\xef\xbf\xbf")));
-}
-
 TEST(SvgPlotTest, ExtremePlotsAreWellFormedToo) {
   Plot plot;
   plot.points = {{3, 5, 0, "one", "s", PointMark::kOnFront}};
@@ -198,6 +190,132 @@ TEST(SvgPlotTest, ExtremePlotsAreWellFormedToo) {
   EXPECT_EQ(XmlFault(Svg(plot)), "");
 }
 
+// Boxes of the texts of a picture, by their anchors and estimated widths.
+std::vector<std::pair<std::string, PictureBox>> TextBoxes(
+    const std::string& svg) {
+  std::vector<std::pair<std::string, PictureBox>> boxes;
+  const auto attribute = [](absl::string_view tag, absl::string_view name) {
+    const std::string key = absl::StrCat(" ", name, "=\"");
+    const size_t at = tag.find(key);
+    if (at == absl::string_view::npos) return std::string();
+    tag.remove_prefix(at + key.size());
+    return std::string(tag.substr(0, tag.find('"')));
+  };
+  for (size_t at = svg.find("<text"); at != std::string::npos;
+       at = svg.find("<text", at + 1)) {
+    const size_t open = svg.find('>', at), close = svg.find("</text>", at);
+    const std::string tag = svg.substr(at, open - at);
+    const std::string text = svg.substr(open + 1, close - open - 1);
+    if (absl::StrContains(tag, "rotate")) continue;
+    const std::string own_size = attribute(tag, "font-size");
+    const double size = own_size.empty() ? 12 : std::stod(own_size);
+    const double width = TextWidth(text, size);
+    const std::string anchor = attribute(tag, "text-anchor");
+    const double x = std::stod(attribute(tag, "x"));
+    const double y = std::stod(attribute(tag, "y"));
+    const double left = anchor == "start" ? x
+                        : anchor == "end" ? x - width
+                                          : x - width / 2;
+    boxes.push_back(
+        {text, PictureBox{left, y - 0.8 * size, left + width, y + 0.2 * size}});
+  }
+  return boxes;
+}
+
+// As many points as a sweep of eight methods has, with names as they have them.
+TEST(SvgPlotTest, TextsOfACrowdedPlotAreWholeAndApart) {
+  Plot plot = Example();
+  plot.points.clear();
+  const char* methods[] = {"rtn",
+                           "gptq",
+                           "awq",
+                           "hqq",
+                           "vptq",
+                           "quantease-outliers",
+                           "omniquant-clipping",
+                           "autoround-end-to-end",
+                           "squeezellm"};
+  for (int m = 0; m < 9; ++m) {
+    for (int bits = 2; bits <= 4; ++bits) {
+      PlotPoint point;
+      point.x = bits + 0.25 + 0.02 * m;
+      point.x_error = 0.01 * m;
+      point.y = std::exp(-1.4 * bits - 0.1 * m);
+      point.y_error = point.y / 20;
+      point.series = methods[m];
+      point.label = absl::StrCat(methods[m], " bits=", bits, " group_size=64");
+      point.mark = m > 5 ? PointMark::kOnFront : PointMark::kHollow;
+      plot.points.push_back(point);
+    }
+  }
+  for (const bool logarithmic : {false, true}) {
+    plot.y.logarithmic = logarithmic;
+    const std::string svg = Svg(plot);
+    EXPECT_EQ(XmlFault(svg), "");
+    const auto boxes = TextBoxes(svg);
+    int labels = 0;
+    for (size_t i = 0; i < boxes.size(); ++i) {
+      const auto& [text, box] = boxes[i];
+      labels += absl::StrContains(text, "group_size") ? 1 : 0;
+      EXPECT_GE(box.left, 0) << text;
+      EXPECT_LE(box.right, 800) << text;
+      EXPECT_GE(box.top, 0) << text;
+      EXPECT_LE(box.bottom, 480) << text;
+      for (size_t k = 0; k < i; ++k) {
+        EXPECT_FALSE(box.Overlaps(boxes[k].second))
+            << text << " and " << boxes[k].first;
+      }
+    }
+    EXPECT_GE(labels, 5);
+  }
+}
+
+TEST(SvgPlotTest, LongTextsAreCutAndLongLegendsMakeRoom) {
+  Plot plot = Example();
+  plot.title = std::string(300, 'w');
+  plot.points[0].label = std::string(300, 'x');
+  for (int i = 0; i < 40; ++i) {
+    plot.points.push_back({3, 0.5, 0, "p", absl::StrCat("method-", i)});
+  }
+  plot.points.back().series = std::string(100, 'm');
+  const std::string svg = Svg(plot);
+  EXPECT_EQ(XmlFault(svg), "");
+  const size_t at = svg.find("height=\"") + 8;
+  const double height = std::stod(svg.substr(at));
+  EXPECT_GT(height, 42 * 20);
+  for (const auto& [text, box] : TextBoxes(svg)) {
+    EXPECT_LE(box.right, 800) << text;
+    EXPECT_LE(box.bottom, height) << text;
+  }
+  // Whole in the title of the picture and of the mark.
+  EXPECT_THAT(svg, HasSubstr("<title>" + plot.title + "</title>"));
+  EXPECT_THAT(svg, HasSubstr("<title>" + plot.points[0].label + ": "));
+  // Colours repeat after seven series, with another shape.
+  EXPECT_THAT(svg, HasSubstr("height=\"8\" fill=\"#0072b2\""));
+  EXPECT_THAT(svg, HasSubstr("<polygon"));
+}
+
+TEST(SvgPlotTest, BothAxesCanHaveErrors) {
+  Plot plot = Example();
+  const size_t lines = Count(Svg(plot), "<line");
+  plot.points[0].x_error = 0.5;
+  const std::string svg = Svg(plot);
+  EXPECT_THAT(svg, HasSubstr("gptq bits=2: 2.25 +/- 0.5, 0.9 +/- 0.05"));
+  EXPECT_GE(Count(svg, "<line"), lines + 3);
+}
+
+TEST(SvgPlotTest, ValuesThatHardlyDifferHaveDifferentTicks) {
+  Plot plot;
+  plot.points = {{2048.1234567, 1, 0, "a", "s"},
+                 {2048.1234568, 2, 0, "b", "s"}};
+  const std::string svg = Svg(plot);
+  std::vector<std::string> texts;
+  for (const auto& [text, box] : TextBoxes(svg)) texts.push_back(text);
+  std::sort(texts.begin(), texts.end());
+  texts.erase(std::remove(texts.begin(), texts.end(), ""), texts.end());
+  EXPECT_EQ(std::unique(texts.begin(), texts.end()), texts.end());
+}
+
 TEST(SvgPlotTest, WhatCannotBeDrawnIsRefused) {
   EXPECT_FALSE(RenderSvg(Plot()).ok());
   const double infinity = std::numeric_limits<double>::infinity();
@@ -207,7 +325,9 @@ TEST(SvgPlotTest, WhatCannotBeDrawnIsRefused) {
                               {1, nan, 0, "p", "s"},
                               {1, infinity, 0, "p", "s"},
                               {1, 1, nan, "p", "s"},
-                              {1, 1, -1, "p", "s"}}) {
+                              {1, 1, -1, "p", "s"},
+                              {1, 1, 0, "p", "s", PointMark::kHollow, -1},
+                              {1, 1, 0, "p", "s", PointMark::kHollow, nan}}) {
     Plot plot = Example();
     plot.points.push_back(wrong);
     EXPECT_TRUE(absl::IsInvalidArgument(RenderSvg(plot).status()));

@@ -102,6 +102,52 @@ TEST(SweepReportTest, PlotsMarkTheFrontAndWhatIsDominated) {
   EXPECT_THAT(SweepPlots(result), IsEmpty());
 }
 
+TEST(SweepReportTest, MeasuredCostsHaveATableAndPlotsWithBothErrors) {
+  SweepResult result = Example();
+  for (SweepRow& row : result.rows) {
+    if (!row.scores.has_value()) continue;
+    v1::EfficiencyReport* report = row.scores->add_efficiencies();
+    report->set_metric("efficiency/pp16-tg4");
+    report->set_repetitions(4);
+    report->mutable_target()->mutable_prompt()->set_mean(1000);
+    report->mutable_target()->mutable_generation()->set_mean(50);
+    report->mutable_target()->mutable_generation()->set_deviation(2);
+    report->mutable_target()->set_loaded_bytes(3 << 20);
+    report->set_peak_resident_bytes(5 << 20);
+  }
+  SweepFront front = result.fronts[0];
+  front.cost = {SweepCostKind::kGenerationSpeed, "efficiency/pp16-tg4"};
+  result.fronts.push_back(front);
+  std::string text = SweepToMarkdown(result);
+  EXPECT_THAT(text, HasSubstr("## efficiency/pp16-tg4\n\n| POINT |"));
+  EXPECT_THAT(text, HasSubstr("| 1000 +/- 0 | 50 +/- 1 | 3.0 MiB | 5.0 MiB |"));
+  EXPECT_THAT(text, HasSubstr("| BY BITS | BY SPEED |"));
+  EXPECT_THAT(text, HasSubstr("by less than 5 %"));
+  EXPECT_THAT(text, Not(HasSubstr("ORIGINAL'S")));
+  const auto plots = SweepPlots(result);
+  ASSERT_THAT(plots, SizeIs(2));
+  EXPECT_EQ(plots[1].file,
+            "generated_tokens_per_second-pp16-tg4-divergence_gptq-512-mean_kl"
+            ".svg");
+  EXPECT_EQ(plots[1].plot.points[0].x, 50);
+  EXPECT_EQ(plots[1].plot.points[0].x_error, 1);
+  EXPECT_THAT(plots[1].plot.x.label, HasSubstr("(pp16-tg4)"));
+  EXPECT_EQ(plots[0].plot.points[0].x_error, 0);
+  // In turns with the original there are ratios.
+  v1::EfficiencyReport* report = result.rows[1].scores->mutable_efficiencies(0);
+  report->mutable_baseline();
+  report->mutable_generation_ratio()->set_ratio(1.25);
+  report->mutable_generation_ratio()->set_error(0.125);
+  text = SweepToMarkdown(result);
+  EXPECT_THAT(text, HasSubstr("ONE AT A TIME / ORIGINAL'S"));
+  EXPECT_THAT(text, HasSubstr("| 1.25 +/- 0.12 |"));
+  // Of two metrics the columns say which is meant.
+  *result.rows[1].scores->add_efficiencies() = *report;
+  result.rows[1].scores->mutable_efficiencies(1)->set_metric(
+      "efficiency/pp8-tg4");
+  EXPECT_THAT(SweepToMarkdown(result), HasSubstr("| BY SPEED, PP16-TG4 |"));
+}
+
 TEST(SweepReportTest, EverythingIsWrittenIntoTheFolder) {
   const TempDir dir;
   const std::string folder = dir.File("new/folder");

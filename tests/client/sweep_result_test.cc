@@ -2,6 +2,7 @@
 
 #include <cmath>
 #include <string>
+#include <vector>
 
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
@@ -92,6 +93,30 @@ TEST(SweepResultTest, LossesAreFoundByTaskAndMetric) {
   Add(&row, "piqa", "acc", 0.5)->set_loss(0.125);
   EXPECT_EQ(LossOf(row, {"piqa", "acc"})->mean, 0.125);
   EXPECT_FALSE(LossOf(row, {"piqa", "acc_norm"}).has_value());
+}
+
+TEST(SweepResultTest, CostsAreOfTheRowOrOfItsReport) {
+  SweepRow row;
+  row.bits_per_weight = 3.25;
+  row.size_bytes = 1000;
+  EXPECT_EQ(CostOf(row, {SweepCostKind::kBitsPerWeight, ""})->value, 3.25);
+  EXPECT_EQ(CostOf(row, {SweepCostKind::kSizeBytes, ""})->value, 1000);
+  const SweepCost speed = {SweepCostKind::kGenerationSpeed, "efficiency/a"};
+  EXPECT_FALSE(CostOf(row, speed).has_value());
+  row.scores.emplace();
+  EXPECT_FALSE(CostOf(row, speed).has_value());
+  for (const char* metric : {"efficiency/b", "efficiency/a"}) {
+    v1::EfficiencyReport* report = row.scores->add_efficiencies();
+    report->set_metric(metric);
+    report->set_repetitions(4);
+    report->mutable_target()->mutable_generation()->set_mean(metric[11]);
+    report->mutable_target()->mutable_generation()->set_deviation(3);
+  }
+  EXPECT_EQ(CostOf(row, speed)->value, 'a');
+  EXPECT_EQ(CostOf(row, speed)->error, 1.5);
+  std::vector<SweepRow> rows = {SweepRow(), row, row};
+  EXPECT_THAT(EfficienciesOf(rows),
+              ::testing::ElementsAre("efficiency/b", "efficiency/a"));
 }
 
 }  // namespace
