@@ -126,9 +126,9 @@ TEST(BeamSearchTest, OneStepOfTwoGroupsPaysForTheEarlierChoice) {
 
 TEST(BeamSearchTest, BestBeamIsThatOfAllGroups) {
   std::vector<Beam> beams(3);
-  beams[0] = {{1, 2}, -4.0, -4.0, true};
-  beams[1] = {{1, 2, 3, 4, 5}, -6.0, -6.0, true};
-  beams[2] = {{7, 8}, -3.0, -4.0, true};
+  beams[0] = {{1, 2}, -4.0, -4.0, true, 9};
+  beams[1] = {{1, 2, 3, 4, 5}, -6.0, -6.0, true, 9};
+  beams[2] = {{7, 8}, -3.0, -4.0, true, 9};
   EXPECT_EQ(&BestBeam(beams, 0), &beams[0]) << "the first of equal scores";
   // -4 / 3 and -6 / 6.
   EXPECT_EQ(&BestBeam(beams, 1), &beams[1]);
