@@ -383,6 +383,10 @@ class Drawing {
         taken.push_back({ends.left, y - kCap, ends.right, y + kCap});
       }
     }
+    if (plot_.reference_y.has_value()) {
+      const double y = Y(*plot_.reference_y);
+      taken.push_back({kLeft, y - 1, kLeft + kPlotWidth, y + 1});
+    }
     std::vector<std::string> texts;
     std::vector<PointLabel> labels;
     std::vector<std::pair<double, double>> line;

@@ -27,30 +27,51 @@ CostValue MeanOf(const v1::Measurement& measurement, uint32_t repetitions) {
   return value;
 }
 
-constexpr std::array<SweepCostRow, 6> kCosts = {{
+using Measured = std::optional<CostValue>;
+
+Measured RatioOf(bool is_known, const v1::SpeedRatio& ratio,
+                 uint32_t repetitions) {
+  if (!is_known) return std::nullopt;
+  return CostValue{ratio.ratio(), ratio.error(), repetitions};
+}
+
+constexpr std::array<SweepCostRow, 8> kCosts = {{
     {SweepCostKind::kBitsPerWeight, "bits_per_weight", "BITS",
      "bits per weight", "bits per weight", 1, false, nullptr},
     {SweepCostKind::kSizeBytes, "size_bytes", "SIZE", "size", "size, MiB",
      kMebibyte, false, nullptr},
     {SweepCostKind::kPromptSpeed, "prompt_tokens_per_second", "PROMPT SPEED",
      "speed over a prompt", "tokens per second over a prompt", 1, true,
-     [](const v1::EfficiencyReport& report) {
+     [](const v1::EfficiencyReport& report) -> Measured {
        return MeanOf(report.target().prompt(), report.repetitions());
      }},
     {SweepCostKind::kGenerationSpeed, "generated_tokens_per_second", "SPEED",
      "speed, one token at a time", "tokens per second, one at a time", 1, true,
-     [](const v1::EfficiencyReport& report) {
+     [](const v1::EfficiencyReport& report) -> Measured {
        return MeanOf(report.target().generation(), report.repetitions());
+     }},
+    {SweepCostKind::kPromptRatio, "prompt_speed_ratio", "PROMPT SPEED RATIO",
+     "speed over a prompt", "speed over a prompt / original's", 1, true,
+     [](const v1::EfficiencyReport& report) -> Measured {
+       return RatioOf(report.has_prompt_ratio(), report.prompt_ratio(),
+                      report.repetitions());
+     }},
+    {SweepCostKind::kGenerationRatio, "generation_speed_ratio", "SPEED RATIO",
+     "speed, one token at a time", "speed, one token at a time / original's", 1,
+     true,
+     [](const v1::EfficiencyReport& report) -> Measured {
+       return RatioOf(report.has_generation_ratio(), report.generation_ratio(),
+                      report.repetitions());
      }},
     {SweepCostKind::kLoadedBytes, "loaded_bytes", "LOADED MEMORY",
      "memory taken by load", "memory taken by load, MiB", kMebibyte, false,
-     [](const v1::EfficiencyReport& report) {
+     [](const v1::EfficiencyReport& report) -> Measured {
        return CostValue{static_cast<double>(report.target().loaded_bytes()), 0,
                         0};
      }},
     {SweepCostKind::kPeakBytes, "peak_resident_bytes", "PEAK MEMORY",
      "peak memory", "peak resident memory, MiB", kMebibyte, false,
-     [](const v1::EfficiencyReport& report) {
+     [](const v1::EfficiencyReport& report) -> Measured {
        return CostValue{static_cast<double>(report.peak_resident_bytes()), 0,
                         0};
      }},

@@ -7,6 +7,7 @@
 #define QUANTD_CLIENT_SWEEP_COST_H_
 
 #include <cstdint>
+#include <optional>
 #include <string>
 
 #include "absl/status/statusor.h"
@@ -21,6 +22,10 @@ enum class SweepCostKind {
   kSizeBytes,
   kPromptSpeed,
   kGenerationSpeed,
+  // Over those of the original, measured in turns: what slows the machine slows
+  // both, and points that were measured hours apart can be compared.
+  kPromptRatio,
+  kGenerationRatio,
   kLoadedBytes,
   kPeakBytes,
 };
@@ -44,8 +49,8 @@ struct SweepCostRow {
   const char* axis;
   double unit;
   bool more_is_better;
-  // Null: not from a report of efficiency.
-  CostValue (*measured)(const v1::EfficiencyReport& report);
+  // Null: not from a report of efficiency. Nothing: not in this one.
+  std::optional<CostValue> (*measured)(const v1::EfficiencyReport& report);
 };
 
 absl::Span<const SweepCostRow> SweepCosts();

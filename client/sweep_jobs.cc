@@ -187,6 +187,12 @@ v1::EvaluateSpec ScoringOfPoints(const SweepDefinition& definition) {
   }
   v1::EvaluateSpec scoring = definition.scoring;
   SetMetrics(metrics, &scoring);
+  const bool measures =
+      std::any_of(asked.begin(), asked.end(), [](const std::string& metric) {
+        return absl::StartsWith(metric, "efficiency/");
+      });
+  // Metrics that compare have it as their default; speeds need to be told.
+  if (measures) scoring.set_baseline(definition.model);
   return scoring;
 }
 

@@ -35,7 +35,7 @@ struct SweepDefinition {
 };
 
 // What the points are scored by: the definition's, less perplexities that a
-// divergence brings along.
+// divergence brings along. Speeds are measured in turns with the model's.
 v1::EvaluateSpec ScoringOfPoints(const SweepDefinition& definition);
 // What the model itself is scored by: perplexities in place of what compares a
 // model with its original, so that both have what is compared.

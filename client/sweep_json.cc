@@ -1,32 +1,27 @@
 #include "client/sweep_json.h"
 
+#include <optional>
+#include <utility>
+
 #include "absl/strings/str_cat.h"
 #include "client/evaluation_json.h"
 
 namespace quantd {
 namespace {
 
-// The measured costs by their names, with the ratios to the original that were
-// measured in turns with it.
+// The measured costs by their names.
 Json EfficiencyToJson(const v1::EfficiencyReport& report) {
   Json json = {{"repetitions", report.repetitions()}};
   for (const SweepCostRow& cost : SweepCosts()) {
     if (cost.measured == nullptr) continue;
-    const CostValue value = cost.measured(report);
-    json[cost.name] = value.value;
-    if (value.repetitions > 0) {
-      json[absl::StrCat(cost.name, "_error")] = value.error;
+    const std::optional<CostValue> value = cost.measured(report);
+    if (!value.has_value()) continue;
+    json[cost.name] = value->value;
+    if (value->repetitions > 0) {
+      json[absl::StrCat(cost.name, "_error")] = value->error;
     }
   }
   json["peak_is_with_original"] = report.has_baseline();
-  if (report.has_prompt_ratio()) {
-    json["prompt_speed_ratio"] = report.prompt_ratio().ratio();
-    json["prompt_speed_ratio_error"] = report.prompt_ratio().error();
-  }
-  if (report.has_generation_ratio()) {
-    json["generation_speed_ratio"] = report.generation_ratio().ratio();
-    json["generation_speed_ratio_error"] = report.generation_ratio().error();
-  }
   return json;
 }
 

@@ -150,8 +150,8 @@ TitledTable EfficiencyTable(const SweepResult& result,
     const v1::EfficiencyReport* report = report_of(row);
     if (report == nullptr) continue;
     const auto speed = [&](SweepCostKind kind) {
-      const CostValue value = CostRowOf(kind).measured(*report);
-      return WithError(value.value, value.error);
+      const auto value = CostRowOf(kind).measured(*report);
+      return value.has_value() ? WithError(value->value, value->error) : "";
     };
     std::vector<std::string> cells = {
         row.label,
@@ -161,12 +161,8 @@ TitledTable EfficiencyTable(const SweepResult& result,
         HumanBytes(report->target().loaded_bytes()),
         HumanBytes(report->peak_resident_bytes())};
     if (any_ratio) {
-      for (const v1::SpeedRatio* ratio :
-           {&report->prompt_ratio(), &report->generation_ratio()}) {
-        cells.push_back(report->has_baseline()
-                            ? WithError(ratio->ratio(), ratio->error())
-                            : "");
-      }
+      cells.push_back(speed(SweepCostKind::kPromptRatio));
+      cells.push_back(speed(SweepCostKind::kGenerationRatio));
     }
     table.AddRow(std::move(cells));
   }
@@ -357,15 +353,16 @@ std::string SweepToMarkdown(const SweepResult& result) {
         absl::StrFormat(
             "\nSpeeds are means of repetitions with their standard errors, on "
             "the machine that\n"
-            "ran the sweep, point by point; those of the original that were "
-            "measured in turns\n"
-            "with a point are in the ratios. Loaded is what the process grew "
-            "by when it read\n"
-            "the model; the peak has the original in it where there are "
-            "ratios. By a speed or\n"
-            "a memory, another point is of at most the cost when it is worse "
-            "by less than %g %%\n"
-            "of it, of speeds surely so (one-sided, %g).\n",
+            "ran the sweep, point by point. What else it did then is in them; "
+            "in their ratios\n"
+            "to the original, which was measured in turns with the point, it "
+            "cancels. Loaded is\n"
+            "what the process grew by when it read the model; the peak has the "
+            "original in it\n"
+            "where there are ratios. By a speed or a memory, another point is "
+            "of at most the\n"
+            "cost when it is worse by less than %g %% of it, of speeds surely "
+            "so (one-sided, %g).\n",
             100 * result.ranking.cost_margin, result.terms.alpha()));
   }
   return text;

@@ -140,14 +140,16 @@ double WithoutRounding(double loss) {
 std::vector<SweepCost> CostsFor(const SweepLoss& loss,
                                 const SweepRanking& ranking,
                                 const std::vector<std::string>& efficiencies,
-                                bool any_divergence) {
+                                bool any_divergence, bool any_ratio) {
   std::vector<SweepCostKind> kinds = ranking.costs;
   if (kinds.empty()) {
     kinds = {SweepCostKind::kBitsPerWeight};
     if (loss.is_divergence()) kinds.push_back(SweepCostKind::kSizeBytes);
     if (loss.is_divergence() || !any_divergence) {
-      kinds.insert(kinds.end(), {SweepCostKind::kPromptSpeed,
-                                 SweepCostKind::kGenerationSpeed,
+      kinds.insert(kinds.end(), {any_ratio ? SweepCostKind::kPromptRatio
+                                           : SweepCostKind::kPromptSpeed,
+                                 any_ratio ? SweepCostKind::kGenerationRatio
+                                           : SweepCostKind::kGenerationSpeed,
                                  SweepCostKind::kLoadedBytes});
     }
   }
@@ -221,9 +223,16 @@ absl::Status Rank(Client& client, SweepResult* result) {
   const bool any_divergence =
       std::any_of(losses.begin(), losses.end(),
                   [](const SweepLoss& loss) { return loss.is_divergence(); });
+  bool any_ratio = false;
+  for (const SweepRow& row : result->rows) {
+    if (!row.scores.has_value()) continue;
+    for (const v1::EfficiencyReport& report : row.scores->efficiencies()) {
+      any_ratio = any_ratio || report.has_generation_ratio();
+    }
+  }
   for (const SweepLoss& loss : losses) {
-    for (const SweepCost& cost :
-         CostsFor(loss, result->ranking, efficiencies, any_divergence)) {
+    for (const SweepCost& cost : CostsFor(loss, result->ranking, efficiencies,
+                                          any_divergence, any_ratio)) {
       ASSIGN_OR_RETURN(SweepFront front,
                        RankBy(result->rows, cost, loss, terms, paired));
       result->fronts.push_back(std::move(front));

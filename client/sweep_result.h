@@ -80,8 +80,9 @@ struct SweepFront {
 // What fronts are wanted.
 struct SweepRanking {
   // Each against every loss. Empty: bits against every loss, bytes against
-  // every KL, and speeds and loaded memory, where they were measured, against
-  // every KL, or every loss where there is no KL.
+  // every KL, and speeds (their ratios to the original's, where there are any)
+  // and loaded memory, where they were measured, against every KL, or every
+  // loss where there is no KL.
   std::vector<SweepCostKind> costs;
   // By how much, as a share, a measured cost may be worse and still count as
   // equal.

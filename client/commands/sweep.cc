@@ -87,7 +87,8 @@ class Sweep : public Command {
                                 absl::StrJoin(costs, ", "),
                                 ". Speeds and memory need a metric "
                                 "efficiency/...; default: bits_per_weight, and "
-                                "of KLs all but peak_resident_bytes"))
+                                "of KLs size_bytes, speeds beside the "
+                                "original's, and loaded_bytes"))
         ->type_name("COST")
         ->allow_extra_args(false);
     app.add_option("--cost-margin", ranking_.cost_margin,

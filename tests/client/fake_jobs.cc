@@ -314,8 +314,8 @@ class FakeQuantd::Jobs : public v1::JobService::Service {
           efficiency->set_baseline_name("models/m");
           *efficiency->mutable_baseline() = *model;
           efficiency->mutable_prompt_ratio()->set_ratio(1.25);
-          efficiency->mutable_generation_ratio()->set_ratio(1.5);
-          efficiency->mutable_generation_ratio()->set_error(0.0625);
+          efficiency->mutable_generation_ratio()->set_ratio(1.5 + faster / 32);
+          efficiency->mutable_generation_ratio()->set_error(0.015625);
         }
         continue;
       }

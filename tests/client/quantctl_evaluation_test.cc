@@ -191,7 +191,7 @@ TEST_F(QuantctlEvaluationTest, PeopleSeeSpeedsBesideTheBaselines) {
   ASSERT_EQ(output.code, 0) << output.err;
   EXPECT_THAT(output.out, HasSubstr("EFFICIENCY/PP8-TG4"));
   EXPECT_THAT(output.out, HasSubstr("1234 +/- 5.5"));
-  EXPECT_THAT(output.out, HasSubstr("1.500 +/- 0.062"));
+  EXPECT_THAT(output.out, HasSubstr("1.500 +/- 0.016"));
   EXPECT_THAT(output.out, HasSubstr("20.5"));
   EXPECT_THAT(output.out, HasSubstr("models/m"));
   EXPECT_THAT(output.out, HasSubstr("3.0 MiB"));

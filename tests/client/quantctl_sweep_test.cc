@@ -215,29 +215,38 @@ TEST_F(QuantctlSweepTest, MeasuredSpeedsAndMemoryAreCosts) {
   EXPECT_EQ(measured["loaded_bytes"], 2 << 20);
   EXPECT_EQ(measured["peak_resident_bytes"], 3 << 20);
   EXPECT_FALSE(measured.contains("loaded_bytes_error"));
-  // 64.25 tokens/s at 2 bits and 56.25 at 3: the better method at equal speed
-  // dominates the other, and no method at 3 bits is fast enough for 2.
-  EXPECT_EQ(
-      Standings(json, "generated_tokens_per_second", "divergence/gptq-512"),
-      (std::map<std::string, std::string>{{"gptq bits=2", "front"},
-                                          {"gptq bits=3", "front"},
-                                          {"rtn bits=2", "dominated"},
-                                          {"rtn bits=3", "dominated"}}));
+  // Points are measured in turns with the original.
+  for (const auto& job : fake_.created_jobs()) {
+    if (!job.spec().has_evaluate()) continue;
+    const bool is_point = job.spec().evaluate().target() != "models/m";
+    EXPECT_EQ(job.spec().evaluate().baseline(), is_point ? "models/m" : "");
+  }
+  EXPECT_EQ(measured["generation_speed_ratio"], 1.75);
+  EXPECT_EQ(measured["generation_speed_ratio_error"], 0.015625);
+  EXPECT_EQ(measured["peak_is_with_original"], true);
+  EXPECT_FALSE(json["rows"][0]["efficiencies"]["efficiency/pp8-tg4"].contains(
+      "generation_speed_ratio"));
+  // 1.75 times the original's speed at 2 bits, 1.5 at 3: the better method at
+  // equal speed dominates the other, and no method at 3 bits is fast enough
+  // for 2.
+  EXPECT_EQ(Standings(json, "generation_speed_ratio", "divergence/gptq-512"),
+            (std::map<std::string, std::string>{{"gptq bits=2", "front"},
+                                                {"gptq bits=3", "front"},
+                                                {"rtn bits=2", "dominated"},
+                                                {"rtn bits=3", "dominated"}}));
   // Equal memory: the best is better than all others.
   const std::map<std::string, std::string> best = {{"gptq bits=2", "dominated"},
                                                    {"gptq bits=3", "front"},
                                                    {"rtn bits=2", "dominated"},
                                                    {"rtn bits=3", "dominated"}};
   EXPECT_EQ(Standings(json, "loaded_bytes", "divergence/gptq-512"), best);
-  EXPECT_EQ(Standings(json, "prompt_tokens_per_second", "divergence/gptq-512"),
-            best);
-  EXPECT_TRUE(Standings(json, "generated_tokens_per_second", "piqa").empty());
+  EXPECT_EQ(Standings(json, "prompt_speed_ratio", "divergence/gptq-512"), best);
+  EXPECT_TRUE(Standings(json, "generation_speed_ratio", "piqa").empty());
   for (const auto& front : json["fronts"]) {
-    if (front["cost"] != "generated_tokens_per_second") continue;
+    if (front["cost"] != "generation_speed_ratio") continue;
     EXPECT_EQ(front["cost_metric"], "efficiency/pp8-tg4");
-    EXPECT_EQ(front["points"][0]["cost"], 64.25);
-    EXPECT_NEAR(front["points"][0]["cost_error"].get<double>(),
-                1.25 / std::sqrt(5), 1e-12);
+    EXPECT_EQ(front["points"][0]["cost"], 1.75);
+    EXPECT_EQ(front["points"][0]["cost_error"], 0.015625);
     EXPECT_EQ(front["points"][2]["dominated_by"], "gptq bits=2");
   }
 }
@@ -288,7 +297,7 @@ TEST_F(QuantctlSweepTest, WithoutKlSpeedsAreSetAgainstEveryLoss) {
           "--metric efficiency/pp16-tg4 --json --data " +
           dir_.path())
           .Json();
-  EXPECT_EQ(Standings(json, "generated_tokens_per_second", "piqa").size(), 4u);
+  EXPECT_EQ(Standings(json, "generation_speed_ratio", "piqa").size(), 4u);
   // Of two measurements, one front each.
   std::set<std::string> metrics;
   for (const auto& front : json["fronts"]) {

@@ -47,7 +47,7 @@ TEST(SweepCostTest, TheTableIsInOrderAndNamesAreKnown) {
 TEST(SweepCostTest, SpeedsHaveTheErrorOfTheirMeanAndMemoryHasNone) {
   const v1::EfficiencyReport report = Report();
   const auto measured = [&](SweepCostKind kind) {
-    return CostRowOf(kind).measured(report);
+    return CostRowOf(kind).measured(report).value_or(CostValue());
   };
   EXPECT_EQ(measured(SweepCostKind::kPromptSpeed).value, 1000);
   EXPECT_EQ(measured(SweepCostKind::kPromptSpeed).error, 10);
@@ -58,6 +58,23 @@ TEST(SweepCostTest, SpeedsHaveTheErrorOfTheirMeanAndMemoryHasNone) {
   EXPECT_EQ(measured(SweepCostKind::kLoadedBytes).repetitions, 0u);
   EXPECT_EQ(measured(SweepCostKind::kPeakBytes).value, 7000);
   EXPECT_EQ(CostRowOf(SweepCostKind::kSizeBytes).measured, nullptr);
+}
+
+TEST(SweepCostTest, RatiosAreThereWhereTheOriginalWasMeasuredToo) {
+  v1::EfficiencyReport report = Report();
+  for (const SweepCostKind kind :
+       {SweepCostKind::kPromptRatio, SweepCostKind::kGenerationRatio}) {
+    EXPECT_FALSE(CostRowOf(kind).measured(report).has_value());
+    EXPECT_TRUE(CostRowOf(kind).more_is_better);
+  }
+  report.mutable_generation_ratio()->set_ratio(1.25);
+  report.mutable_generation_ratio()->set_error(0.125);
+  const auto ratio =
+      CostRowOf(SweepCostKind::kGenerationRatio).measured(report);
+  ASSERT_TRUE(ratio.has_value());
+  EXPECT_EQ(ratio->value, 1.25);
+  EXPECT_EQ(ratio->error, 0.125);
+  EXPECT_EQ(ratio->repetitions, 4u);
 }
 
 TEST(SweepCostTest, ReportsAreFoundByTheirMetric) {
