@@ -474,8 +474,9 @@ TEST_F(FirstLightTest, ASuggestionOfBitsIsARecipeThatQuantizes) {
   }
   const CommandResult refused = Ctl(attribute("blocks", "1.2"));
   EXPECT_EQ(refused.exit_code, 1);
-  EXPECT_THAT(refused.out + refused.err,
-              HasSubstr("at 3.297 bits per weight now, can take 2.297 to 5.297"));
+  EXPECT_THAT(
+      refused.out + refused.err,
+      HasSubstr("at 3.297 bits per weight now, can take 2.297 to 5.297"));
 }
 
 // Weights that are finite and overflow in the first block.
