@@ -7,6 +7,8 @@
 #include <utility>
 #include <vector>
 
+#include "absl/strings/str_cat.h"
+#include "base/status_macros.h"
 #include "gmock/gmock.h"
 #include "models/model.h"
 #include "nlohmann/json.hpp"
@@ -146,6 +148,25 @@ TEST_F(NetworkTuningTest, IsCancelledBetweenSteps) {
                         {"steps=100000", "held_out_windows=2"}, "cancelled"),
               StatusIs(absl::StatusCode::kCancelled, _));
   EXPECT_EQ(steps, 2);
+}
+
+// Wherever in a step, or in a look at the windows held out, it comes.
+TEST_F(NetworkTuningTest, IsCancelledWithinASecond) {
+  int runs = 0;
+  for (const char* method : {"vptq-distilled", "pv-tuning", "db-llm"}) {
+    for (const int wait_ms : {0, 3, 20}) {
+      SCOPED_TRACE(testing::Message() << method << " " << wait_ms);
+      std::vector<std::string> set = {"steps=1000000", "held_out_windows=4",
+                                      "check_steps=2"};
+      if (ResolveRecipe(method, {"group_size=8"}).ok()) {
+        set.emplace_back("group_size=8");
+      }
+      ASSERT_OK_AND_ASSIGN(const RecipeRun run,
+                           NewRun(method, set, absl::StrCat("late", runs++)));
+      EXPECT_LT(TimeToCancel(run, "distill", absl::Milliseconds(wait_ms)),
+                absl::Seconds(1));
+    }
+  }
 }
 
 // The pass forward is the network, and the pass back its gradient.

@@ -220,6 +220,46 @@ TEST_F(RecipeRunTest, ResumedRunIsByteIdenticalAfterAnyBlock) {
   }
 }
 
+// Stopped in the middle of the last block's steps, and of the network's.
+TEST_F(RecipeRunTest, ResumedRunIsByteIdenticalAfterAnyStep) {
+  int stopped = 0;
+  for (const v1::Recipe& recipe : BuiltinRecipes()) {
+    SCOPED_TRACE(recipe.name());
+    std::vector<std::string> phases;
+    for (const v1::Stage& stage : recipe.stages()) {
+      if (stage.has_tune()) phases.emplace_back("tune");
+      if (stage.has_distill()) phases.emplace_back("distill");
+    }
+    if (phases.empty()) continue;
+    const std::vector<std::string> set = Fitting(recipe.name());
+    TempDir whole;
+    ASSERT_OK_AND_ASSIGN(const auto expected,
+                         Execute(NewRun(recipe.name(), set, whole.path())));
+    for (const std::string& phase : phases) {
+      SCOPED_TRACE(phase);
+      TempDir workspace;
+      const RecipeRun run = NewRun(recipe.name(), set, workspace.path());
+      const bool of_block = phase == "tune";
+      {
+        const auto device = NewCpuDevice(2);
+        ExecutionContext ctx(device.get());
+        ctx.set_progress_sink([&](const ProgressUpdate& update) {
+          if (update.phase != phase || (of_block && update.done == 0)) return;
+          if (update.training->step == 3) ctx.RequestCancel();
+        });
+        EXPECT_THAT(RunRecipe(run, ctx),
+                    StatusIs(absl::StatusCode::kCancelled, _));
+      }
+      ASSERT_OK_AND_ASSIGN(const auto resumed, Execute(run, 1));
+      EXPECT_EQ(resumed.resumed_blocks, of_block ? 1 : 2);
+      EXPECT_EQ(FilesIn(resumed.artifact_directory),
+                FilesIn(expected.artifact_directory));
+      ++stopped;
+    }
+  }
+  EXPECT_GE(stopped, 10);
+}
+
 TEST_F(RecipeRunTest, SurveysAreKeptWithTheWorkspaceAndTheArtifact) {
   TempDir whole, workspace;
   ASSERT_OK_AND_ASSIGN(const auto expected,

@@ -6,9 +6,13 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <thread>
 #include <utility>
 #include <vector>
 
+#include "absl/synchronization/notification.h"
+#include "absl/time/clock.h"
+#include "absl/time/time.h"
 #include "base/file.h"
 #include "base/status_macros.h"
 #include "gmock/gmock.h"
@@ -25,11 +29,48 @@ namespace quantd::test {
 
 class TinyNetworkTest : public testing::Test {
  protected:
-  void SetUp() override {
-    WriteTinyModel(directory_.path());
+  void SetUp() override { OpenModel({}); }
+
+  void OpenModel(const TinyModelOptions& options) {
+    WriteTinyModel(directory_.path(), options);
     ASSERT_OK_AND_ASSIGN(checkpoint_, Checkpoint::Open(directory_.path()));
     ASSERT_OK_AND_ASSIGN(model_, Model::Open(checkpoint_));
     DrawCalibration(12, 32);
+  }
+
+  // The network that a run made.
+  static absl::StatusOr<std::shared_ptr<const Model>> Made(
+      const RecipeOutcome& outcome) {
+    ASSIGN_OR_RETURN(auto checkpoint,
+                     Checkpoint::Open(outcome.artifact_directory));
+    ASSIGN_OR_RETURN(auto model, Model::Open(checkpoint));
+    return std::shared_ptr<const Model>(std::move(model));
+  }
+
+  // How long RunRecipe() goes on after RequestCancel(), which another thread
+  // calls `wait` after the first step of `phase`.
+  absl::Duration TimeToCancel(const RecipeRun& run, const std::string& phase,
+                              absl::Duration wait) {
+    ExecutionContext ctx(device_.get());
+    absl::Notification descends;
+    ctx.set_progress_sink([&](const ProgressUpdate& update) {
+      if (update.phase == phase && !descends.HasBeenNotified()) {
+        descends.Notify();
+      }
+    });
+    absl::Time requested;
+    std::thread canceller([&] {
+      descends.WaitForNotification();
+      absl::SleepFor(wait);
+      requested = absl::Now();
+      ctx.RequestCancel();
+    });
+    const absl::Status status = RunRecipe(run, ctx).status();
+    const absl::Time returned = absl::Now();
+    if (!descends.HasBeenNotified()) descends.Notify();
+    canceller.join();
+    EXPECT_THAT(status, StatusIs(absl::StatusCode::kCancelled, testing::_));
+    return returned - requested;
   }
 
   void DrawCalibration(int64_t count, int64_t window_tokens) {

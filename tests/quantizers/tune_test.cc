@@ -115,6 +115,22 @@ TEST_F(TuneTest, ReportsStepLossAndRateAndIsCancelledBetweenSteps) {
   EXPECT_EQ(updates, 3);
 }
 
+// Wherever in a step it comes.
+TEST_F(TuneTest, IsCancelledWithinASecond) {
+  int runs = 0;
+  for (const std::string method : {"autoround", "jlcm", "vptq-tuned"}) {
+    for (const int wait_ms : {0, 3, 20}) {
+      SCOPED_TRACE(testing::Message() << method << " " << wait_ms);
+      std::vector<std::string> set = {"steps=1000000"};
+      if (method == "autoround") set.emplace_back("group_size=8");
+      ASSERT_OK_AND_ASSIGN(const RecipeRun run,
+                           NewRun(method, set, absl::StrCat("late", runs++)));
+      EXPECT_LT(TimeToCancel(run, "tune", absl::Milliseconds(wait_ms)),
+                absl::Seconds(1));
+    }
+  }
+}
+
 TEST_F(TuneTest, RefusesWhatItCannotLearn) {
   const auto check = [&](const std::string& stages, const std::string& what) {
     auto resolved = ParseRecipe("name: \"x\" " + stages);
