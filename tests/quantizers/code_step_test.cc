@@ -11,6 +11,7 @@
 
 #include "gmock/gmock.h"
 #include "models/layouts/row_codebook.h"
+#include "models/layouts/vector_codebook.h"
 #include "models/tunable_linear.h"
 #include "tests/quantizers/random_matrices.h"
 #include "tests/testing/status_matchers.h"
@@ -34,6 +35,31 @@ class CodeStepTest : public testing::Test {
       for (float v : {-1.0f, -0.25f, 0.5f, 1.0f}) w.codebook.push_back(v);
     }
     return (*NewRowCodebook(std::move(w)))->Tunable();
+  }
+
+  // Vectors of two rows, each a sum of one entry from every codebook.
+  std::unique_ptr<TunableLinear> Vectors(int64_t rows, int64_t cols,
+                                         const std::vector<int>& index_bits) {
+    std::mt19937_64 engine(8);
+    VectorCodebookWeights w;
+    w.rows = rows;
+    w.cols = cols;
+    w.groups.resize(1);
+    w.groups[0].vector_rows = 2;
+    for (const int bits : index_bits) {
+      IndexedCodebook book;
+      book.index_bits = bits;
+      for (int i = 0; i < 2 << bits; ++i) {
+        book.entries.push_back(
+            static_cast<float>(static_cast<int>(engine() % 255) - 127) / 64);
+      }
+      for (int64_t i = 0; i < rows / 2 * cols; ++i) {
+        book.codes.push_back(
+            static_cast<uint16_t>(engine() % (uint64_t{1} << bits)));
+      }
+      w.groups[0].codebooks.push_back(std::move(book));
+    }
+    return (*NewVectorCodebook(std::move(w)))->Tunable();
   }
 
   static double Norm(const Tensor& t) {
@@ -71,6 +97,55 @@ TEST_F(CodeStepTest, ChangesNoMoreThanItsShareAndTrust) {
       }
       EXPECT_EQ(changed, outcome.changed);
       EXPECT_NEAR(Norm(moved) / Norm(weight), outcome.relative_change, 1e-6);
+    }
+  }
+}
+
+// Nearest to what a unit is to stand for, and never farther from it than the
+// codes it had: single values, one codebook, two whose pairs are all tried, and
+// more, which are searched by turns.
+TEST_F(CodeStepTest, NoUnitIsFartherFromItsTargetThanItWas) {
+  std::vector<std::unique_ptr<TunableLinear>> layers;
+  layers.push_back(Layer(20, 30));
+  for (const std::vector<int>& index_bits :
+       std::vector<std::vector<int>>{{6}, {4, 5}, {9, 9}, {3, 4, 3}}) {
+    layers.push_back(Vectors(20, 30, index_bits));
+  }
+  for (const auto& tunable : layers) {
+    const std::vector<Tensor> p = tunable->Parameters();
+    const Tensor weight = tunable->Weight(p, ctx_);
+    const Tensor gradient = test::RandomMatrix(20, 30, 5);
+    for (const double rate : {0.05, 0.5, 5.0}) {
+      // B after one step: with v = (1 - beta) G^2 every weight moves as far,
+      // against its gradient.
+      Tensor target = weight.Clone();
+      const double length =
+          rate * std::sqrt(1 - 0.95) * Norm(weight) / std::sqrt(600.0);
+      for (int64_t i = 0; i < target.size(); ++i) {
+        target.data()[i] -= static_cast<float>(
+            std::copysign(length, double{gradient.data()[i]}));
+      }
+      auto choice = tunable->Codes(p, ctx_);
+      CodeStep step({.share = 1, .trust_ratio = 1000});
+      const auto outcome = step.Step(rate, gradient, weight, *choice, ctx_);
+      ASSERT_OK_AND_ASSIGN(const auto finished, choice->Finish());
+      const Tensor moved = finished->Decode(ctx_);
+      CodeChoice::PlaceList places;
+      int64_t nearer = 0;
+      for (int64_t u = 0; u < choice->units(); ++u) {
+        choice->Places(u, &places);
+        double before = 0, after = 0;
+        for (const int64_t at : places) {
+          before += std::pow(double{weight.data()[at]} - target.data()[at], 2);
+          after += std::pow(double{moved.data()[at]} - target.data()[at], 2);
+        }
+        EXPECT_LE(after, before * (1 + 1e-5)) << u << " " << rate;
+        nearer += after < before * (1 - 1e-5);
+      }
+      EXPECT_LE(nearer, outcome.changed);
+      if (rate > 1) {
+        EXPECT_GT(nearer, choice->units() / 4);
+      }
     }
   }
 }

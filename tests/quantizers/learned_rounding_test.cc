@@ -313,7 +313,7 @@ TEST_F(TunableLayersTest, ParametersSayWhatIsStored) {
   }
   for (const char* layout :
        {"packed-int.v1", "packed-affine.v1", "mixed-int.v1", "lookup-table.v1",
-        "row-codebook.v1", "vector-codebook.v1"}) {
+        "row-codebook.v1", "grouped-codebook.v1", "vector-codebook.v1"}) {
     EXPECT_TRUE(free_codes.contains(layout)) << layout;
   }
 }

@@ -47,25 +47,32 @@ TEST_F(NetworkTuningTest, DistillationNearsTheOriginal) {
   }
 }
 
-// PV-Tuning: a vector codebook, scalars and a table, each nearer than it began
-// and nearer than with its codes as they were.
+// PV-Tuning: a vector codebook, scalars, and tables of groups of rows and of
+// single ones, each nearer than it began and nearer than with its codes as they
+// were.
 TEST_F(NetworkTuningTest, ChoosingCodesImprovesEveryStart) {
   const std::vector<std::string> steps = {
-      "steps=40",           "batch_windows=4", "learning_rate=0.003",
-      "held_out_windows=4", "check_steps=10",  "code_share=0.05",
+      "distill.steps=40",   "distill.batch_windows=4",
+      "held_out_windows=4", "distill.learning_rate=0.003",
+      "check_steps=10",     "code_share=0.05",
       "trust_ratio=0.05"};
+  int starts = 0;
   for (const auto& [method, more] :
        std::vector<std::pair<std::string, std::vector<std::string>>>{
            // Entries of codebooks lie farther apart than integers.
            {"pv-tuning", {"index_bits=4", "code_rate=0.2"}},
-           {"pv-tuning-gptq", {"group_size=8", "code_rate=0.03"}}}) {
-    SCOPED_TRACE(method);
+           {"pv-tuning-gptq", {"group_size=8", "code_rate=0.03"}},
+           {"jlcm-distilled", {"tune.steps=10", "code_rate=0.1"}},
+           {"jlcm-distilled",
+            {"tune.steps=10", "code_rate=0.1", "row_groups=0"}}}) {
+    const std::string name = absl::StrCat(method, starts++);
+    SCOPED_TRACE(name);
     std::vector<std::string> set = steps;
     set.insert(set.end(), more.begin(), more.end());
-    ASSERT_OK_AND_ASSIGN(const auto chosen, RunMethod(method, set, method));
-    set.push_back("variable=PARAMETERS");
+    ASSERT_OK_AND_ASSIGN(const auto chosen, RunMethod(method, set, name));
+    set.push_back("distill.variable=PARAMETERS");
     ASSERT_OK_AND_ASSIGN(const auto fixed,
-                         RunMethod(method, set, method + "-fixed"));
+                         RunMethod(method, set, name + "-fixed"));
     const nlohmann::json with = SummaryOf(chosen)["distillation"];
     const nlohmann::json without = SummaryOf(fixed)["distillation"];
     EXPECT_EQ(with["kept"], true) << with;
