@@ -1,12 +1,14 @@
 // The tune stage: what it refuses, and what it makes of blocks.
 #include "quantizers/stages/tune.h"
 
+#include <cmath>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "gmock/gmock.h"
+#include "models/layouts/packed_int.h"
 #include "nlohmann/json.hpp"
 #include "tests/quantizers/tiny_network.h"
 #include "tests/testing/status_matchers.h"
@@ -18,6 +20,30 @@ using ::quantd::test::StatusIs;
 using ::testing::_;
 using ::testing::AllOf;
 using ::testing::HasSubstr;
+
+// Pearson's, of pairs.
+class Correlation {
+ public:
+  void Add(double x, double y) {
+    count_ += 1;
+    x_ += x;
+    y_ += y;
+    xx_ += x * x;
+    xy_ += x * y;
+    yy_ += y * y;
+  }
+  // Zero where either does not vary.
+  double Value() const {
+    const double variance_x = xx_ / count_ - x_ / count_ * (x_ / count_);
+    const double variance_y = yy_ / count_ - y_ / count_ * (y_ / count_);
+    if (!(variance_x > 0) || !(variance_y > 0)) return 0;
+    return (xy_ / count_ - x_ / count_ * (y_ / count_)) /
+           std::sqrt(variance_x * variance_y);
+  }
+
+ private:
+  double count_ = 0, x_ = 0, y_ = 0, xx_ = 0, xy_ = 0, yy_ = 0;
+};
 
 class TuneTest : public test::TinyNetworkTest {};
 
@@ -47,6 +73,46 @@ TEST_F(TuneTest, LearnsSomethingInEveryBlock) {
       EXPECT_EQ(block["kept"], true) << block;
       EXPECT_LT(block["loss_after"], block["loss_before"]) << block;
     }
+  }
+}
+
+// The farther a weight lies from zero, the farther division moves it; also
+// where scales stay (arXiv:2306.00317, section 3.2 and figure 3).
+TEST_F(TuneTest, DivisionMovesLargeWeightsFurther) {
+  ASSERT_OK_AND_ASSIGN(
+      const auto rounded,
+      RunMethod("rtn", {"bits=4", "group_size=-1"}, "rounded"));
+  ASSERT_OK_AND_ASSIGN(const auto before, Made(rounded));
+  for (const std::string range : {"learn_range=true", "learn_range=false"}) {
+    SCOPED_TRACE(range);
+    ASSERT_OK_AND_ASSIGN(
+        const auto outcome,
+        RunMethod("flexround", {"bits=4", "steps=150", range}, range));
+    ASSERT_OK_AND_ASSIGN(const auto after, Made(outcome));
+    Correlation all;
+    for (int k = 0; k < model_->block_count(); ++k) {
+      ASSERT_OK_AND_ASSIGN(const auto original, model_->LoadBlock(k, ctx_));
+      ASSERT_OK_AND_ASSIGN(const auto first, before->LoadBlock(k, ctx_));
+      ASSERT_OK_AND_ASSIGN(const auto last, after->LoadBlock(k, ctx_));
+      for (size_t i = 0; i < original->linears().size(); ++i) {
+        const Tensor& w = original->linears()[i].weight();
+        const auto start = UnpackPackedInt(*first->linears()[i].compressed());
+        const auto end = UnpackPackedInt(*last->linears()[i].compressed());
+        ASSERT_TRUE(start.has_value());
+        ASSERT_TRUE(end.has_value());
+        EXPECT_EQ(start->zeros, end->zeros);
+        Correlation own;
+        for (size_t e = 0; e < start->codes.size(); ++e) {
+          const double size = std::abs(w.data()[e]);
+          const double change = std::abs(start->codes[e] - end->codes[e]);
+          own.Add(size, change);
+          all.Add(size, change);
+        }
+        EXPECT_GT(own.Value(), 0) << original->linears()[i].name();
+      }
+    }
+    RecordProperty(range, absl::StrCat(all.Value()));
+    EXPECT_GT(all.Value(), 0.1);
   }
 }
 
