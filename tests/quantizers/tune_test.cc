@@ -1,6 +1,7 @@
 // The tune stage: what it refuses, and what it makes of blocks.
 #include "quantizers/stages/tune.h"
 
+#include <algorithm>
 #include <cmath>
 #include <string>
 #include <utility>
@@ -8,8 +9,10 @@
 
 #include "absl/strings/str_cat.h"
 #include "gmock/gmock.h"
+#include "models/layouts/lookup_table.h"
 #include "models/layouts/packed_int.h"
 #include "nlohmann/json.hpp"
+#include "quantizers/learned_power.h"
 #include "tests/quantizers/tiny_network.h"
 #include "tests/testing/status_matchers.h"
 
@@ -19,7 +22,11 @@ namespace {
 using ::quantd::test::StatusIs;
 using ::testing::_;
 using ::testing::AllOf;
+using ::testing::Contains;
+using ::testing::DoubleNear;
+using ::testing::Each;
 using ::testing::HasSubstr;
+using ::testing::Not;
 
 // Pearson's, of pairs.
 class Correlation {
@@ -113,6 +120,38 @@ TEST_F(TuneTest, DivisionMovesLargeWeightsFurther) {
     }
     RecordProperty(range, absl::StrCat(all.Value()));
     EXPECT_GT(all.Value(), 0.1);
+  }
+}
+
+// Of every layer its own, where it is learned; else what the search found.
+TEST_F(TuneTest, PowersAreLearnedLayerByLayer) {
+  for (const bool learned : {false, true}) {
+    ASSERT_OK_AND_ASSIGN(
+        const auto outcome,
+        RunMethod("nupes-tuned",
+                  {"bits=3", "steps=60",
+                   absl::StrCat("learn_range=", learned ? "true" : "false")},
+                  absl::StrCat("learned", learned)));
+    const double found = SummaryOf(outcome)["surveys"][0]["found"]["exponent"];
+    ASSERT_OK_AND_ASSIGN(const auto made, Made(outcome));
+    std::vector<double> exponents;
+    for (int k = 0; k < made->block_count(); ++k) {
+      ASSERT_OK_AND_ASSIGN(const auto block, made->LoadBlock(k, ctx_));
+      for (const Linear& layer : block->linears()) {
+        const auto stored = UnpackLookupTable(*layer.compressed());
+        ASSERT_TRUE(stored.has_value()) << layer.name();
+        const auto exponent = ExponentOfPowerValues(stored->values);
+        ASSERT_TRUE(exponent.has_value()) << layer.name();
+        exponents.push_back(*exponent);
+      }
+    }
+    if (!learned) {
+      EXPECT_THAT(exponents, Each(DoubleNear(found, 1e-6)));
+      continue;
+    }
+    EXPECT_THAT(exponents, Contains(Not(DoubleNear(found, 1e-3)))) << found;
+    std::sort(exponents.begin(), exponents.end());
+    EXPECT_GT(exponents.back() - exponents.front(), 1e-3);
   }
 }
 
