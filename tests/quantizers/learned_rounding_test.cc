@@ -9,14 +9,20 @@
 #include <numeric>
 #include <set>
 #include <string>
+#include <utility>
 #include <vector>
 
+#include "absl/strings/str_cat.h"
 #include "gmock/gmock.h"
+#include "models/activation_store.h"
 #include "models/layouts/packed_int.h"
 #include "models/model.h"
 #include "quantizers/affine_grid.h"
+#include "quantizers/block_tuning.h"
 #include "quantizers/grids/affine.h"
+#include "quantizers/learned_layers.h"
 #include "quantizers/recipe.h"
+#include "quantizers/tuning_options.h"
 #include "tensor/gradient_tape.h"
 #include "tests/models/tunable_checks.h"
 #include "tests/quantizers/random_matrices.h"
@@ -263,6 +269,145 @@ TEST_F(LearnedRoundingTest, OffsetsStayWithinHalfAStepAndRangesWithinTheOld) {
   tunable->Project(absl::MakeSpan(parameters));
   for (float v : parameters[0].values()) EXPECT_EQ(v, 0.5f);
   for (float v : parameters[1].values()) EXPECT_EQ(v, 1);
+}
+
+// --- A whole descent --------------------------------------------------------
+
+// Remembers what a layer was frozen with, and the weight that it stood for.
+class Remembering final : public TunableLinear {
+ public:
+  struct Memory {
+    std::vector<Tensor> parameters;
+    Tensor soft;
+    Tensor hard;
+  };
+
+  Remembering(std::unique_ptr<TunableLinear> layer, Memory* memory)
+      : layer_(std::move(layer)), memory_(*memory) {}
+
+  std::vector<Tensor> Parameters() const override {
+    return layer_->Parameters();
+  }
+  double LearningRateFactor(size_t parameter) const override {
+    return layer_->LearningRateFactor(parameter);
+  }
+  Tensor Weight(absl::Span<const Tensor> parameters,
+                ExecutionContext& ctx) const override {
+    return layer_->Weight(parameters, ctx);
+  }
+  Tensor Penalty(absl::Span<const Tensor> parameters, double progress,
+                 ExecutionContext& ctx) const override {
+    return layer_->Penalty(parameters, progress, ctx);
+  }
+  void Project(absl::Span<Tensor> parameters) const override {
+    layer_->Project(parameters);
+  }
+  absl::StatusOr<std::shared_ptr<const CompressedLinear>> Freeze(
+      absl::Span<const Tensor> parameters,
+      ExecutionContext& ctx) const override {
+    auto frozen = layer_->Freeze(parameters, ctx);
+    for (const Tensor& p : parameters) memory_.parameters.push_back(p.Clone());
+    memory_.soft = layer_->Weight(parameters, ctx);
+    if (frozen.ok()) memory_.hard = (*frozen)->Decode(ctx);
+    return frozen;
+  }
+
+ private:
+  const std::unique_ptr<TunableLinear> layer_;
+  Memory& memory_;
+};
+
+class AdaRoundTest : public test::TinyNetworkTest {};
+
+// The penalty has to have done its work before roundings are made hard: with
+// the options of the recipe, h is 0 or 1 and the soft block is the hard one.
+TEST_F(AdaRoundTest, RoundingsAreDecidedWhenTheStepsEnd) {
+  ASSERT_OK_AND_ASSIGN(const v1::Recipe recipe,
+                       ResolveRecipe("adaround", {"bits=3"}));
+  const v1::TuneStage& tune = recipe.stages(1).tune();
+  ASSERT_OK_AND_ASSIGN(
+      const auto rounded,
+      RunMethod("rtn", {"bits=3", "group_size=-1", "range_fit=SHRINK_SEARCH"},
+                "rounded"));
+  ASSERT_OK_AND_ASSIGN(const auto start, Made(rounded));
+  ASSERT_OK_AND_ASSIGN(const auto original, model_->LoadBlock(0, ctx_));
+  ASSERT_OK_AND_ASSIGN(const auto block, start->LoadBlock(0, ctx_));
+
+  const int64_t rows = windows_.count() * windows_.window_tokens;
+  const auto batch =
+      SequenceBatch::Uniform(windows_.count(), windows_.window_tokens);
+  ASSERT_OK_AND_ASSIGN(const Tensor x,
+                       model_->Embed(windows_.tokens, batch, ctx_));
+  ASSERT_OK_AND_ASSIGN(const Tensor y, original->Forward(x, batch, ctx_));
+  ASSERT_OK_AND_ASSIGN(auto inputs,
+                       ActivationStore::Create(rows, x.cols(), {}));
+  ASSERT_OK_AND_ASSIGN(auto targets,
+                       ActivationStore::Create(rows, x.cols(), {}));
+  ASSERT_THAT(inputs.Write(0, x), IsOk());
+  ASSERT_THAT(targets.Write(0, y), IsOk());
+
+  LearnedOptions learned;
+  learned.variable = tune.variable();
+  learned.penalty = tune.penalty();
+  learned.penalty_start = tune.penalty_start();
+  BlockTuningOptions options;
+  options.optimizer = OptimizerFrom(tune.optimizer(), tune.weight_decay());
+  options.schedule = ScheduleFrom(tune.schedule(), tune.learning_rate(),
+                                  tune.steps(), tune.warmup_steps());
+  options.batch_windows = tune.batch_windows();
+  std::vector<Remembering::Memory> memories(block->linears().size());
+  std::vector<TunedLayer> layers;
+  for (size_t i = 0; i < memories.size(); ++i) {
+    Linear& layer = block->linears()[i];
+    ASSERT_OK_AND_ASSIGN(
+        auto tunable,
+        NewLearnedLayer(*layer.compressed(), original->linears()[i].weight(),
+                        learned));
+    layers.push_back({&layer, std::make_unique<Remembering>(std::move(tunable),
+                                                            &memories[i])});
+  }
+  BlockExamples examples;
+  examples.inputs = &inputs;
+  examples.targets = &targets;
+  examples.window_tokens = windows_.window_tokens;
+  ASSERT_OK_AND_ASSIGN(
+      const BlockReport report,
+      TuneBlock(*block, std::move(layers), examples, options, {}, ctx_));
+  EXPECT_TRUE(report.kept);
+
+  int64_t all = 0, within_thousandth = 0, within_twentieth = 0;
+  for (const Remembering::Memory& memory : memories) {
+    ASSERT_EQ(memory.parameters.size(), 1u);
+    for (const float v : memory.parameters[0].values()) {
+      const double h =
+          std::clamp(1.2 / (1 + std::exp(-double{v})) - 0.1, 0.0, 1.0);
+      const double undecided = std::min(h, 1 - h);
+      ++all;
+      within_thousandth += undecided <= 1e-3;
+      within_twentieth += undecided <= 0.05;
+    }
+  }
+  RecordProperty("decided",
+                 absl::StrCat(within_thousandth, " to 0.001, ",
+                              within_twentieth, " to 0.05 of ", all));
+  EXPECT_GE(within_thousandth, all * 99 / 100) << all;
+  EXPECT_GE(within_twentieth, all * 995 / 1000) << all;
+
+  // The block with soft roundings makes what it makes with hard ones.
+  ASSERT_OK_AND_ASSIGN(const Tensor hard, block->Forward(x, batch, ctx_));
+  for (size_t i = 0; i < memories.size(); ++i) {
+    EXPECT_THAT(memories[i].hard.values(),
+                ElementsAreArray(block->linears()[i].weight().values()));
+    block->linears()[i].SetWeight(memories[i].soft);
+  }
+  ASSERT_OK_AND_ASSIGN(const Tensor soft, block->Forward(x, batch, ctx_));
+  double difference = 0, size = 0;
+  for (int64_t i = 0; i < hard.size(); ++i) {
+    difference += std::pow(double{soft.data()[i]} - hard.data()[i], 2);
+    size += std::pow(double{hard.data()[i]}, 2);
+  }
+  RecordProperty("soft_to_hard", absl::StrCat(std::sqrt(difference / size)));
+  EXPECT_LE(std::sqrt(difference / size), 1e-3);
 }
 
 // --- Layers as functions of what they store --------------------------------
