@@ -1,36 +1,18 @@
 #include "quantizers/network_tuning.h"
 
 #include <algorithm>
-#include <cmath>
 #include <limits>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "base/status_macros.h"
+#include "quantizers/deviation_weights.h"
 #include "quantizers/network_pass.h"
 #include "quantizers/window_order.h"
 #include "tensor/gradient_tape.h"
 #include "tensor/ops.h"
 
 namespace quantd {
-namespace {
-
-// Of softmax(logits[row]), as a share of the greatest there is.
-double RelativeEntropy(const Tensor& logits, int64_t row) {
-  const float* const x = logits.row(row);
-  const int64_t n = logits.cols();
-  const double top = *std::max_element(x, x + n);
-  double sum = 0, weighted = 0;
-  for (int64_t i = 0; i < n; ++i) {
-    const double shifted = x[i] - top;
-    const double e = std::exp(shifted);
-    sum += e;
-    weighted += e * shifted;
-  }
-  return (std::log(sum) - weighted / sum) / std::log(static_cast<double>(n));
-}
-
-}  // namespace
 
 NetworkTuning::State NetworkTuning::State::Clone() const {
   State copy = *this;
@@ -236,15 +218,13 @@ absl::StatusOr<NetworkTuning::Loss> NetworkTuning::Distance(
   const double temperature = options_.temperature;
   const Tensor kl = ops::KlDivergence(teacher, student,
                                       static_cast<float>(temperature), ctx_);
+  const DeviationWeights deviation = {options_.deviation_weight,
+                                      options_.deviation_power};
   Tensor seed = Tensor::Uninitialized(kl.shape());
   Loss loss;
   for (int64_t t = 0; t < kl.size(); ++t) {
-    double weight = temperature * temperature / rows;
-    if (options_.deviation_weight > 0) {
-      weight *=
-          1 + options_.deviation_weight * std::pow(RelativeEntropy(teacher, t),
-                                                   options_.deviation_power);
-    }
+    const double weight =
+        temperature * temperature / rows * deviation.Of(teacher, t);
     loss.value += weight * kl.data()[t];
     seed.data()[t] = static_cast<float>(weight);
   }

@@ -92,7 +92,7 @@ class ScorerTest : public testing::Test {
 
 TEST_F(ScorerTest, UniformModelScoresTheLogOfItsVocabulary) {
   test::TinyModelOptions options;
-  options.uniform = true;
+  options.head_scale = 0;
   Open(options);
   ASSERT_OK_AND_ASSIGN(const auto nll, Score(Windows(3, 16), 2, 1));
   for (const auto& window : nll) {
@@ -409,7 +409,7 @@ TEST_F(PairScorerTest, EachSideIsWhatTheModelSaysAlone) {
 
 TEST_F(PairScorerTest, AgainstAUniformModelEntropyIsMissing) {
   test::TinyModelOptions uniform;
-  uniform.uniform = true;
+  uniform.head_scale = 0;
   OpenPair(uniform, {});
   ASSERT_OK_AND_ASSIGN(const Result result, Compare(Windows(2, 16), {}, 1));
   const double most = std::log(double{test::kTinyVocabulary});

@@ -2,6 +2,8 @@
 // finite differences, and what distillation makes of a compressed model.
 #include "quantizers/network_tuning.h"
 
+#include <algorithm>
+#include <cmath>
 #include <memory>
 #include <string>
 #include <utility>
@@ -24,7 +26,28 @@ using ::quantd::test::StatusIs;
 using ::testing::_;
 using ::testing::HasSubstr;
 
-class NetworkTuningTest : public test::TinyNetworkTest {};
+class NetworkTuningTest : public test::TinyNetworkTest {
+ protected:
+  absl::StatusOr<Tensor> LogitsOf(const Model& model, int64_t window) {
+    const auto batch = SequenceBatch::Uniform(1, windows_.window_tokens);
+    ASSIGN_OR_RETURN(Tensor hidden,
+                     model.Embed(windows_.Window(window), batch, ctx_));
+    for (int k = 0; k < model.block_count(); ++k) {
+      ASSIGN_OR_RETURN(const auto block, model.LoadBlock(k, ctx_));
+      ASSIGN_OR_RETURN(hidden, block->Forward(hidden, batch, ctx_));
+    }
+    return model.Logits(hidden, ctx_);
+  }
+};
+
+// Of row `row`, in float64.
+std::vector<double> LogProbabilities(const Tensor& logits, int64_t row) {
+  std::vector<double> result(logits.row(row), logits.row(row) + logits.cols());
+  double sum = 0;
+  for (double v : result) sum += std::exp(v);
+  for (double& v : result) v -= std::log(sum);
+  return result;
+}
 
 TEST_F(NetworkTuningTest, DistillationNearsTheOriginal) {
   ASSERT_OK_AND_ASSIGN(const auto outcome,
@@ -97,6 +120,92 @@ TEST_F(NetworkTuningTest, RoundingIsLearnedOverTheWholeNetwork) {
     const nlohmann::json learned = SummaryOf(outcome)["distillation"];
     EXPECT_EQ(learned["kept"], true) << learned;
     EXPECT_GT(learned["best_step"], 0) << learned;
+  }
+}
+
+// Of every token the divergence, times 1 + weight (entropy / log V)^power.
+TEST_F(NetworkTuningTest, TheLossIsTheDivergenceWeighedByDeviation) {
+  ASSERT_OK_AND_ASSIGN(const auto rounded,
+                       RunMethod("dual-binary", {"group_size=8"}, "student"));
+  ASSERT_OK_AND_ASSIGN(const auto student, Made(rounded));
+  constexpr int64_t kTrained = 10;
+  double plain = 0, by_entropy = 0, by_square = 0, least = 1, greatest = 0;
+  for (int64_t w = 0; w < kTrained; ++w) {
+    ASSERT_OK_AND_ASSIGN(const Tensor taught, LogitsOf(*model_, w));
+    ASSERT_OK_AND_ASSIGN(const Tensor made, LogitsOf(*student, w));
+    for (int64_t t = 0; t < taught.rows(); ++t) {
+      const std::vector<double> p = LogProbabilities(taught, t);
+      const std::vector<double> q = LogProbabilities(made, t);
+      double divergence = 0, entropy = 0;
+      for (size_t i = 0; i < p.size(); ++i) {
+        divergence += std::exp(p[i]) * (p[i] - q[i]);
+        entropy -= std::exp(p[i]) * p[i];
+      }
+      const double share = entropy / std::log(static_cast<double>(p.size()));
+      const double part =
+          divergence / static_cast<double>(kTrained * taught.rows());
+      plain += part;
+      by_entropy += part * share;
+      by_square += part * share * share;
+      least = std::min(least, share);
+      greatest = std::max(greatest, share);
+    }
+  }
+  EXPECT_LT(least, greatest - 0.01);
+  const auto first_loss = [&](double weight, double power) {
+    NetworkTuningOptions options;
+    options.schedule.peak = 1e-4;
+    options.batch_windows = kTrained;
+    options.held_out_windows = windows_.count() - kTrained;
+    options.deviation_weight = weight;
+    options.deviation_power = power;
+    NetworkTuning tuning(*model_, *student, windows_, options, ctx_);
+    double loss = 0;
+    EXPECT_THAT(tuning.Run([&](const TuningStep& step) { loss = step.loss; }),
+                IsOk());
+    return loss;
+  };
+  EXPECT_NEAR(first_loss(0, 3), plain, 1e-5 * plain);
+  EXPECT_NEAR(first_loss(1, 1), plain + by_entropy, 1e-5 * plain);
+  EXPECT_NEAR(first_loss(2, 2), plain + 2 * by_square, 1e-5 * plain);
+}
+
+// A teacher as unsure of all tokens as it can be: all weights are two, and the
+// signs of the gradient those of plain distillation.
+TEST_F(NetworkTuningTest, EqualDeviationsArePlainDistillation) {
+  test::TinyModelOptions unsure;
+  unsure.head_scale = 1e-4f;
+  OpenModel(unsure);
+  std::vector<double> losses[2];
+  std::vector<std::vector<float>> weights[2];
+  for (const size_t weight : {size_t{0}, size_t{1}}) {
+    ctx_.set_progress_sink([&](const ProgressUpdate& update) {
+      if (update.training.has_value()) {
+        losses[weight].push_back(update.training->loss);
+      }
+    });
+    ASSERT_OK_AND_ASSIGN(
+        const auto outcome,
+        RunMethod("db-llm",
+                  {"group_size=8", "steps=10", "optimizer=SIGN_SGD",
+                   "learning_rate=0.002", "held_out_windows=2",
+                   absl::StrCat("deviation_weight=", weight)},
+                  absl::StrCat("weight", weight)));
+    EXPECT_EQ(SummaryOf(outcome)["distillation"]["kept"], true)
+        << SummaryOf(outcome)["distillation"];
+    ASSERT_OK_AND_ASSIGN(const auto made, Made(outcome));
+    for (int k = 0; k < made->block_count(); ++k) {
+      ASSERT_OK_AND_ASSIGN(const auto block, made->LoadBlock(k, ctx_));
+      for (const Linear& layer : block->linears()) {
+        weights[weight].push_back(ToVector(layer.weight()));
+      }
+    }
+  }
+  EXPECT_EQ(weights[0], weights[1]);
+  ASSERT_EQ(losses[0].size(), 10u);
+  ASSERT_EQ(losses[1].size(), 10u);
+  for (size_t i = 0; i < losses[0].size(); ++i) {
+    EXPECT_NEAR(losses[1][i], 2 * losses[0][i], 1e-6 * losses[0][i]);
   }
 }
 

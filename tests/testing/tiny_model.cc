@@ -116,7 +116,7 @@ void WriteTinyModel(const std::string& directory, const TinyModelOptions& o) {
     }
   }
   add("model.norm.weight", {o.hidden}, 1, 0.1f);
-  add("lm_head.weight", {o.vocabulary, o.hidden}, 0, o.uniform ? 0.0f : spread);
+  add("lm_head.weight", {o.vocabulary, o.hidden}, 0, o.head_scale * spread);
   ASSERT_TRUE(
       WriteSafetensors(directory + "/model.safetensors", tensors, {}).ok());
 }

@@ -32,11 +32,11 @@ struct TinyModelOptions {
   // feed-forward part, one per token. The last expert's router scores equal the
   // first's, which wins, so that no token ever reaches the last.
   int experts = 0;
-  // Zero head and final norm: every token equally likely.
-  bool uniform = false;
   // Weights that are finite, but products of them are not: all likelihoods are
   // NaN. Not of F16.
   bool overflows = false;
+  // Of the head: 0 makes every token equally likely.
+  float head_scale = 1;
 };
 
 // REQUIRES: `directory` exists.
