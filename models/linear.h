@@ -26,6 +26,13 @@ struct LinearShape {
   bool writes_residual = false;
 };
 
+// A small parameter beside the linear weights, which may be replaced by a
+// tensor of its shape, a tracked one too.
+struct NamedParameter {
+  std::string name;
+  Tensor* value;  // what is computed with
+};
+
 class Linear {
  public:
   Linear(std::string name, Tensor weight, std::optional<Tensor> bias)
@@ -48,6 +55,8 @@ class Linear {
   // decodes to.
   const Tensor& weight() const { return weight_; }
   const std::optional<Tensor>& bias() const { return bias_; }
+  // Null where there is none.
+  Tensor* mutable_bias() { return bias_.has_value() ? &*bias_ : nullptr; }
 
   // Null while the layer is in floating point.
   const std::shared_ptr<const CompressedLinear>& compressed() const {

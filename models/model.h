@@ -102,6 +102,12 @@ class Block {
   // weight: norms, biases. They are copied into a compressed checkpoint as
   // they are.
   virtual std::vector<std::string> OtherTensors() const = 0;
+
+  // Gains and shifts of the block's norms, those inside attention too, and
+  // biases of its linear layers; names are those of tensors. A gain is the
+  // whole factor, also where the checkpoint stores it less one. They live as
+  // long as the block.
+  virtual std::vector<NamedParameter> SmallParameters() = 0;
 };
 
 struct ModelOptions {

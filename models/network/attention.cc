@@ -118,6 +118,12 @@ absl::Status Attention::LoadNorms(const Checkpoint& checkpoint,
   return load(description_.key_norm, description_.kv_heads, &key_norms_);
 }
 
+void Attention::AppendParameters(std::vector<NamedParameter>* parameters) {
+  for (std::vector<Norm>* norms : {&query_norms_, &key_norms_}) {
+    for (Norm& norm : *norms) norm.AppendParameters(parameters);
+  }
+}
+
 Attention::Projected Attention::Split(const Tensor& fused) const {
   const int64_t d = description_.head_dim;
   const int64_t queries = description_.heads * d;

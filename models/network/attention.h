@@ -56,6 +56,7 @@ class Attention final : public Mixer {
 
   absl::StatusOr<Tensor> Forward(const Tensor& x, BlockPass& pass) override;
   std::unique_ptr<BlockState> NewState() const override;
+  void AppendParameters(std::vector<NamedParameter>* parameters) override;
 
  private:
   struct Projected {

@@ -3,9 +3,11 @@
 #define QUANTD_MODELS_NETWORK_BLOCK_PASS_H_
 
 #include <memory>
+#include <vector>
 
 #include "absl/status/statusor.h"
 #include "kernels/execution_context.h"
+#include "models/linear.h"
 #include "models/model.h"
 #include "tensor/sequence_batch.h"
 #include "tensor/tensor.h"
@@ -50,6 +52,9 @@ class Mixer {
   virtual absl::StatusOr<Tensor> Forward(const Tensor& x, BlockPass& pass) = 0;
 
   virtual std::unique_ptr<BlockState> NewState() const = 0;
+
+  // Those of its norms, for Block::SmallParameters().
+  virtual void AppendParameters(std::vector<NamedParameter>* /*parameters*/) {}
 };
 
 }  // namespace quantd

@@ -98,6 +98,20 @@ class DecoderBlock final : public Block {
     return mixer_->NewState();
   }
 
+  std::vector<NamedParameter> SmallParameters() override {
+    std::vector<NamedParameter> parameters;
+    for (Norm* norm : {&mixer_norm_, &mixer_post_norm_, &feed_forward_norm_,
+                       &feed_forward_post_norm_}) {
+      norm->AppendParameters(&parameters);
+    }
+    mixer_->AppendParameters(&parameters);
+    for (Linear& layer : linears_) {
+      Tensor* const bias = layer.mutable_bias();
+      if (bias != nullptr) parameters.push_back({layer.name() + ".bias", bias});
+    }
+    return parameters;
+  }
+
   std::vector<std::string> OtherTensors() const override {
     return other_tensors_;
   }

@@ -14,10 +14,10 @@ absl::StatusOr<Norm> Norm::Load(const Checkpoint& checkpoint,
   Norm norm;
   norm.description_ = description;
   if (!description.present()) return norm;
-  const std::string name = prefix + description.name;
+  norm.name_ = prefix + description.name;
   if (description.weight) {
     ASSIGN_OR_RETURN(norm.weight_,
-                     LoadTensor(checkpoint, name + ".weight", {width}));
+                     LoadTensor(checkpoint, norm.name_ + ".weight", {width}));
   } else {
     norm.weight_ = Tensor::Zeros({width});
     std::fill_n(norm.weight_.data(), width, 1.0f);
@@ -25,9 +25,18 @@ absl::StatusOr<Norm> Norm::Load(const Checkpoint& checkpoint,
   for (float& w : norm.weight_.values()) w += description.weight_offset;
   if (description.bias) {
     ASSIGN_OR_RETURN(norm.bias_,
-                     LoadTensor(checkpoint, name + ".bias", {width}));
+                     LoadTensor(checkpoint, norm.name_ + ".bias", {width}));
   }
   return norm;
+}
+
+void Norm::AppendParameters(std::vector<NamedParameter>* parameters) {
+  if (description_.present() && description_.weight) {
+    parameters->push_back({name_ + ".weight", &weight_});
+  }
+  if (description_.present() && description_.bias) {
+    parameters->push_back({name_ + ".bias", &bias_});
+  }
 }
 
 Tensor Norm::Apply(const Tensor& x, ExecutionContext& ctx) const {

@@ -5,10 +5,12 @@
 #define QUANTD_MODELS_NETWORK_NORM_H_
 
 #include <string>
+#include <vector>
 
 #include "absl/status/statusor.h"
 #include "kernels/execution_context.h"
 #include "models/checkpoint.h"
+#include "models/linear.h"
 #include "models/model_description.h"
 #include "tensor/tensor.h"
 
@@ -26,12 +28,16 @@ class Norm {
 
   bool present() const { return description_.present(); }
 
+  // Gain and shift, where they are stored.
+  void AppendParameters(std::vector<NamedParameter>* parameters);
+
   // x [rows, width].
   Tensor Apply(const Tensor& x, ExecutionContext& ctx) const;
 
  private:
   NormDescription description_;
-  Tensor weight_;  // with the offset added; empty when there is none
+  std::string name_;  // with the prefix
+  Tensor weight_;     // with the offset added; empty when there is none
   Tensor bias_;
 };
 

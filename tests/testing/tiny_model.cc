@@ -46,6 +46,32 @@ std::string Encode(const std::vector<float>& values, DType dtype) {
   return bytes;
 }
 
+// Tensors of random values, in order of the calls.
+struct TensorMaker {
+  explicit TensorMaker(const TinyModelOptions& options)
+      : dtype(options.dtype), values(options.seed) {}
+
+  void operator()(std::string name, Shape shape, float mean, float spread) {
+    std::vector<float> numbers(static_cast<size_t>(ElementCount(shape)));
+    for (float& v : numbers) v = mean + values.Next(spread);
+    tensors.push_back(
+        {std::move(name), dtype, std::move(shape), Encode(numbers, dtype)});
+  }
+
+  const DType dtype;
+  Values values;
+  std::vector<TensorToWrite> tensors;
+};
+
+void WriteConfigAndTokenizer(const std::string& directory,
+                             const nlohmann::json& config) {
+  ASSERT_TRUE(
+      WriteFileDurably(directory + "/config.json", config.dump(1)).ok());
+  ASSERT_TRUE(
+      WriteFileDurably(directory + "/tokenizer.json", SmallTokenizer().dump())
+          .ok());
+}
+
 }  // namespace
 
 void WriteTinyModel(const std::string& directory, const TinyModelOptions& o) {
@@ -69,20 +95,10 @@ void WriteTinyModel(const std::string& directory, const TinyModelOptions& o) {
     config["num_local_experts"] = o.experts;
     config["num_experts_per_tok"] = 1;
   }
-  ASSERT_TRUE(
-      WriteFileDurably(directory + "/config.json", config.dump(1)).ok());
-  ASSERT_TRUE(
-      WriteFileDurably(directory + "/tokenizer.json", SmallTokenizer().dump())
-          .ok());
+  WriteConfigAndTokenizer(directory, config);
 
-  Values values(o.seed);
-  std::vector<TensorToWrite> tensors;
-  auto add = [&](std::string name, Shape shape, float mean, float spread) {
-    std::vector<float> numbers(static_cast<size_t>(ElementCount(shape)));
-    for (float& v : numbers) v = mean + values.Next(spread);
-    tensors.push_back(
-        {std::move(name), o.dtype, std::move(shape), Encode(numbers, o.dtype)});
-  };
+  TensorMaker add(o);
+  std::vector<TensorToWrite>& tensors = add.tensors;
   const float spread = 1.0f / std::sqrt(static_cast<float>(o.hidden));
   add("model.embed_tokens.weight", {o.vocabulary, o.hidden}, 0, 1);
   for (int k = 0; k < o.blocks; ++k) {
@@ -119,6 +135,48 @@ void WriteTinyModel(const std::string& directory, const TinyModelOptions& o) {
   add("lm_head.weight", {o.vocabulary, o.hidden}, 0, o.head_scale * spread);
   ASSERT_TRUE(
       WriteSafetensors(directory + "/model.safetensors", tensors, {}).ok());
+}
+
+void WriteTinyOpt(const std::string& directory, const TinyModelOptions& o) {
+  WriteConfigAndTokenizer(directory, {{"architectures", {"OPTForCausalLM"}},
+                                      {"model_type", "opt"},
+                                      {"vocab_size", o.vocabulary},
+                                      {"hidden_size", o.hidden},
+                                      {"word_embed_proj_dim", o.hidden},
+                                      {"ffn_dim", o.intermediate},
+                                      {"num_hidden_layers", o.blocks},
+                                      {"num_attention_heads", o.heads},
+                                      {"activation_function", "relu"},
+                                      {"max_position_embeddings", o.context},
+                                      {"do_layer_norm_before", true},
+                                      {"tie_word_embeddings", true}});
+  TensorMaker add(o);
+  const float spread = 1.0f / std::sqrt(static_cast<float>(o.hidden));
+  const auto linear = [&](const std::string& name, int rows, int cols) {
+    add(name + ".weight", {rows, cols}, 0, spread);
+    add(name + ".bias", {rows}, 0, 0.1f);
+  };
+  const auto norm = [&](const std::string& name) {
+    add(name + ".weight", {o.hidden}, 1, 0.1f);
+    add(name + ".bias", {o.hidden}, 0, 0.1f);
+  };
+  const std::string decoder = "model.decoder.";
+  add(decoder + "embed_tokens.weight", {o.vocabulary, o.hidden}, 0, 1);
+  // OPT's positions begin at row two.
+  add(decoder + "embed_positions.weight", {o.context + 2, o.hidden}, 0, 0.1f);
+  for (int k = 0; k < o.blocks; ++k) {
+    const std::string block = absl::StrCat(decoder, "layers.", k, ".");
+    norm(block + "self_attn_layer_norm");
+    for (const char* part : {"q_proj", "k_proj", "v_proj", "out_proj"}) {
+      linear(absl::StrCat(block, "self_attn.", part), o.hidden, o.hidden);
+    }
+    norm(block + "final_layer_norm");
+    linear(block + "fc1", o.intermediate, o.hidden);
+    linear(block + "fc2", o.hidden, o.intermediate);
+  }
+  norm(decoder + "final_layer_norm");
+  ASSERT_TRUE(
+      WriteSafetensors(directory + "/model.safetensors", add.tensors, {}).ok());
 }
 
 std::string TinyText(size_t count, uint64_t seed) {

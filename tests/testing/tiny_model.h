@@ -43,6 +43,11 @@ struct TinyModelOptions {
 void WriteTinyModel(const std::string& directory,
                     const TinyModelOptions& options = {});
 
+// An OPT of the same sizes: layer norms, biases, learned positions. It has
+// neither kv_heads nor experts nor a head of its own.
+void WriteTinyOpt(const std::string& directory,
+                  const TinyModelOptions& options = {});
+
 // `count` printable bytes without structure.
 std::string TinyText(size_t count, uint64_t seed = 7);
 
