@@ -259,8 +259,7 @@ absl::Status JobManager::Report(const v1::ReportAttemptRequest& request) {
 
 JobManager::Counts JobManager::counts() const { return impl_->counts(); }
 
-std::vector<std::pair<std::string, v1::TrainingStep>> JobManager::training()
-    const {
+std::vector<std::pair<std::string, v1::Progress>> JobManager::training() const {
   return impl_->training();
 }
 

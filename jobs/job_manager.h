@@ -133,8 +133,9 @@ class JobManager {
   };
   Counts counts() const;
 
-  // Running jobs that descend along gradients, by id, and their latest step.
-  std::vector<std::pair<std::string, v1::TrainingStep>> training() const;
+  // Running jobs that descend along gradients, by id, and their progress, which
+  // has the latest step.
+  std::vector<std::pair<std::string, v1::Progress>> training() const;
 
   // Refuses new jobs, stops the workers after at most `grace` (their attempts
   // do not count: the jobs are QUEUED again with the same attempts left), shuts

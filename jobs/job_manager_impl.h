@@ -70,7 +70,7 @@ class JobManager::Impl {
   absl::Status Report(const v1::ReportAttemptRequest& request)
       ABSL_LOCKS_EXCLUDED(mutex_);
   Counts counts() const ABSL_LOCKS_EXCLUDED(mutex_);
-  std::vector<std::pair<std::string, v1::TrainingStep>> training() const
+  std::vector<std::pair<std::string, v1::Progress>> training() const
       ABSL_LOCKS_EXCLUDED(mutex_);
   void Drain(absl::Duration grace) ABSL_LOCKS_EXCLUDED(mutex_);
   JobWatchers& watchers() { return watchers_; }

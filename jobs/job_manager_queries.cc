@@ -233,17 +233,17 @@ JobManager::Counts JobManager::Impl::counts() const {
   return counts;
 }
 
-std::vector<std::pair<std::string, v1::TrainingStep>>
-JobManager::Impl::training() const {
-  std::vector<std::pair<std::string, v1::TrainingStep>> steps;
+std::vector<std::pair<std::string, v1::Progress>> JobManager::Impl::training()
+    const {
+  std::vector<std::pair<std::string, v1::Progress>> training;
   absl::MutexLock lock(&mutex_);
   for (const auto& [id, job] : table_.jobs()) {
     if (job->state == v1::RUNNING && job->progress.has_value() &&
         job->progress->has_training()) {
-      steps.emplace_back(id, job->progress->training());
+      training.emplace_back(id, *job->progress);
     }
   }
-  return steps;
+  return training;
 }
 
 }  // namespace quantd

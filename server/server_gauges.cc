@@ -64,6 +64,10 @@ ServerGauges::ServerGauges(prometheus::Registry* registry,
       training_learning_rate_(
           GaugeFamily(*registry, "quantd_training_learning_rate",
                       "Learning rate of the latest step of a running job.")),
+      training_eta_seconds_(GaugeFamily(
+          *registry, "quantd_training_eta_seconds",
+          "Time until a running job ends, by its pace so far; 0 as long as "
+          "that is unknown.")),
       store_size_bytes_(AddGauge(*registry, "quantd_store_size_bytes",
                                  "Size of the metadata store on disk.")),
       store_read_only_(
@@ -114,7 +118,7 @@ void ServerGauges::RefreshJobs() {
 void ServerGauges::RefreshTraining(const JobManager& jobs) {
   std::map<std::string, TrainingGauges> ended = std::move(training_);
   training_.clear();
-  for (const auto& [job, latest] : jobs.training()) {
+  for (const auto& [job, progress] : jobs.training()) {
     TrainingGauges gauges;
     if (const auto known = ended.find(job); known != ended.end()) {
       gauges = known->second;
@@ -122,11 +126,13 @@ void ServerGauges::RefreshTraining(const JobManager& jobs) {
     } else {
       const prometheus::Labels labels = {{"job", job}};
       gauges = {&training_step_.Add(labels), &training_loss_.Add(labels),
-                &training_learning_rate_.Add(labels)};
+                &training_learning_rate_.Add(labels),
+                &training_eta_seconds_.Add(labels)};
     }
-    gauges.step->Set(static_cast<double>(latest.step()));
-    gauges.loss->Set(latest.loss());
-    gauges.learning_rate->Set(latest.learning_rate());
+    gauges.step->Set(static_cast<double>(progress.training().step()));
+    gauges.loss->Set(progress.training().loss());
+    gauges.learning_rate->Set(progress.training().learning_rate());
+    gauges.eta_seconds->Set(progress.eta_seconds());
     training_.emplace(job, gauges);
   }
   // Labels of jobs would pile up.
@@ -134,6 +140,7 @@ void ServerGauges::RefreshTraining(const JobManager& jobs) {
     training_step_.Remove(gauges.step);
     training_loss_.Remove(gauges.loss);
     training_learning_rate_.Remove(gauges.learning_rate);
+    training_eta_seconds_.Remove(gauges.eta_seconds);
   }
 }
 

@@ -35,6 +35,7 @@ class ServerGauges {
     prometheus::Gauge* step;
     prometheus::Gauge* loss;
     prometheus::Gauge* learning_rate;
+    prometheus::Gauge* eta_seconds;
   };
 
   const ServiceContext& context_;
@@ -48,6 +49,7 @@ class ServerGauges {
   prometheus::Family<prometheus::Gauge>& training_step_;
   prometheus::Family<prometheus::Gauge>& training_loss_;
   prometheus::Family<prometheus::Gauge>& training_learning_rate_;
+  prometheus::Family<prometheus::Gauge>& training_eta_seconds_;
   std::map<std::string, TrainingGauges> training_;  // by job
   prometheus::Gauge& store_size_bytes_;
   prometheus::Gauge& store_read_only_;

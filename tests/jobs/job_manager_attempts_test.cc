@@ -302,14 +302,20 @@ TEST_F(JobAttemptsTest, ProgressIsShownWithAnEstimate) {
   beat.mutable_progress()->set_fraction(0.4);
   ASSERT_THAT(manager().Heartbeat(beat), IsOk());
   EXPECT_EQ(manager().Get(name)->progress().eta_seconds(), 0);
+  EXPECT_TRUE(manager().training().empty());
   clock_.Advance(absl::Milliseconds(500));
   beat.mutable_progress()->set_fraction(0.5);
+  beat.mutable_progress()->mutable_training()->set_step(3);
   ASSERT_THAT(manager().Heartbeat(beat), IsOk());
   ASSERT_OK_AND_ASSIGN(v1::Job job, manager().Get(name));
   EXPECT_EQ(job.progress().phase(), "quantize");
   EXPECT_DOUBLE_EQ(job.progress().fraction(), 0.5);
   // A tenth in half a second, five tenths to go.
   EXPECT_NEAR(job.progress().eta_seconds(), 2.5, 1e-9);
+  const auto training = manager().training();
+  ASSERT_EQ(training.size(), 1u);
+  EXPECT_EQ(training[0].second.training().step(), 3u);
+  EXPECT_NEAR(training[0].second.eta_seconds(), 2.5, 1e-9);
   v1::ListJobsRequest running;
   running.add_states(v1::RUNNING);
   EXPECT_DOUBLE_EQ(manager().List(running)->jobs(0).progress().fraction(), 0.5);

@@ -136,13 +136,26 @@ TEST_F(ServerMetricsTest, TrainingIsSeenAsLongAsItRuns) {
   EXPECT_EQ(ValueOf(page, "quantd_training_step{job="), 7);
   EXPECT_EQ(ValueOf(page, "quantd_training_loss{job="), 0.125);
   EXPECT_EQ(ValueOf(page, "quantd_training_learning_rate{job="), 0.005);
+  EXPECT_EQ(ValueOf(page, "quantd_training_eta_seconds{job="), 0)
+      << "one report has no pace";
   progress.mutable_training()->set_loss(0.0625);
+  progress.set_fraction(0.75);
   ASSERT_THAT(worker.Heartbeat(progress), IsGrpcOk());
   EXPECT_EQ(ValueOf(Page(), "quantd_training_loss{job="), 0.0625);
+  // As much is left as was done since the first report.
+  grpc::ClientContext get_context;
+  v1::GetJobRequest get;
+  get.set_name(job.name());
+  ASSERT_THAT(server_->jobs().GetJob(&get_context, get, &job), IsGrpcOk());
+  EXPECT_GT(job.progress().eta_seconds(), 0);
+  EXPECT_NEAR(ValueOf(Page(), "quantd_training_eta_seconds{job="),
+              job.progress().eta_seconds(),
+              1e-3 * job.progress().eta_seconds());
   ASSERT_THAT(worker.Succeed({{"config.json", "{}"}}), IsGrpcOk());
   server_->executor().EndWorker(worker.key().job(), worker.key().attempt(),
                                 "exit code 0");
-  EXPECT_THAT(Page(), Not(HasSubstr("quantd_training_loss{")));
+  EXPECT_THAT(Page(), AllOf(Not(HasSubstr("quantd_training_loss{")),
+                            Not(HasSubstr("quantd_training_eta_seconds{"))));
 }
 
 TEST_F(ServerMetricsTest, ThePageNamesItsFormat) {
