@@ -23,109 +23,26 @@
 #include "evaluators/stored_scoring.h"
 #include "jobs/allocator.h"
 #include "jobs/continuation_run.h"
+#include "jobs/evaluated_models.h"
 #include "jobs/job_forecast.h"
 #include "jobs/measurement_run.h"
 #include "jobs/metric_run.h"
 #include "jobs/run_context.h"
+#include "jobs/score_metrics.h"
 #include "jobs/task_run.h"
 #include "models/checkpoint.h"
 #include "models/model.h"
 #include "models/model_footprint.h"
 #include "models/tokenizer.h"
-#include "nlohmann/json.hpp"
 
 namespace quantd {
 namespace {
-
-// Bits per weight that the checkpoint says of itself; 0 for an original.
-double BitsPerWeightOf(const Checkpoint& checkpoint) {
-  const auto quantization = checkpoint.config().find("quantization_config");
-  if (quantization == checkpoint.config().end() || !quantization->is_object()) {
-    return 0;
-  }
-  const auto bits = quantization->find("bits_per_weight");
-  return bits != quantization->end() && bits->is_number() ? bits->get<double>()
-                                                          : 0;
-}
-
-// A model of the job, from headers.
-struct OpenedModel {
-  std::shared_ptr<const Checkpoint> checkpoint;
-  ModelDescription description;
-  ModelFootprint footprint;
-};
-
-absl::StatusOr<OpenedModel> OpenModel(const std::string& directory) {
-  OpenedModel opened;
-  ASSIGN_OR_RETURN(opened.checkpoint, Checkpoint::Open(directory));
-  ASSIGN_OR_RETURN(opened.description, DescribeModel(*opened.checkpoint));
-  opened.footprint = FootprintOf(*opened.checkpoint, opened.description);
-  return opened;
-}
-
-// InvalidArgument unless a token is the same piece of text to both models, and
-// a text begins alike for both.
-absl::Status CheckSameTokenizer(const v1::Assignment& assignment,
-                                const Tokenizer& tokenizer) {
-  ASSIGN_OR_RETURN(
-      const std::unique_ptr<Tokenizer> baseline,
-      Annotate(LoadTokenizer(assignment.baseline_directory()), "baseline"));
-  if (baseline->digest() != tokenizer.digest()) {
-    return absl::InvalidArgumentError(absl::StrCat(
-        assignment.input_name(), " (tokenizer ",
-        tokenizer.digest().substr(0, 8), ") and its baseline ",
-        assignment.baseline_name(), " (tokenizer ",
-        baseline->digest().substr(0, 8),
-        ") have different tokenizers: their predictions cannot be compared"));
-  }
-  if (baseline->leading_id() != tokenizer.leading_id()) {
-    return absl::InvalidArgumentError(absl::StrCat(
-        assignment.input_name(), " and its baseline ",
-        assignment.baseline_name(),
-        " begin a text differently (add_bos_token, bos_token): their "
-        "predictions cannot be compared"));
-  }
-  return absl::OkStatus();
-}
 
 void NoteKept(const std::string& name, uint64_t kept, uint64_t requests,
               ExecutionContext& context) {
   if (kept == 0) return;
   context.ReportNote(absl::StrCat(name, ": ", kept, " of ", requests,
                                   " requests were scored before"));
-}
-
-void AddMetrics(const v1::Evaluation& evaluation, v1::JobResult* result) {
-  auto& metrics = *result->mutable_metrics();
-  for (const v1::PerplexityReport& report : evaluation.perplexities()) {
-    const std::string& name = report.tag().convention();
-    metrics[name] = report.perplexity();
-    if (report.has_word_perplexity()) {
-      metrics[name + "/word_perplexity"] = report.word_perplexity().value();
-    }
-    if (report.has_byte_perplexity()) {
-      metrics[name + "/byte_perplexity"] = report.byte_perplexity().value();
-    }
-    if (report.has_bits_per_byte()) {
-      metrics[name + "/bits_per_byte"] = report.bits_per_byte().value();
-    }
-  }
-  for (const v1::DivergenceReport& report : evaluation.divergences()) {
-    const std::string prefix = absl::StrCat(report.metric(), "/");
-    metrics[prefix + "mean_kl"] = report.kl().mean().mean();
-    metrics[prefix + "top1_agreement"] = report.top1_agreement().mean();
-    metrics[prefix + "ln_perplexity_ratio"] = report.log_ratio().mean();
-  }
-  for (const v1::TaskReport& report : evaluation.tasks()) {
-    for (const v1::TaskMetric& metric : report.metrics()) {
-      metrics[absl::StrCat(report.tag().task(), "/", metric.name())] =
-          metric.value();
-    }
-  }
-  // Where nothing is scored there is no such speed.
-  if (evaluation.tokens_per_second() > 0) {
-    metrics["tokens_per_second"] = evaluation.tokens_per_second();
-  }
 }
 
 // What a metric that is measured counts beside scored requests.
@@ -541,7 +458,7 @@ absl::StatusOr<v1::AttemptSuccess> EvaluateRun::Run() {
 
   v1::JobResult& result = *success_.mutable_result();
   result.set_wall_seconds(evaluation_.wall_seconds());
-  AddMetrics(evaluation_, &result);
+  AddScoreMetrics(evaluation_, &result);
   AddMeasurementMetrics(evaluation_, &result);
   if (spilled_bytes_ > 0) {
     (*result.mutable_metrics())["spilled_activation_bytes"] =
