@@ -157,10 +157,9 @@ absl::StatusOr<std::optional<std::string>> TaskOptions::Upload(
   std::string path = (*files)[0];
   std::optional<JoinedFile> joined;
   if (files->size() > 1) {
-    const bool may_be_table =
-        std::any_of(formats.begin(), formats.end(), [](const auto& format) {
-          return format == "csv" || format == "tsv";
-        });
+    const bool may_be_table = std::any_of(
+        formats.begin(), formats.end(),
+        [](const auto& format) { return format == "csv" || format == "tsv"; });
     absl::StatusOr<JoinedFile> one = JoinedFile::Of(
         *files, may_be_table ? FileHead::kColumnNames : FileHead::kNone);
     RETURN_IF_ERROR(one.status());

@@ -9,9 +9,9 @@
 #include "absl/strings/str_split.h"
 #include "proto/field_rules.h"
 #include "quantizers/factored_codebook.h"
+#include "quantizers/latent_signs.h"
 #include "quantizers/learned_mapping.h"
 #include "quantizers/learned_power.h"
-#include "quantizers/latent_signs.h"
 #include "quantizers/learned_rounding.h"
 
 namespace quantd {
