@@ -430,33 +430,36 @@ std::vector<PrefixPortion> DividePlan(const PrefixPlan& plan,
                                       int64_t most_rows) {
   const std::vector<int> trunks = TrunkBatches(plan);
   std::vector<PrefixPortion> portions;
+  // Of a batch and the trunks that it continues, those that the last portion
+  // does not run yet.
+  const auto missing = [&](size_t last) {
+    std::vector<size_t> batches;
+    for (int b = static_cast<int>(last);
+         b >= 0 && !portions.back().runs[static_cast<size_t>(b)];
+         b = trunks[static_cast<size_t>(b)]) {
+      batches.push_back(static_cast<size_t>(b));
+    }
+    return batches;
+  };
+  const auto fits = [&](size_t last) {
+    int64_t rows = portions.back().rows;
+    for (const size_t batch : missing(last)) rows += plan.batches[batch].rows;
+    return rows <= most_rows;
+  };
   for (size_t i = 0; i < plan.batches.size(); ++i) {
     if (!needed[i]) continue;
-    // Twice at most: what does not fit the last portion begins one.
-    for (bool placed = false; !placed;) {
-      std::vector<size_t> added;
-      int64_t rows = 0;
-      for (int b = static_cast<int>(i); b >= 0;
-           b = trunks[static_cast<size_t>(b)]) {
-        const size_t batch = static_cast<size_t>(b);
-        if (!portions.empty() && portions.back().runs[batch]) break;
-        added.push_back(batch);
-        rows += plan.batches[batch].rows;
-      }
-      if (portions.empty() || (portions.back().rows > 0 &&
-                               portions.back().rows + rows > most_rows)) {
-        PrefixPortion portion;
-        portion.first = i;
-        portion.runs.resize(plan.batches.size());
-        portions.push_back(std::move(portion));
-        continue;
-      }
-      PrefixPortion& portion = portions.back();
-      for (const size_t batch : added) portion.runs[batch] = true;
-      portion.rows += rows;
-      portion.last = i + 1;
-      placed = true;
+    if (portions.empty() || !fits(i)) {
+      PrefixPortion portion;
+      portion.first = i;
+      portion.runs.resize(plan.batches.size());
+      portions.push_back(std::move(portion));
     }
+    PrefixPortion& portion = portions.back();
+    for (const size_t batch : missing(i)) {
+      portion.runs[batch] = true;
+      portion.rows += plan.batches[batch].rows;
+    }
+    portion.last = i + 1;
   }
   return portions;
 }
