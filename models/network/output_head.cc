@@ -150,6 +150,17 @@ absl::Status OutputHead::TileLogits(const Tensor& x, int64_t begin,
   return absl::OkStatus();
 }
 
+void OutputHead::Finish(int64_t begin, Tensor* logits,
+                        ExecutionContext& ctx) const {
+  if (bias_.size() > 0) {
+    ctx.device().AddBias(bias_.data() + begin, logits->rows(), logits->cols(),
+                         logits->data());
+  }
+  if (description_->softcap > 0) {
+    ctx.device().Softcap(description_->softcap, logits->size(), logits->data());
+  }
+}
+
 absl::StatusOr<Tensor> OutputHead::Logits(const Tensor& hidden,
                                           ExecutionContext& ctx) const {
   const Tensor x = Prepare(hidden, ctx);
@@ -163,14 +174,7 @@ absl::StatusOr<Tensor> OutputHead::Logits(const Tensor& hidden,
                                logits.data() + begin, vocabulary, ctx));
   }
   if (output_.size() == 0) checkpoint_->Release(*stored_output_);
-  // In place: logits are large, and nobody else holds them yet.
-  if (bias_.size() > 0) {
-    ctx.device().AddBias(bias_.data(), logits.rows(), vocabulary,
-                         logits.data());
-  }
-  if (description_->softcap > 0) {
-    ctx.device().Softcap(description_->softcap, logits.size(), logits.data());
-  }
+  Finish(0, &logits, ctx);
   return logits;
 }
 
@@ -188,13 +192,7 @@ absl::Status OutputHead::ForLogitTiles(
       logits = Tensor::Uninitialized({x.rows(), count});
     }
     RETURN_IF_ERROR(TileLogits(x, begin, count, logits.data(), count, ctx));
-    if (bias_.size() > 0) {
-      ctx.device().AddBias(bias_.data() + begin, logits.rows(), count,
-                           logits.data());
-    }
-    if (description_->softcap > 0) {
-      ctx.device().Softcap(description_->softcap, logits.size(), logits.data());
-    }
+    Finish(begin, &logits, ctx);
     RETURN_IF_ERROR(tile(begin, logits));
   }
   if (output_.size() == 0) checkpoint_->Release(*stored_output_);

@@ -69,6 +69,10 @@ class OutputHead {
                           float* logits, int64_t stride,
                           ExecutionContext& ctx) const;
 
+  // Bias and soft cap of the logits of the tokens from `begin` on. In place:
+  // logits are large, and nobody else holds them yet.
+  void Finish(int64_t begin, Tensor* logits, ExecutionContext& ctx) const;
+
   // Rows [begin, begin + count) of the stored output matrix.
   absl::StatusOr<Tensor> ConvertTile(int64_t begin, int64_t count,
                                      ExecutionContext& ctx) const;
