@@ -24,7 +24,7 @@ constexpr int64_t kRowsPerPiece = 4;
 
 // Logits of so many rows are held at once.
 int64_t RowsAtOnce(const ModelDescription& model) {
-  return std::max<int64_t>(1, kMaxScoredLogits / model.vocabulary_size);
+  return ScoredRowsAtOnce(model.vocabulary_size);
 }
 
 // Windows that run together: the baseline's logits of all of them are to be

@@ -108,11 +108,6 @@ class Collector {
   std::vector<size_t> complete_;
 };
 
-// Of which `logits` are held of each.
-int64_t RowsAtOnce(int64_t logits) {
-  return std::max<int64_t>(1, kMaxScoredLogits / logits);
-}
-
 // What the model says of the rows' targets, of which `results` has those of the
 // batch.
 absl::Status ScoreRows(const Model& model, const Tensor& hidden,
@@ -262,7 +257,8 @@ absl::Status Scorer::Score(
     absl::FunctionRef<void(double part)> on_progress, ExecutionContext& ctx) {
   const Model& model = pass_.model();
   PrefixPass* const passes[] = {&pass_};
-  const int64_t rows_at_once = RowsAtOnce(LogitTileTokens(model.description()));
+  const int64_t rows_at_once =
+      ScoredRowsAtOnce(LogitTileTokens(model.description()));
   const auto score = [&](const PrefixBatch& batch,
                          absl::Span<const Tensor> hidden,
                          absl::Span<TokenScore> results) -> absl::Status {
@@ -287,7 +283,7 @@ absl::Status Scorer::ScorePair(
   const Model& baseline = baseline_->model();
   PrefixPass* const passes[] = {&pass_, &*baseline_};
   const int64_t rows_at_once =
-      RowsAtOnce(candidate.description().vocabulary_size);
+      ScoredRowsAtOnce(candidate.description().vocabulary_size);
   const auto score = [&](const PrefixBatch& batch,
                          absl::Span<const Tensor> hidden,
                          absl::Span<TargetDivergence> results) -> absl::Status {

@@ -22,6 +22,7 @@
 #ifndef QUANTD_EVALUATORS_SCORER_H_
 #define QUANTD_EVALUATORS_SCORER_H_
 
+#include <algorithm>
 #include <cstdint>
 #include <optional>
 #include <vector>
@@ -62,6 +63,11 @@ inline constexpr int kScoringNumerics = 2;
 // Floats of the logits of one model that are held at once (64 MiB); at least
 // one row, of a tile or whole.
 inline constexpr int64_t kMaxScoredLogits = int64_t{1} << 24;
+
+// Rows whose logits are held at once, `logits` of each.
+inline int64_t ScoredRowsAtOnce(int64_t logits) {
+  return std::max<int64_t>(1, kMaxScoredLogits / logits);
+}
 
 class Scorer {
  public:

@@ -21,8 +21,7 @@ uint64_t LogitBytes(const ModelDescription& model, int64_t rows) {
 // as may be held.
 uint64_t ScoredLogitBytes(const ModelDescription& model, int64_t rows,
                           int64_t logits) {
-  const int64_t at_once = std::max<int64_t>(1, kMaxScoredLogits / logits);
-  return Bytes(std::min(rows, at_once) *
+  return Bytes(std::min(rows, ScoredRowsAtOnce(logits)) *
                (logits + 3 * int64_t{model.hidden_size}));
 }
 
